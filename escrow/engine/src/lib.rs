@@ -1,0 +1,1 @@
+//! One after the other: the single writer of the escrow.

@@ -1,0 +1,1 @@
+//! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.

@@ -1,0 +1,3 @@
+//! The `mostro-relay` command.
+
+fn main() {}
