@@ -2,12 +2,26 @@
 //!
 //! Pure and synchronous: no clock, no randomness, no sockets. What a decision
 //! needs to know comes in as facts; what must be done goes out as data.
+//!
+//! Read [`stage`], then [`command`], then `decide/take.rs`.
 
 #![warn(clippy::arithmetic_side_effects)]
 
 pub mod amount;
+pub mod command;
+pub mod decision;
+pub mod facts;
+pub mod hold;
 pub mod lightning;
+pub mod notice;
+pub mod order;
+pub mod party;
+pub mod payout;
+pub mod stage;
+pub mod terms;
 pub mod time;
+pub mod timer;
+pub mod user;
 pub mod wire;
 
 pub use amount::{Fiat, Msat, Sats};

@@ -1,0 +1,174 @@
+//! Everything that can happen to a trade enters by this gate.
+
+use crate::amount::Msat;
+use crate::lightning::{PaymentHash, PayoutInvoice};
+use crate::order::{OrderId, Side};
+use crate::party::{Asker, Identity, TradeKey};
+use crate::payout::PaymentFailure;
+use crate::time::UnixTime;
+use crate::timer::Timer;
+use crate::wire::{CantDo, Transport};
+
+/// One thing that happened, or that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A trader's message.
+    Request(Request),
+    /// Lightning opened a hold.
+    HoldOpened {
+        /// Which.
+        hash: PaymentHash,
+        /// Its invoice.
+        bolt11: String,
+    },
+    /// Lightning refused to open a hold, or cannot be reached.
+    HoldFailed {
+        /// Which.
+        hash: PaymentHash,
+    },
+    /// The seller's sats are locked.
+    HoldAccepted {
+        /// Which.
+        hash: PaymentHash,
+        /// What was really locked.
+        paid: Msat,
+        /// Lowest expiry height of the accepted parts.
+        expiry_height: Option<u32>,
+    },
+    /// The sats of a hold are ours.
+    HoldSettled {
+        /// Which.
+        hash: PaymentHash,
+    },
+    /// A hold is canceled; nothing is locked.
+    HoldCanceled {
+        /// Which.
+        hash: PaymentHash,
+    },
+    /// A payment reached its payee.
+    PaymentSucceeded {
+        /// Which.
+        hash: PaymentHash,
+        /// The proof: its SHA-256 is the hash.
+        preimage: [u8; 32],
+        /// What routing cost.
+        routing_fee: Msat,
+    },
+    /// A payment failed for good; no part of it is under way.
+    PaymentFailed {
+        /// Which.
+        hash: PaymentHash,
+        /// Why.
+        reason: PaymentFailure,
+    },
+    /// A timer is due.
+    Elapsed(Timer),
+}
+
+/// A trader's message, opened and read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who sent it.
+    pub sender: Sender,
+    /// Echoed in the answer.
+    pub request_id: Option<u64>,
+    /// The sender's index for his trade key, as he wrote it.
+    pub trade_index: Option<i64>,
+    /// The order it is about.
+    pub order: Option<OrderId>,
+    /// When it was signed.
+    pub signed_at: UnixTime,
+    /// What he asks for.
+    pub ask: Ask,
+}
+
+impl Request {
+    /// Where the answer goes.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            trade_key: self.sender.trade_key,
+            request_id: self.request_id,
+            transport: self.sender.transport,
+        }
+    }
+}
+
+/// Who sent a message, as proven by its envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The trade key that signed it.
+    pub trade_key: TradeKey,
+    /// The identity that was proven with it.
+    pub identity: Identity,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// What a trader asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Put an order into the book.
+    NewOrder(NewOrder),
+    /// Buy from a sell order.
+    TakeSell {
+        /// The buyer's invoice, if he gave one.
+        payout: Option<GivenInvoice>,
+    },
+    /// Sell to a buy order.
+    TakeBuy,
+    /// The buyer's invoice.
+    AddInvoice {
+        /// What he gave.
+        payout: GivenInvoice,
+    },
+    /// The fiat is on its way.
+    FiatSent,
+    /// The fiat has come; pay the buyer.
+    Release,
+    /// End the trade.
+    Cancel,
+    /// A vote about the counterpart.
+    RateUser {
+        /// 1 … 5 counts.
+        stars: u8,
+    },
+    /// What intake already had to refuse; decided so that the answer is durable.
+    Refused(CantDo),
+}
+
+/// A payment request as a trader gave it, after the invoice rules were asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GivenInvoice {
+    /// Readable and payable by our node; amount, life and reuse are still to be judged.
+    Readable(PayoutInvoice),
+    /// Cannot be paid, whatever the order.
+    Unusable,
+}
+
+/// A new order as its maker wrote it; nothing is judged yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Buy or sell, if given.
+    pub side: Option<Side>,
+    /// Currency code.
+    pub fiat_code: String,
+    /// Fixed sats; 0 = at market price.
+    pub sats: i64,
+    /// Fiat amount of an order without range.
+    pub fiat: i64,
+    /// Lower end of a range.
+    pub min_fiat: Option<i64>,
+    /// Upper end of a range.
+    pub max_fiat: Option<i64>,
+    /// Percent on the market price.
+    pub premium: i64,
+    /// Comma-separated names.
+    pub payment_method: String,
+    /// Deadline the maker wishes for, unix seconds.
+    pub expires_at: Option<i64>,
+    /// The maker's own payout invoice.
+    pub payout: Option<GivenInvoice>,
+    /// Whether a Cashu mint is named.
+    pub names_mint: bool,
+}

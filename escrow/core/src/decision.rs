@@ -1,0 +1,72 @@
+//! What was decided: rows to write, words to say, effects to start.
+
+use crate::hold::Hold;
+use crate::lightning::PaymentHash;
+use crate::notice::Letter;
+use crate::order::{Order, OrderId};
+use crate::party::IdentityKey;
+use crate::payout::{Attempt, Payout};
+use crate::timer::Timer;
+use crate::user::User;
+
+/// One decision; written in one commit or not at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Orders as they are from here on.
+    pub orders: Vec<Order>,
+    /// Holds as they are from here on.
+    pub holds: Vec<Hold>,
+    /// Payouts as they are from here on.
+    pub payouts: Vec<Payout>,
+    /// Attempts as they are from here on.
+    pub attempts: Vec<Attempt>,
+    /// Identities as they are from here on.
+    pub users: Vec<(IdentityKey, User)>,
+    /// The answer to the one who asked; leaves before every push.
+    pub answer: Option<Letter>,
+    /// Words to the others, and later words to the asker, in order.
+    pub pushes: Vec<Letter>,
+    /// What is to be done after the commit.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to be done after the commit.
+///
+/// Lightning effects are nudges: the intent itself is the state of the hold
+/// or attempt row, so after a crash the same effects follow from the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask Lightning to open a `New` hold.
+    OpenHold(PaymentHash),
+    /// Send the preimage of a `Settling` hold.
+    SettleHold(PaymentHash),
+    /// Give back a `Canceling` hold.
+    CancelHold(PaymentHash),
+    /// Hand a `Sent` attempt to Lightning.
+    Pay(PaymentHash),
+    /// Sign a new revision of the order's public event, in the same commit.
+    PublishOrder(OrderId),
+    /// Come back to this order.
+    WakeAt(Timer),
+    /// Tell the operator.
+    Alarm(Alarm),
+}
+
+/// What the operator must hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Lightning reports something that contradicts the ledger.
+    UnexpectedHold(PaymentHash),
+    /// Settling was decided, but Lightning had canceled the hold.
+    HoldLost(PaymentHash),
+    /// Lightning gave an accepted escrow back to the seller.
+    EscrowLost(PaymentHash),
+    /// A hold was paid with more than it asked for.
+    Overpaid(PaymentHash),
+    /// A payment of ours contradicts the ledger.
+    UnexpectedPayment(PaymentHash),
+    /// A payment failed for a reason that is ours.
+    OwnFault(PaymentHash),
+    /// A payout waits for another invoice of its buyer.
+    PayoutStuck(OrderId),
+}

@@ -1,0 +1,112 @@
+//! What decisions need to know, looked up before through the open page.
+
+use crate::hold::HoldId;
+use crate::lightning::PaymentHash;
+use crate::order::OrderId;
+use crate::party::TradeIndex;
+use crate::payout::{Attempt, Payout, PayoutId};
+use crate::terms::Terms;
+use crate::time::UnixTime;
+use crate::user::User;
+
+/// What every decision knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The moment of the decision.
+    pub at: UnixTime,
+    /// The node's terms.
+    pub terms: &'a Terms,
+}
+
+/// What is known of the sender's identity; empty in full privacy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PersonFacts {
+    /// His row, if he has traded before.
+    pub user: Option<User>,
+    /// The highest index reserved by a running opening of his.
+    pub reserved_index: Option<TradeIndex>,
+}
+
+/// For a new order.
+#[derive(Clone, Debug)]
+pub struct OpenFacts {
+    /// The sender's identity.
+    pub person: PersonFacts,
+    /// A fresh name.
+    pub order: OrderId,
+    /// Pending orders of this identity; in full privacy of all without one.
+    pub pending_orders: u32,
+    /// Whether the given invoice's hash is in a hold, an attempt or a living order.
+    pub invoice_hash_is_known: bool,
+}
+
+/// A hold that may be opened: name and hash, chosen before the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreshHold {
+    /// Its name.
+    pub id: HoldId,
+    /// Its payment hash.
+    pub hash: PaymentHash,
+}
+
+/// For a take.
+#[derive(Clone, Debug)]
+pub struct TakeFacts {
+    /// The taker's identity.
+    pub person: PersonFacts,
+    /// Whether this identity has an unfinished trade on the same side (rule T2).
+    pub has_unfinished_take: bool,
+    /// What Lightning can carry.
+    pub capacity: Capacity,
+    /// A hold for this take.
+    pub hold: FreshHold,
+    /// Whether the given invoice's hash is in a hold, an attempt or another living order.
+    pub invoice_hash_is_known: bool,
+}
+
+/// Whether Lightning can carry one more escrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Reachable and synced.
+    pub lightning_is_ready: bool,
+    /// Holds open or accepted.
+    pub open_holds: u32,
+    /// Holds being opened.
+    pub opening_holds: u32,
+}
+
+/// For an invoice of the buyer.
+#[derive(Clone, Debug)]
+pub struct InvoiceFacts {
+    /// What Lightning can carry.
+    pub capacity: Capacity,
+    /// A hold, should one be needed.
+    pub hold: FreshHold,
+    /// Whether the given invoice's hash is in a hold, an attempt or another living order.
+    pub invoice_hash_is_known: bool,
+    /// The order's payout, once it is decided.
+    pub payout: Option<PayoutFacts>,
+}
+
+/// A payout with its attempts.
+#[derive(Clone, Debug)]
+pub struct PayoutFacts {
+    /// The payout.
+    pub payout: Payout,
+    /// The attempt for its present destination, if it was ever tried.
+    pub attempt: Option<Attempt>,
+}
+
+/// For a release.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleaseFacts {
+    /// A fresh name for the payout.
+    pub payout: PayoutId,
+}
+
+/// For a vote.
+#[derive(Clone, Debug, Default)]
+pub struct RateFacts {
+    /// The row of the rated identity; none in full privacy.
+    pub rated: Option<User>,
+}

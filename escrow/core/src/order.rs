@@ -1,0 +1,152 @@
+//! An order: what its maker offered, and at most one take.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::amount::{Fiat, Sats};
+use crate::lightning::PayoutInvoice;
+use crate::party::{Party, TradeKey};
+use crate::stage::Stage;
+use crate::time::UnixTime;
+
+/// Name of an order, on the wire and in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderId(pub Uuid);
+
+/// What the maker wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Side {
+    /// The maker buys bitcoin.
+    Buy,
+    /// The maker sells bitcoin.
+    Sell,
+}
+
+/// What the maker wrote. A take never changes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Buy or sell.
+    pub side: Side,
+    /// Currency code, 3–10 ASCII capitals.
+    pub fiat_code: String,
+    /// Fiat amount.
+    pub fiat: Fiat,
+    /// The bare sats of the trade.
+    pub sats: Sats,
+    /// The fee of each side, fixed when the order was made (rule F3).
+    pub fee: Sats,
+    /// Comma-separated names, as the maker wrote them.
+    pub payment_method: String,
+    /// When the order was made.
+    pub created_at: UnixTime,
+    /// When a pending order ends.
+    pub expires_at: UnixTime,
+    /// The maker's own payout invoice, given with a buy order.
+    pub payout: Option<PayoutInvoice>,
+}
+
+/// What one taker added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Take {
+    /// Who took the order.
+    pub taker: Party,
+    /// When it was taken.
+    pub taken_at: UnixTime,
+    /// The bare sats of the trade.
+    pub sats: Sats,
+    /// The fee of each side.
+    pub fee: Sats,
+    /// Fiat amount of the trade.
+    pub fiat: Fiat,
+    /// Where the buyer wants his sats.
+    pub payout: Option<PayoutInvoice>,
+}
+
+impl Take {
+    /// What the seller pays: amount plus fee.
+    #[must_use]
+    pub fn seller_pays(&self) -> Sats {
+        self.sats.checked_add(self.fee).expect("amount and fee are bounded by the limits at creation")
+    }
+
+    /// What the buyer gets: amount less fee.
+    #[must_use]
+    pub fn buyer_gets(&self) -> Sats {
+        self.sats.checked_sub(self.fee).expect("a fee is at most a fifth of the amount")
+    }
+}
+
+/// An offer with its maker, its stage and its history's last step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its name.
+    pub id: OrderId,
+    /// Counts the commits that wrote this row; set by the writer.
+    pub revision: u64,
+    /// Who made it.
+    pub maker: Party,
+    /// What he offered.
+    pub offer: Offer,
+    /// Where the trade stands.
+    pub stage: Stage,
+    /// When it entered that stage.
+    pub stage_since: UnixTime,
+    /// Who has rated his counterpart.
+    pub rated: Rated,
+}
+
+/// Who has given his vote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rated {
+    /// The buyer rated the seller.
+    pub by_buyer: bool,
+    /// The seller rated the buyer.
+    pub by_seller: bool,
+}
+
+/// The two roles of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Gets the sats.
+    Buyer,
+    /// Locks the sats.
+    Seller,
+}
+
+impl Order {
+    /// The buyer, once there is one.
+    #[must_use]
+    pub fn buyer(&self) -> Option<&Party> {
+        match self.offer.side {
+            Side::Buy => Some(&self.maker),
+            Side::Sell => self.stage.take().map(|take| &take.taker),
+        }
+    }
+
+    /// The seller, once there is one.
+    #[must_use]
+    pub fn seller(&self) -> Option<&Party> {
+        match self.offer.side {
+            Side::Sell => Some(&self.maker),
+            Side::Buy => self.stage.take().map(|take| &take.taker),
+        }
+    }
+
+    /// The role of a trade key in this order.
+    #[must_use]
+    pub fn role_of(&self, key: TradeKey) -> Option<Role> {
+        let is = |party: Option<&Party>| party.is_some_and(|party| party.trade_key == key);
+        if is(self.buyer()) {
+            Some(Role::Buyer)
+        } else if is(self.seller()) {
+            Some(Role::Seller)
+        } else {
+            None
+        }
+    }
+
+    /// All parties there are: the maker and, while a take lasts, the taker.
+    pub fn parties(&self) -> impl Iterator<Item = &Party> {
+        std::iter::once(&self.maker).chain(self.stage.take().map(|take| &take.taker))
+    }
+}

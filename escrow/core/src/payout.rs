@@ -1,0 +1,114 @@
+//! What the buyer is owed, and the attempts to pay it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::amount::{Msat, Sats};
+use crate::lightning::{PaymentHash, PayoutInvoice};
+use crate::order::OrderId;
+use crate::time::UnixTime;
+
+/// Name of a payout in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PayoutId(pub Uuid);
+
+/// A debt to a buyer, born with the decision to settle (rule P1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payout {
+    /// Its name.
+    pub id: PayoutId,
+    /// The order it belongs to.
+    pub order: OrderId,
+    /// What is owed.
+    pub amount: Sats,
+    /// Where it goes.
+    pub destination: PayoutInvoice,
+    /// Counted tries with this destination.
+    pub tries: u32,
+    /// Where it stands.
+    pub state: PayoutState,
+}
+
+/// The states of a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PayoutState {
+    /// The hold is not settled yet.
+    WaitFunds,
+    /// To be paid when `not_before` has come.
+    Ready {
+        /// Earliest moment of the next try.
+        not_before: UnixTime,
+    },
+    /// One attempt is with Lightning.
+    Paying,
+    /// The buyer has to give another invoice.
+    NeedInvoice,
+    /// Paid.
+    Paid,
+    /// Stopped; only the operator moves it.
+    Parked,
+}
+
+/// One invoice that was handed to Lightning for a payout; a later try of the
+/// same invoice uses the same row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Payment hash of the invoice; unique over all attempts and holds.
+    pub hash: PaymentHash,
+    /// The payout it is for.
+    pub payout: PayoutId,
+    /// The order it is for.
+    pub order: OrderId,
+    /// The invoice.
+    pub bolt11: String,
+    /// What is sent, without routing fee.
+    pub amount: Msat,
+    /// The most that routing may cost (rule F6).
+    pub fee_limit: Msat,
+    /// The highest total time lock, in blocks.
+    pub cltv_limit_blocks: u32,
+    /// How often it was handed to Lightning.
+    pub tries: u32,
+    /// First time it was.
+    pub first_sent_at: UnixTime,
+    /// Where it stands.
+    pub state: AttemptState,
+}
+
+/// The states of an attempt; at most one of a payout is `Sent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptState {
+    /// Decided; Lightning has it or is about to get it.
+    Sent,
+    /// Paid.
+    Succeeded {
+        /// What routing really cost.
+        routing_fee: Msat,
+    },
+    /// Definitely not paid by this try.
+    Failed {
+        /// Why.
+        reason: PaymentFailure,
+    },
+}
+
+/// Why a payment failed (rule P6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentFailure {
+    /// No route within the limits.
+    NoRoute,
+    /// The search took too long.
+    Timeout,
+    /// Lightning's own word for trouble it cannot name.
+    Error,
+    /// The payee refused hash, amount or secret.
+    WrongDetails,
+    /// The invoice has expired.
+    InvoiceExpired,
+    /// Lightning refuses the invoice as it is.
+    InvoiceRefused,
+    /// Our node has not enough balance. Our fault.
+    InsufficientBalance,
+    /// Canceled on our side. Our fault.
+    Canceled,
+}

@@ -1,0 +1,48 @@
+//! The node's terms of trade, from its settings.
+
+use crate::amount::Sats;
+
+/// What the operator has set and every decision must know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// Share of the amount that both sides together pay.
+    pub fee: f64,
+    /// Share of a payout that routing may cost at most.
+    pub max_routing_fee: f64,
+    /// Smallest amount of an order.
+    pub min_amount: Sats,
+    /// Largest amount of an order.
+    pub max_amount: Sats,
+    /// Accepted currency codes; empty = all.
+    pub fiat_currencies: Vec<String>,
+    /// Life of a pending order whose maker names no deadline.
+    pub order_life_secs: u64,
+    /// Longest life of a pending order.
+    pub max_order_life_secs: u64,
+    /// Length of a waiting step.
+    pub step_secs: u64,
+    /// Life that a payout invoice must have left when it is given.
+    pub invoice_window_secs: u64,
+    /// Final CLTV delta of hold invoices.
+    pub hold_cltv_delta_blocks: u32,
+    /// Highest total time lock of a payout; 0 = the node's own.
+    pub payment_cltv_limit_blocks: u32,
+    /// Counted tries of a payout per invoice.
+    pub payment_attempts: u32,
+    /// Seconds between two of them.
+    pub payment_retry_secs: u64,
+    /// Most pending orders of one identity.
+    pub pending_per_identity: u32,
+    /// Most pending orders of all who trade without identity.
+    pub pending_without_identity: u32,
+    /// Most holds open or accepted at once.
+    pub max_open_holds: u32,
+    /// Most holds being opened at once.
+    pub max_opening_holds: u32,
+}
+
+/// How long the node may think about a hold invoice before it gives up (rule B1).
+pub const OPENING_SECS: u64 = 8;
+
+/// How much longer a hold invoice lives than its step (rule B2).
+pub const HOLD_GRACE_SECS: u64 = 30;
