@@ -1,6 +1,29 @@
 //! The words of the protocol, and nothing else in the house knows them.
+//!
+//! A message is a [`Message`] inside an envelope of one of two [`Transport`]s.
+//! Reading is strict, writing canonical: names, order of fields and tags, null
+//! or absent are exactly what existing clients read.
+
+pub mod action;
+pub mod message;
+pub mod payload;
+pub mod reason;
+pub mod small_order;
+pub mod status;
+mod words;
 
 use serde::{Deserialize, Serialize};
+
+pub use action::Action;
+pub use message::{LONGEST_SENT_JSON, Message, Wrapper};
+pub use payload::{
+    BondPayoutRequest, BondResolution, BuyerMode, CashuLockProof, CashuSignature, PayerDeclaration,
+    Payload, PaymentFailed, PaymentHistory, Peer, ReputationExportRequest, RestoreData,
+    RestoredDispute, RestoredOrder, SolverDisputeInfo, UserInfo,
+};
+pub use reason::CantDo;
+pub use small_order::SmallOrder;
+pub use status::{DisputeStatus, Initiator, OrderKind, Status};
 
 /// How a trader's messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -9,4 +32,15 @@ pub enum Transport {
     Direct,
     /// Kind 1059, NIP-59 gift wrap (protocol version 1).
     GiftWrap,
+}
+
+impl Transport {
+    /// The `version` that messages on this transport carry.
+    #[must_use]
+    pub fn version(self) -> u8 {
+        match self {
+            Transport::Direct => 2,
+            Transport::GiftWrap => 1,
+        }
+    }
 }
