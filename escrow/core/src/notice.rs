@@ -154,7 +154,9 @@ impl Reputation {
     #[must_use]
     pub fn of(user: Option<&User>, now: crate::time::UnixTime) -> Reputation {
         const DAY: u64 = 86_400;
-        let Some(user) = user else { return Reputation::default() };
+        let Some(user) = user else {
+            return Reputation::default();
+        };
         Reputation {
             rating: user.rating.total,
             reviews: user.rating.reviews,

@@ -66,13 +66,17 @@ impl Take {
     /// What the seller pays: amount plus fee.
     #[must_use]
     pub fn seller_pays(&self) -> Sats {
-        self.sats.checked_add(self.fee).expect("amount and fee are bounded by the limits at creation")
+        self.sats
+            .checked_add(self.fee)
+            .expect("amount and fee are bounded by the limits at creation")
     }
 
     /// What the buyer gets: amount less fee.
     #[must_use]
     pub fn buyer_gets(&self) -> Sats {
-        self.sats.checked_sub(self.fee).expect("a fee is at most a fifth of the amount")
+        self.sats
+            .checked_sub(self.fee)
+            .expect("a fee is at most a fifth of the amount")
     }
 }
 

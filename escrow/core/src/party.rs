@@ -1,6 +1,6 @@
 //! Who takes part: trade keys, identities and where their messages go.
 
-use nostr::PublicKey;
+use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Transport;
