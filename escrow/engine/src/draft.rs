@@ -1,0 +1,252 @@
+//! What a batch has to say: collected while it is decided, sealed and signed
+//! in parallel, put into the outbox in the same commit.
+
+use std::thread;
+
+use escrow_core::UnixTime;
+use escrow_core::decision::Effect;
+use escrow_core::letters;
+use escrow_core::notice::{Letter, Reputation};
+use escrow_core::order::{Order, Side};
+use escrow_core::stage::{BackTo, Stage};
+use escrow_core::wire::{self, BookFiat, MakerRating, OrderEvent, OrderKind, Seed, Shown};
+use nostr::Timestamp;
+use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
+use nostr::key::PublicKey;
+use storage::ledger::{Page, StorageError};
+
+use crate::desk::{Desk, Sealing};
+use crate::submission::Announcement;
+
+/// Fewer pieces than this are not worth a thread.
+const PIECES_PER_THREAD: usize = 4;
+
+/// Words and effects of a batch, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pieces: Vec<Piece>,
+    pub(crate) letters: Vec<Letter>,
+    pub(crate) effects: Vec<Effect>,
+    touched: Vec<PublicKey>,
+}
+
+/// One event to be made.
+#[derive(Debug)]
+struct Piece {
+    stamp: UnixTime,
+    seed: Seed,
+    content: PieceContent,
+}
+
+#[derive(Debug)]
+enum PieceContent {
+    Letter(Letter),
+    Public { address: String, kind: Kind, tags: Vec<Tag>, content: String },
+}
+
+impl Draft {
+    /// Adds a letter, stamped later than all before it to the same key.
+    pub(crate) fn letter(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        letter: Letter,
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        self.letters.push(letter.clone());
+        if desk.sealing == Sealing::Off {
+            return Ok(());
+        }
+        let stamp = page.next_stamp(&format!("letter:{}", letter.to.0), now)?;
+        self.pieces.push(Piece {
+            stamp,
+            seed: desk.entropy.seed(),
+            content: PieceContent::Letter(letter),
+        });
+        Ok(())
+    }
+
+    /// Adds a new revision of an order's public event.
+    pub(crate) fn order(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        order: &Order,
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        let announcement = Announcement {
+            kind: Kind::from_u16(wire::ORDER),
+            identifier: order.id.0.to_string(),
+            tags: order_tags(page, desk, order, now)?,
+            content: String::new(),
+        };
+        self.announce(page, desk, &announcement, now)
+    }
+
+    /// Adds an event about the node. Of several revisions of one address in
+    /// one batch only the newest is sent.
+    pub(crate) fn announce(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        announcement: &Announcement,
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        let Announcement { kind, identifier, tags, content } = announcement.clone();
+        let address = format!("{kind}:{}:{identifier}", desk.keys.public_key());
+        let stamp = match self.withdraw(&address) {
+            Some(stamp) => stamp,
+            None => page.next_stamp(&address, now)?,
+        };
+        let content = PieceContent::Public { address, kind, tags, content };
+        self.pieces.push(Piece { stamp, seed: desk.entropy.seed(), content });
+        Ok(())
+    }
+
+    fn withdraw(&mut self, address: &str) -> Option<UnixTime> {
+        let older = self.pieces.iter().position(|piece| match &piece.content {
+            PieceContent::Public { address: other, .. } => other == address,
+            PieceContent::Letter(_) => false,
+        })?;
+        Some(self.pieces.remove(older).stamp)
+    }
+
+    /// Notes keys that a decision made known, or made unknown.
+    pub(crate) fn touch(&mut self, order: &Order) {
+        self.touched.extend(order.parties().map(|party| party.trade_key.0));
+    }
+
+    /// Each touched key, with whether a living order has it.
+    pub(crate) fn known_keys(
+        &self,
+        page: &Page<'_>,
+    ) -> Result<Vec<(PublicKey, bool)>, StorageError> {
+        let is_known = |key: &PublicKey| Ok((*key, page.is_living_trade_key(*key)?));
+        self.touched.iter().map(is_known).collect()
+    }
+
+    /// Makes the events and puts them into the outbox, in order. Returns how many.
+    pub(crate) fn post(
+        &self,
+        page: &mut Page<'_>,
+        desk: &Desk,
+    ) -> Result<usize, StorageError> {
+        let events = make_all(&self.pieces, desk);
+        let mut sent = 0;
+        for event in events.into_iter().flatten() {
+            page.push_outbox(&event)?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+}
+
+fn make_all(pieces: &[Piece], desk: &Desk) -> Vec<Option<Event>> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(pieces.len() / PIECES_PER_THREAD);
+    let make = |piece: &Piece| piece.make(desk);
+    if threads <= 1 {
+        return pieces.iter().map(make).collect();
+    }
+    let share = pieces.len().div_ceil(threads);
+    thread::scope(|scope| {
+        let shares: Vec<_> = pieces
+            .chunks(share)
+            .map(|chunk| scope.spawn(move || chunk.iter().map(make).collect::<Vec<_>>()))
+            .collect();
+        shares
+            .into_iter()
+            .flat_map(|share| share.join().expect("sealing does not panic"))
+            .collect()
+    })
+}
+
+impl Piece {
+    /// The finished event; none if the recipient's key is no point of the
+    /// curve, so that nobody can read a letter to it.
+    fn make(&self, desk: &Desk) -> Option<Event> {
+        match &self.content {
+            PieceContent::Letter(letter) => {
+                let envelope = wire::Letter {
+                    message_json: &letters::message(letter).to_json(),
+                    to: letter.to.0,
+                    transport: letter.transport,
+                    created_at: self.stamp,
+                    expiration: Some(self.stamp.plus(desk.stationery.letter_secs)),
+                };
+                match wire::seal(&envelope, &desk.keys, &self.seed) {
+                    Ok(event) => Some(event),
+                    Err(why) => {
+                        tracing::error!(%why, "a letter cannot be sealed and is not sent");
+                        None
+                    }
+                }
+            }
+            PieceContent::Public { kind, tags, content, .. } => {
+                let event = UnsignedEvent::new(
+                    desk.keys.public_key(),
+                    Timestamp::from_secs(self.stamp.0),
+                    *kind,
+                    Tags::from_list(tags.clone()),
+                    content.clone(),
+                );
+                Some(wire::sign(event, &desk.keys, &self.seed))
+            }
+        }
+    }
+}
+
+fn order_tags(
+    page: &Page<'_>,
+    desk: &Desk,
+    order: &Order,
+    now: UnixTime,
+) -> Result<Vec<Tag>, StorageError> {
+    let maker = match order.maker.identity {
+        escrow_core::party::Identity::Known(identity) => page.user(identity)?,
+        escrow_core::party::Identity::FullPrivacy => None,
+    };
+    let reputation = Reputation::of(maker.as_ref(), now);
+    let sign = &desk.stationery;
+    let closed = now.plus(sign.closed_order_secs);
+    let shown = match &order.stage {
+        Stage::Pending | Stage::OpeningHold { back_to: BackTo::Pending, .. } => Shown::Pending {
+            maker: MakerRating {
+                days: reputation.operating_days,
+                since: reputation.since,
+                total_rating: reputation.rating,
+                total_reviews: reputation.reviews.into(),
+            },
+            relays: &sign.relays,
+            node: desk.keys.public_key(),
+        },
+        Stage::OpeningHold { back_to: BackTo::WaitingInvoice { .. }, .. }
+        | Stage::WaitingInvoice { .. }
+        | Stage::WaitingPayment { .. }
+        | Stage::PaidWaitingInvoice { .. }
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. } => Shown::InProgress(closed),
+        Stage::Success { .. } => Shown::Success(closed),
+        Stage::Canceled { .. } => Shown::Canceled(closed),
+    };
+    let event = OrderEvent {
+        id: order.id.0,
+        kind: match order.offer.side {
+            Side::Buy => OrderKind::Buy,
+            Side::Sell => OrderKind::Sell,
+        },
+        fiat_code: &order.offer.fiat_code,
+        shown,
+        amount: order.offer.sats,
+        fiat: BookFiat::Fixed(order.offer.fiat),
+        payment_method: &order.offer.payment_method,
+        premium: 0,
+        network: &sign.network,
+        created_at: order.offer.created_at,
+        expires_at: order.offer.expires_at,
+        instance: sign.instance.as_deref(),
+    };
+    Ok(event.tags())
+}

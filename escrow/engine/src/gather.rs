@@ -1,0 +1,397 @@
+//! Looks up what a decision needs to know, through the open page, and asks
+//! for the decision.
+//!
+//! Two takes of one order may wait in the same batch: the second is gathered
+//! after the first was written into the page, so both cannot win.
+
+use escrow_core::PaymentHash;
+use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
+use escrow_core::decide;
+use escrow_core::decision::{Alarm, Decision, Effect};
+use escrow_core::facts::{
+    CancelFacts, Capacity, FreshHold, InvoiceFacts, Now, OpenFacts, PayoutFacts, PersonFacts,
+    RateFacts, ReleaseFacts, TakeFacts,
+};
+use escrow_core::hold::{Hold, HoldId};
+use escrow_core::order::{Order, OrderId, Role};
+use escrow_core::party::Identity;
+use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::stage::{BackTo, Stage};
+use escrow_core::time::UnixTime;
+use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::user::User;
+use escrow_core::wire::CantDo;
+use storage::ledger::{Page, StorageError};
+
+use crate::desk::Desk;
+
+/// A decision or a fair refusal; the outer error is the ledger's.
+type Decided = Result<Result<Decision, CantDo>, StorageError>;
+
+/// Looks up facts through the open page.
+pub(crate) struct Gather<'a, 'p> {
+    pub(crate) page: &'a Page<'p>,
+    pub(crate) desk: &'a mut Desk,
+    pub(crate) at: UnixTime,
+}
+
+impl Gather<'_, '_> {
+    /// Decides a trader's request.
+    pub(crate) fn request(&mut self, request: &Request) -> Decided {
+        match &request.ask {
+            Ask::Refused(why) => Ok(Err(*why)),
+            Ask::NewOrder(new) => self.open(request, new),
+            Ask::TakeSell { .. }
+            | Ask::TakeBuy
+            | Ask::AddInvoice { .. }
+            | Ask::FiatSent
+            | Ask::Release
+            | Ask::Cancel
+            | Ask::RateUser { .. } => match self.order_of(request)? {
+                Some(order) => self.about(&order, request),
+                None => Ok(Err(CantDo::NotFound)),
+            },
+        }
+    }
+
+    fn order_of(&self, request: &Request) -> Result<Option<Order>, StorageError> {
+        request.order.map_or(Ok(None), |id| self.page.order(id))
+    }
+
+    fn about(&mut self, order: &Order, request: &Request) -> Decided {
+        match &request.ask {
+            Ask::TakeSell { payout } => {
+                let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order.id)?;
+                Ok(decide::take_sell(order, request, payout.as_ref(), self.now(), &facts))
+            }
+            Ask::TakeBuy => {
+                let facts = self.take_facts(request, Role::Seller, None, order.id)?;
+                Ok(decide::take_buy(order, request, self.now(), &facts))
+            }
+            Ask::AddInvoice { payout } => {
+                let facts = self.invoice_facts(order, payout)?;
+                Ok(decide::add_invoice(order, request, payout, self.now(), &facts))
+            }
+            Ask::FiatSent => Ok(decide::fiat_sent(order, request, self.now())),
+            Ask::Release => {
+                let facts = ReleaseFacts {
+                    payout: PayoutId(self.desk.entropy.uuid()),
+                    hold: self.hold_of(order)?,
+                };
+                Ok(decide::release(order, request, self.now(), &facts))
+            }
+            Ask::Cancel => {
+                let facts = CancelFacts { hold: self.hold_of(order)? };
+                Ok(decide::cancel(order, request, self.now(), &facts))
+            }
+            Ask::RateUser { stars } => {
+                let facts = RateFacts { rated: self.counterpart(order, request)? };
+                Ok(decide::rate(order, request, *stars, self.now(), &facts))
+            }
+            // Not about an order, or decided before it is looked up.
+            Ask::NewOrder(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
+        }
+    }
+
+    fn open(&mut self, request: &Request, new: &NewOrder) -> Decided {
+        let facts = OpenFacts {
+            person: self.person(request)?,
+            order: OrderId(self.desk.entropy.uuid()),
+            pending_orders: self.pending_orders(request.sender.identity)?,
+            invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
+        };
+        Ok(decide::open(request, new, self.now(), &facts))
+    }
+
+    fn take_facts(
+        &mut self,
+        request: &Request,
+        role: Role,
+        given: Option<&GivenInvoice>,
+        order: OrderId,
+    ) -> Result<TakeFacts, StorageError> {
+        Ok(TakeFacts {
+            person: self.person(request)?,
+            has_unfinished_take: self.has_unfinished_take(request.sender.identity, role)?,
+            capacity: self.capacity()?,
+            hold: self.fresh_hold(),
+            invoice_hash_is_known: self.is_known(given, Some(order))?,
+        })
+    }
+
+    fn invoice_facts(
+        &mut self,
+        order: &Order,
+        given: &GivenInvoice,
+    ) -> Result<InvoiceFacts, StorageError> {
+        let payout = match &order.stage {
+            Stage::Releasing { payout, .. } | Stage::PayingBuyer { payout, .. } => {
+                self.payout_facts(*payout)?
+            }
+            Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Success { .. }
+            | Stage::Canceled { .. } => None,
+        };
+        Ok(InvoiceFacts {
+            capacity: self.capacity()?,
+            hold: self.fresh_hold(),
+            invoice_hash_is_known: self.is_known(Some(given), Some(order.id))?,
+            payout,
+        })
+    }
+
+    /// Decides what Lightning or a timer reports.
+    pub(crate) fn report(&mut self, command: &Command) -> Result<Decision, StorageError> {
+        match command {
+            Command::HoldOpened { hash, bolt11 } => self.hold_report(*hash, |this, hold, order| {
+                let taker = this.taker(order)?;
+                Ok(decide::hold_opened(order, hold, taker.as_ref(), bolt11, this.now()))
+            }),
+            Command::HoldFailed { hash } => self.hold_report(*hash, |this, hold, order| {
+                Ok(decide::hold_failed(order, hold, this.now()))
+            }),
+            Command::HoldAccepted { hash, paid, expiry_height } => {
+                self.hold_report(*hash, |this, hold, order| {
+                    let taker = this.taker(order)?;
+                    let now = this.now();
+                    Ok(decide::hold_accepted(order, hold, taker.as_ref(), *paid, *expiry_height, now))
+                })
+            }
+            Command::HoldSettled { hash } => self.hold_report(*hash, Self::hold_settled),
+            Command::HoldCanceled { hash } => self.hold_report(*hash, |this, hold, order| {
+                let payout = this.payout_of(order)?;
+                Ok(decide::hold_canceled(order, hold, payout.as_ref(), this.now()))
+            }),
+            Command::PaymentSucceeded { hash, preimage, routing_fee } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    let now = this.now();
+                    decide::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
+                })
+            }
+            Command::PaymentFailed { hash, reason } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    decide::payment_failed(order, payout, attempt, *reason, this.now())
+                })
+            }
+            Command::Elapsed(timer) => self.elapsed(*timer),
+            // Requests are decided with their refusals, see above.
+            Command::Request(_) => Ok(Decision::default()),
+        }
+    }
+
+    fn hold_report(
+        &mut self,
+        hash: PaymentHash,
+        decide: impl FnOnce(&mut Self, &Hold, &Order) -> Result<Decision, StorageError>,
+    ) -> Result<Decision, StorageError> {
+        let Some(hold) = self.page.hold_by_hash(hash)? else {
+            return Ok(alarm(Alarm::UnexpectedHold(hash)));
+        };
+        match self.page.order(hold.order)? {
+            Some(order) => decide(self, &hold, &order),
+            None => Ok(alarm(Alarm::UnexpectedHold(hash))),
+        }
+    }
+
+    fn hold_settled(&mut self, hold: &Hold, order: &Order) -> Result<Decision, StorageError> {
+        match self.payout_of(order)?.map(|payout| self.payout_facts(payout.id)).transpose()? {
+            Some(Some(owed)) => Ok(decide::hold_settled(order, hold, &owed, self.now())),
+            // Settled although nobody here released: somebody did it by hand.
+            None | Some(None) => Ok(alarm(Alarm::UnexpectedHold(hold.hash))),
+        }
+    }
+
+    fn payment_report(
+        &mut self,
+        hash: PaymentHash,
+        decide: impl FnOnce(&mut Self, (&Order, &Payout, &Attempt)) -> Decision,
+    ) -> Result<Decision, StorageError> {
+        let unexpected = || Ok(alarm(Alarm::UnexpectedPayment(hash)));
+        let Some(attempt) = self.page.attempt(hash)? else { return unexpected() };
+        let Some(payout) = self.page.payout(attempt.payout)? else { return unexpected() };
+        match self.page.order(attempt.order)? {
+            Some(order) => Ok(decide(self, (&order, &payout, &attempt))),
+            None => unexpected(),
+        }
+    }
+
+    fn elapsed(&mut self, timer: Timer) -> Result<Decision, StorageError> {
+        let Some(order) = self.page.order(timer.order)? else { return Ok(Decision::default()) };
+        match timer.kind {
+            TimerKind::OpeningHold => match self.hold_of(&order)? {
+                Some(hold) => Ok(decide::hold_failed(&order, &hold, self.now())),
+                None => Ok(Decision::default()),
+            },
+            TimerKind::PayoutRetry => match self.payout_of(&order)? {
+                Some(payout) => match self.payout_facts(payout.id)? {
+                    Some(owed) => Ok(decide::payout_due(&order, &owed, self.now())),
+                    None => Ok(Decision::default()),
+                },
+                None => Ok(Decision::default()),
+            },
+        }
+    }
+
+    fn now(&self) -> Now<'_> {
+        Now { at: self.at, terms: &self.desk.terms }
+    }
+
+    fn fresh_hold(&mut self) -> FreshHold {
+        let id = HoldId(self.desk.entropy.uuid());
+        self.desk.preimages.fresh_hold(id)
+    }
+
+    fn capacity(&self) -> Result<Capacity, StorageError> {
+        let counts = self.page.hold_counts()?;
+        Ok(Capacity {
+            lightning_is_ready: self.desk.lightning_is_ready,
+            open_holds: clamp(counts.open),
+            opening_holds: clamp(counts.opening),
+        })
+    }
+
+    fn person(&self, request: &Request) -> Result<PersonFacts, StorageError> {
+        let Identity::Known(identity) = request.sender.identity else {
+            return Ok(PersonFacts::default());
+        };
+        let orders = self.page.living_orders_of(identity)?;
+        let reserved = orders.iter().filter_map(|order| match &order.stage {
+            Stage::OpeningHold { take, .. } if take.taker.identity == Identity::Known(identity) => {
+                Some(take.taker.trade_index)
+            }
+            _ => None,
+        });
+        Ok(PersonFacts { user: self.page.user(identity)?, reserved_index: reserved.max() })
+    }
+
+    /// Rule Y5 and Y7: of the identity, or of all who have none.
+    fn pending_orders(&self, identity: Identity) -> Result<u32, StorageError> {
+        match identity {
+            Identity::Known(identity) => {
+                let orders = self.page.living_orders_of(identity)?;
+                let pending = orders.iter().filter(|order| {
+                    order.stage == Stage::Pending
+                        && order.maker.identity == Identity::Known(identity)
+                });
+                Ok(clamp(pending.count() as u64))
+            }
+            Identity::FullPrivacy => Ok(clamp(self.page.pending_without_identity()?)),
+        }
+    }
+
+    /// Rule T2.
+    fn has_unfinished_take(&self, identity: Identity, role: Role) -> Result<bool, StorageError> {
+        let Identity::Known(key) = identity else { return Ok(false) };
+        let orders = self.page.living_orders_of(key)?;
+        Ok(orders.iter().any(|order| {
+            let party = match role {
+                Role::Buyer => order.buyer(),
+                Role::Seller => order.seller(),
+            };
+            party.is_some_and(|party| party.identity == identity) && holds_up(order, role)
+        }))
+    }
+
+    fn is_known(
+        &self,
+        given: Option<&GivenInvoice>,
+        own: Option<OrderId>,
+    ) -> Result<bool, StorageError> {
+        let Some(GivenInvoice::Readable(invoice)) = given else { return Ok(false) };
+        if self.page.invoice_hash_is_known(invoice.hash)? {
+            return Ok(true);
+        }
+        let order = self.page.order_with_invoice(invoice.hash)?;
+        Ok(order.is_some_and(|order| Some(order) != own))
+    }
+
+    /// The hold of the order's stage.
+    fn hold_of(&self, order: &Order) -> Result<Option<Hold>, StorageError> {
+        match order.stage.hold() {
+            Some(hold) => self.page.hold(hold),
+            None => Ok(None),
+        }
+    }
+
+    fn payout_of(&self, order: &Order) -> Result<Option<Payout>, StorageError> {
+        match &order.stage {
+            Stage::Releasing { payout, .. }
+            | Stage::PayingBuyer { payout, .. }
+            | Stage::Success { payout, .. } => self.page.payout(*payout),
+            Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Canceled { .. } => Ok(None),
+        }
+    }
+
+    fn payout_facts(&self, id: PayoutId) -> Result<Option<PayoutFacts>, StorageError> {
+        let Some(payout) = self.page.payout(id)? else { return Ok(None) };
+        let attempt = self.page.attempt(payout.destination.hash)?;
+        Ok(Some(PayoutFacts { payout, attempt }))
+    }
+
+    fn taker(&self, order: &Order) -> Result<Option<User>, StorageError> {
+        self.user(order.stage.take().map(|take| take.taker.identity))
+    }
+
+    fn counterpart(&self, order: &Order, request: &Request) -> Result<Option<User>, StorageError> {
+        let other = match order.role_of(request.sender.trade_key) {
+            Some(Role::Buyer) => order.seller(),
+            Some(Role::Seller) => order.buyer(),
+            None => None,
+        };
+        self.user(other.map(|party| party.identity))
+    }
+
+    fn user(&self, identity: Option<Identity>) -> Result<Option<User>, StorageError> {
+        match identity {
+            Some(Identity::Known(identity)) => self.page.user(identity),
+            Some(Identity::FullPrivacy) | None => Ok(None),
+        }
+    }
+}
+
+/// Whether the trade waits for this side's invoice or payment.
+fn holds_up(order: &Order, role: Role) -> bool {
+    match (&order.stage, role) {
+        (Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. }, Role::Buyer)
+        | (Stage::WaitingPayment { .. }, Role::Seller)
+        | (Stage::OpeningHold { back_to: BackTo::WaitingInvoice { .. }, .. }, Role::Buyer) => true,
+        (Stage::OpeningHold { asker, back_to: BackTo::Pending, .. }, _) => {
+            order.role_of(asker.trade_key) == Some(role)
+        }
+        (
+            Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Releasing { .. }
+            | Stage::PayingBuyer { .. }
+            | Stage::Success { .. }
+            | Stage::Canceled { .. },
+            Role::Buyer | Role::Seller,
+        ) => false,
+    }
+}
+
+fn alarm(alarm: Alarm) -> Decision {
+    Decision { effects: vec![Effect::Alarm(alarm)], ..Decision::default() }
+}
+
+fn clamp(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,223 @@
+//! From an event addressed to the node to a request that can be decided.
+//!
+//! Opening and reading need no order and no state, so they happen before the
+//! queue and in parallel. What fails here is told at once: by `OK false` when
+//! the sender is not proven (rule G4), by a durable `cant-do` when he is.
+
+use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
+use escrow_core::order::{OrderId, Side};
+use escrow_core::party::{Identity, IdentityKey, TradeKey};
+use escrow_core::wire::{
+    self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
+    Transport, UnreadableMessage,
+};
+use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
+use nostr::event::Event;
+use nostr::key::Keys;
+
+use crate::submission::{Receipt, TraderMessage};
+
+/// Opens and reads messages to the node.
+#[derive(Debug)]
+pub struct Intake {
+    keys: Keys,
+    invoices: InvoiceRules,
+}
+
+impl Intake {
+    /// An intake for the node's key and its rules for payout invoices.
+    #[must_use]
+    pub fn new(keys: Keys, invoices: InvoiceRules) -> Intake {
+        Intake { keys, invoices }
+    }
+
+    /// Opens an event whose id and signature the relay has checked.
+    ///
+    /// # Errors
+    /// The receipt for a message that proves no sender to answer to.
+    pub fn read(&self, event: &Event) -> Result<TraderMessage, Receipt> {
+        let opened =
+            wire::open(event, &self.keys).map_err(|why| Receipt::invalid(why.to_string()))?;
+        let signed_badly = match opened.signatures {
+            Signatures::Good => false,
+            Signatures::BadTradeSignature
+            | Signatures::BadIdentityProof
+            | Signatures::MissingTradeSignature => true,
+        };
+        if signed_badly && opened.transport == Transport::GiftWrap {
+            return Err(Receipt::invalid("the inner signature is wrong or missing"));
+        }
+        let request = if signed_badly {
+            refused(&opened, CantDo::InvalidSignature)
+        } else {
+            self.request(&opened)
+        };
+        Ok(TraderMessage {
+            event: event.id.to_bytes(),
+            inner: opened.inner_digest,
+            request,
+        })
+    }
+
+    fn request(&self, opened: &Opened) -> Request {
+        match &opened.message {
+            Ok(message) => Request {
+                sender: sender(opened),
+                request_id: message.request_id,
+                trade_index: message.trade_index,
+                order: message.id.map(OrderId),
+                signed_at: opened.time,
+                ask: self.ask(message).unwrap_or_else(Ask::Refused),
+            },
+            Err(unreadable) => refused(opened, why_unreadable(unreadable)),
+        }
+    }
+
+    fn ask(&self, message: &Message) -> Result<Ask, CantDo> {
+        let ask = match message.action {
+            Action::NewOrder => return self.new_order(message.payload.as_ref()),
+            Action::TakeSell => Ask::TakeSell { payout: self.take_payload(message)? },
+            Action::TakeBuy => {
+                self.take_payload(message)?;
+                Ask::TakeBuy
+            }
+            Action::AddInvoice => self.add_invoice(message)?,
+            Action::FiatSent => only_next_trade(message, Ask::FiatSent)?,
+            Action::Release => only_next_trade(message, Ask::Release)?,
+            Action::Cancel => any_harmless(message, Ask::Cancel)?,
+            Action::RateUser => rating(message)?,
+            // Without bonds nothing is owed, as on a node that has them switched off (NY1).
+            Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
+            _ => return Err(CantDo::InvalidAction),
+        };
+        // Every one of these is about an order (rule G13).
+        message.id.map(|_| ask).ok_or(CantDo::NotFound)
+    }
+
+    fn new_order(&self, payload: Option<&Payload>) -> Result<Ask, CantDo> {
+        match payload {
+            Some(Payload::Order(order)) => Ok(Ask::NewOrder(self.read_new_order(order))),
+            _ => Err(CantDo::InvalidParameters),
+        }
+    }
+
+    fn read_new_order(&self, order: &SmallOrder) -> NewOrder {
+        NewOrder {
+            side: order.kind.map(|kind| match kind {
+                OrderKind::Buy => Side::Buy,
+                OrderKind::Sell => Side::Sell,
+            }),
+            fiat_code: order.fiat_code.clone(),
+            sats: order.amount,
+            fiat: order.fiat_amount,
+            min_fiat: order.min_amount,
+            max_fiat: order.max_amount,
+            premium: order.premium,
+            payment_method: order.payment_method.clone(),
+            expires_at: order.expires_at,
+            payout: order.buyer_invoice.as_deref().map(|text| self.given_invoice(text)),
+            names_mint: order.cashu_mint_url.is_some(),
+        }
+    }
+
+    fn take_payload(&self, message: &Message) -> Result<Option<GivenInvoice>, CantDo> {
+        match &message.payload {
+            Some(Payload::PaymentRequest(_, invoice, _)) => Ok(Some(self.given_invoice(invoice))),
+            _ => any_harmless(message, None),
+        }
+    }
+
+    fn add_invoice(&self, message: &Message) -> Result<Ask, CantDo> {
+        match &message.payload {
+            Some(Payload::PaymentRequest(_, invoice, _)) => {
+                Ok(Ask::AddInvoice { payout: self.given_invoice(invoice) })
+            }
+            _ => Err(CantDo::InvalidParameters),
+        }
+    }
+
+    fn given_invoice(&self, text: &str) -> GivenInvoice {
+        match read_payout_invoice(text, &self.invoices) {
+            Ok(invoice) => GivenInvoice::Readable(invoice),
+            Err(_) => GivenInvoice::Unusable,
+        }
+    }
+}
+
+/// A payload that the action does not read is read over, save those of other
+/// features, which upstream refuses too.
+fn any_harmless<T>(message: &Message, ask: T) -> Result<T, CantDo> {
+    match &message.payload {
+        Some(
+            Payload::BondResolution(_)
+            | Payload::BondPayoutRequest(_)
+            | Payload::PayerDeclaration(_)
+            | Payload::PaymentHistory(_)
+            | Payload::UserInfo(_),
+        ) => Err(CantDo::InvalidParameters),
+        _ => Ok(ask),
+    }
+}
+
+fn only_next_trade(message: &Message, ask: Ask) -> Result<Ask, CantDo> {
+    match message.payload {
+        None | Some(Payload::NextTrade(..)) => Ok(ask),
+        Some(_) => Err(CantDo::InvalidParameters),
+    }
+}
+
+fn rating(message: &Message) -> Result<Ask, CantDo> {
+    match message.payload {
+        Some(Payload::RatingUser(stars)) => Ok(Ask::RateUser { stars }),
+        _ => Err(CantDo::InvalidParameters),
+    }
+}
+
+/// An action that the node does not offer is answered as such, whatever its
+/// payload (rules G9, G10).
+fn why_unreadable(message: &UnreadableMessage) -> CantDo {
+    match (&message.fault, message.action) {
+        (Fault::UnknownAction, _) => CantDo::InvalidAction,
+        (Fault::Unreadable(_), Some(action)) if !is_served(action) => CantDo::InvalidAction,
+        (Fault::Unreadable(_), _) => CantDo::InvalidParameters,
+    }
+}
+
+fn is_served(action: Action) -> bool {
+    matches!(
+        action,
+        Action::NewOrder
+            | Action::TakeSell
+            | Action::TakeBuy
+            | Action::AddInvoice
+            | Action::FiatSent
+            | Action::Release
+            | Action::Cancel
+            | Action::RateUser
+            | Action::AddBondInvoice
+    )
+}
+
+fn refused(opened: &Opened, why: CantDo) -> Request {
+    let (request_id, trade_index, id) = match &opened.message {
+        Ok(message) => (message.request_id, message.trade_index, message.id),
+        Err(unreadable) => (unreadable.request_id, None, unreadable.id),
+    };
+    Request {
+        sender: sender(opened),
+        request_id,
+        trade_index,
+        order: id.map(OrderId),
+        signed_at: opened.time,
+        ask: Ask::Refused(why),
+    }
+}
+
+fn sender(opened: &Opened) -> Sender {
+    let identity = if opened.identity == opened.trade_key {
+        Identity::FullPrivacy
+    } else {
+        Identity::Known(IdentityKey(opened.identity))
+    };
+    Sender { trade_key: TradeKey(opened.trade_key), identity, transport: opened.transport }
+}

@@ -1,0 +1,30 @@
+//! Trade keys of living orders, as of the last commit (rule Y3).
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nostr::key::PublicKey;
+
+/// A set that the writer keeps and everybody may ask.
+#[derive(Clone, Debug, Default)]
+pub struct KnownKeys(Arc<RwLock<HashSet<PublicKey>>>);
+
+impl KnownKeys {
+    /// Whether a living order has this trade key.
+    #[must_use]
+    pub fn knows(&self, key: &PublicKey) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// Takes over what a commit changed: keys, each with whether it lives.
+    pub(crate) fn apply(&self, changes: impl IntoIterator<Item = (PublicKey, bool)>) {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, lives) in changes {
+            if lives {
+                keys.insert(key);
+            } else {
+                keys.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What waits for the writer: three bounded queues, served in this order.
+//!
+//! The node's own reports go first, because a trade that Lightning has moved
+//! must not wait behind new wishes; then known trade keys; then strangers, so
+//! that a flood of new messages starves no running trade (rule Y4).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::submission::{Receipt, Refusal, Submission};
+
+/// Bounds of the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxLimits {
+    /// Reports of the node's own workers; who reports waits for room.
+    pub reports: usize,
+    /// Messages of trade keys with a living order.
+    pub known: usize,
+    /// Messages of all others.
+    pub strangers: usize,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        MailboxLimits { reports: 1_024, known: 1_024, strangers: 256 }
+    }
+}
+
+/// Whose message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// A trade key with a living order.
+    Known,
+    /// Anybody else.
+    Stranger,
+}
+
+/// A submission and the one who waits for its receipt.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) submission: Submission,
+    pub(crate) receipt: oneshot::Sender<Receipt>,
+}
+
+/// The queues before the writer.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    queues: Mutex<Queues>,
+    limits: MailboxLimits,
+    arrived: Notify,
+    report_room: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    reports: VecDeque<Waiting>,
+    known: VecDeque<Waiting>,
+    strangers: VecDeque<Waiting>,
+}
+
+impl Queues {
+    fn next(&mut self) -> Option<(Waiting, bool)> {
+        if let Some(report) = self.reports.pop_front() {
+            return Some((report, true));
+        }
+        let message = self.known.pop_front().or_else(|| self.strangers.pop_front())?;
+        Some((message, false))
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(limits: MailboxLimits) -> Mailbox {
+        Mailbox {
+            queues: Mutex::default(),
+            limits,
+            arrived: Notify::new(),
+            report_room: Semaphore::new(limits.reports),
+        }
+    }
+
+    /// Puts a message into its lane; full lanes refuse at once.
+    pub(crate) fn post(
+        &self,
+        lane: Lane,
+        submission: Submission,
+    ) -> Result<oneshot::Receiver<Receipt>, Receipt> {
+        let (receipt, answer) = oneshot::channel();
+        let mut queues = self.lock();
+        let (queue, limit) = match lane {
+            Lane::Known => (&mut queues.known, self.limits.known),
+            Lane::Stranger => (&mut queues.strangers, self.limits.strangers),
+        };
+        if queue.len() >= limit {
+            return Err(Receipt::Refused(Refusal::Busy("busy, try again".into())));
+        }
+        queue.push_back(Waiting { submission, receipt });
+        drop(queues);
+        self.arrived.notify_one();
+        Ok(answer)
+    }
+
+    /// Puts a report into its queue, waiting for room, and waits until it is
+    /// decided and on disk. None if the writer ended before.
+    pub(crate) async fn report(&self, submission: Submission) -> Option<Receipt> {
+        // The room is given back when the report is taken, not when it is decided.
+        self.report_room.acquire().await.ok()?.forget();
+        let (receipt, answer) = oneshot::channel();
+        self.lock().reports.push_back(Waiting { submission, receipt });
+        self.arrived.notify_one();
+        answer.await.ok()
+    }
+
+    /// Takes at most `limit` submissions, waiting for the first.
+    pub(crate) async fn take(&self, limit: usize) -> Vec<Waiting> {
+        loop {
+            let arrived = self.arrived.notified();
+            let batch = self.take_waiting(limit);
+            if !batch.is_empty() {
+                return batch;
+            }
+            arrived.await;
+        }
+    }
+
+    fn take_waiting(&self, limit: usize) -> Vec<Waiting> {
+        let mut queues = self.lock();
+        let mut batch = Vec::new();
+        while batch.len() < limit {
+            let Some((waiting, is_report)) = queues.next() else { break };
+            if is_report {
+                self.report_room.add_permits(1);
+            }
+            batch.push(waiting);
+        }
+        batch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // The queues are plain data: a panic elsewhere leaves them whole.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::PaymentHash;
+    use escrow_core::command::Command;
+
+    use super::*;
+
+    fn submission(byte: u8) -> Submission {
+        Submission::Report(Command::HoldSettled { hash: PaymentHash([byte; 32]) })
+    }
+
+    fn names(batch: &[Waiting]) -> Vec<u8> {
+        batch
+            .iter()
+            .map(|waiting| match &waiting.submission {
+                Submission::Report(Command::HoldSettled { hash }) => hash.0[0],
+                other => panic!("not posted here: {other:?}"),
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn reports_go_before_known_keys_and_these_before_strangers() {
+        let mailbox = Mailbox::new(MailboxLimits::default());
+        let _a = mailbox.post(Lane::Stranger, submission(3)).unwrap();
+        let _b = mailbox.post(Lane::Known, submission(2)).unwrap();
+        let report = mailbox.report(submission(1));
+        let take = async {
+            tokio::task::yield_now().await;
+            mailbox.take(64).await
+        };
+        let (receipt, batch) = tokio::join!(report, take_and_answer(take));
+        assert_eq!(receipt, Some(Receipt::Decided));
+        assert_eq!(batch, [1, 2, 3]);
+    }
+
+    async fn take_and_answer(take: impl Future<Output = Vec<Waiting>>) -> Vec<u8> {
+        let batch = take.await;
+        let order = names(&batch);
+        for waiting in batch {
+            let _ = waiting.receipt.send(Receipt::Decided);
+        }
+        order
+    }
+
+    #[tokio::test]
+    async fn y4_a_full_lane_refuses_and_leaves_the_other_open() {
+        let limits = MailboxLimits { reports: 1, known: 1, strangers: 1 };
+        let mailbox = Mailbox::new(limits);
+        let _a = mailbox.post(Lane::Stranger, submission(1)).unwrap();
+        assert!(matches!(
+            mailbox.post(Lane::Stranger, submission(2)),
+            Err(Receipt::Refused(Refusal::Busy(_)))
+        ));
+        assert!(mailbox.post(Lane::Known, submission(3)).is_ok());
+        assert_eq!(names(&mailbox.take(1).await), [3]);
+    }
+}

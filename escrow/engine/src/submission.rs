@@ -1,0 +1,74 @@
+//! What goes into a step, and what comes out of it for the one who waits.
+
+use escrow_core::command::{Command, Request};
+use nostr::event::{Kind, Tag};
+
+/// One thing for the writer to decide or to write down.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// A trader's message.
+    Message(TraderMessage),
+    /// Something the node itself has learned: Lightning's word, a due timer.
+    Report(Command),
+    /// An event about the node, to be stamped, signed and sent.
+    Announce(Announcement),
+}
+
+/// A trader's message, opened and read.
+#[derive(Clone, Debug)]
+pub struct TraderMessage {
+    /// Id of the event that carried it.
+    pub event: [u8; 32],
+    /// Digest of the inner message: the same for a message wrapped anew.
+    pub inner: [u8; 32],
+    /// What it asks for.
+    pub request: Request,
+}
+
+/// An event about the node.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// Its kind; replaceable or addressable.
+    pub kind: Kind,
+    /// Its `d` value; empty for replaceable kinds.
+    pub identifier: String,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Its content.
+    pub content: String,
+}
+
+/// What the sender of a submission learns once it is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Decided and on disk, also when the decision is a refusal.
+    Decided,
+    /// Decided before; on disk.
+    Duplicate,
+    /// Not decided; nothing is on disk.
+    Refused(Refusal),
+}
+
+/// Why a message could not be decided (rules G1, G4, G6, G15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The message is at fault.
+    Invalid(String),
+    /// Too much at once; the same message may be sent again.
+    Busy(String),
+    /// The node is at fault; the same message may be sent again.
+    Error(String),
+}
+
+impl Receipt {
+    /// A message that cannot be taken as it is.
+    pub(crate) fn invalid(why: impl Into<String>) -> Receipt {
+        Receipt::Refused(Refusal::Invalid(why.into()))
+    }
+
+    /// A failure on our side.
+    pub(crate) fn error(why: impl Into<String>) -> Receipt {
+        Receipt::Refused(Refusal::Error(why.into()))
+    }
+}
+

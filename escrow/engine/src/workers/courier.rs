@@ -1,0 +1,101 @@
+//! Carries the outbox to the relay.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nostr::event::Event;
+use storage::ledger::{StorageError, Views};
+use tokio::sync::Notify;
+
+use crate::workers::backoff::Backoff;
+
+/// Most events handed over at once.
+const LOAD: usize = 256;
+
+/// Where the node's finished events go: its own relay, later other relays too.
+#[async_trait]
+pub trait Publisher: Send + Sync + 'static {
+    /// Stores the events and shows them to subscribers, in this order. The
+    /// same event may come again after a crash.
+    ///
+    /// # Errors
+    /// If not all of them are stored; the whole load is then brought again.
+    async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError>;
+}
+
+/// Why events could not be published; they are brought again.
+#[derive(Debug, thiserror::Error)]
+#[error("events cannot be published: {0}")]
+pub struct PublishError(pub String);
+
+/// Outbox rows that have arrived; the writer takes them with its next commit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delivered(Arc<Mutex<Vec<u64>>>);
+
+impl Delivered {
+    fn add(&self, rows: impl IntoIterator<Item = u64>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+    }
+
+    pub(crate) fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One walk along the outbox, in its order.
+pub(crate) struct Courier {
+    views: Views,
+    publisher: Arc<dyn Publisher>,
+    delivered: Delivered,
+    /// The first row that was not brought yet.
+    next: u64,
+}
+
+impl Courier {
+    pub(crate) fn new(
+        views: Views,
+        publisher: Arc<dyn Publisher>,
+        delivered: Delivered,
+    ) -> Courier {
+        Courier { views, publisher, delivered, next: 0 }
+    }
+
+    /// Brings all that waits.
+    pub(crate) async fn empty_outbox(&mut self) -> Result<(), CourierError> {
+        loop {
+            let rows = self.views.view()?.outbox_from(self.next, LOAD)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            let (next, sequence) = (last.seq + 1, rows.iter().map(|row| row.seq).collect::<Vec<_>>());
+            self.publisher.publish(rows.into_iter().map(|row| row.event).collect()).await?;
+            self.delivered.add(sequence);
+            self.next = next;
+        }
+    }
+
+    /// Brings what each commit adds; ends only with its task.
+    pub(crate) async fn run(mut self, committed: &Notify) {
+        let mut backoff = Backoff::starting_at(Duration::from_millis(250));
+        loop {
+            match self.empty_outbox().await {
+                Ok(()) => {
+                    backoff.reset();
+                    committed.notified().await;
+                }
+                Err(why) => {
+                    tracing::error!(%why, "the outbox is brought again");
+                    backoff.wait(committed).await;
+                }
+            }
+        }
+    }
+}
+
+/// Why the outbox was not emptied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CourierError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}

@@ -1,0 +1,121 @@
+//! One tender for each living hold and payment, woken when there is reason.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_core::PaymentHash;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::workers::switchboard::Switchboard;
+use crate::workers::{hold, payment};
+
+/// Streams alone are never trusted: everything living is looked up this often.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Something of Lightning's that wants to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Task {
+    /// A hold.
+    Hold(PaymentHash),
+    /// A payment.
+    Payment(PaymentHash),
+}
+
+/// A tender at work.
+struct Tended {
+    poke: Arc<Notify>,
+    /// Poked for a reason since it started: should it just be ending, it has
+    /// not seen that reason and must start anew.
+    again: bool,
+}
+
+/// Starts and wakes tenders; ends only with its task.
+pub(crate) async fn run(board: Switchboard, mut tasks: mpsc::Receiver<Task>) {
+    let mut health = board.health.clone();
+    let mut dispatcher = Dispatcher::new(board);
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut height = None;
+    loop {
+        tokio::select! {
+            task = tasks.recv() => match task {
+                Some(task) => dispatcher.wake(task),
+                None => return,
+            },
+            Some(ended) = dispatcher.tenders.join_next_with_id() => match ended {
+                Ok((id, ())) => dispatcher.ended(id),
+                Err(why) => dispatcher.failed(&why),
+            },
+            _ = sweep.tick() => dispatcher.poke_all(),
+            Ok(()) = health.changed() => {
+                let now = health.borrow_and_update().block_height();
+                if now != height {
+                    height = now;
+                    dispatcher.poke_all();
+                }
+            }
+        }
+    }
+}
+
+struct Dispatcher {
+    board: Switchboard,
+    tended: HashMap<Task, Tended>,
+    running: HashMap<Id, Task>,
+    tenders: JoinSet<()>,
+}
+
+impl Dispatcher {
+    fn new(board: Switchboard) -> Dispatcher {
+        Dispatcher {
+            board,
+            tended: HashMap::new(),
+            running: HashMap::new(),
+            tenders: JoinSet::new(),
+        }
+    }
+
+    fn wake(&mut self, task: Task) {
+        if let Some(tended) = self.tended.get_mut(&task) {
+            tended.again = true;
+            tended.poke.notify_one();
+        } else {
+            self.start(task);
+        }
+    }
+
+    fn start(&mut self, task: Task) {
+        let poke = Arc::new(Notify::new());
+        self.tended.insert(task, Tended { poke: poke.clone(), again: false });
+        let board = self.board.clone();
+        let tender = self.tenders.spawn(async move {
+            match task {
+                Task::Hold(hash) => hold::tend(board, hash, &poke).await,
+                Task::Payment(hash) => payment::tend(board, hash, &poke).await,
+            }
+        });
+        self.running.insert(tender.id(), task);
+    }
+
+    fn ended(&mut self, id: Id) {
+        let Some(task) = self.running.remove(&id) else { return };
+        if self.tended.remove(&task).is_some_and(|tended| tended.again) {
+            self.start(task);
+        }
+    }
+
+    /// A panic is a bug; what was tended is picked up again with its next wake.
+    fn failed(&mut self, why: &JoinError) {
+        tracing::error!(%why, "a tender failed");
+        self.ended(why.id());
+    }
+
+    fn poke_all(&self) {
+        for tended in self.tended.values() {
+            tended.poke.notify_one();
+        }
+    }
+}

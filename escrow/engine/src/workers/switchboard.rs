@@ -1,0 +1,59 @@
+//! The line to Lightning and back to the writer, shared by the workers.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_core::command::Command;
+use escrow_lightning::{LightningBackend, LnError, LnResult};
+use storage::ledger::Views;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::mailbox::Mailbox;
+use crate::preimages::Preimages;
+use crate::submission::{Receipt, Submission};
+use crate::workers::health::LightningHealth;
+
+/// Longest wait for an answer of Lightning.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// What a worker needs to act and to report.
+#[derive(Clone)]
+pub(crate) struct Switchboard {
+    pub(crate) backend: Arc<dyn LightningBackend>,
+    pub(crate) views: Views,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) preimages: Arc<Preimages>,
+    pub(crate) health: watch::Receiver<LightningHealth>,
+}
+
+impl Switchboard {
+    /// Tells the writer; true once it is decided and on disk.
+    pub(crate) async fn report(&self, command: Command) -> bool {
+        self.mailbox.report(Submission::Report(command)).await == Some(Receipt::Decided)
+    }
+
+    /// Waits for Lightning's answer, but not for ever: what was cut short may
+    /// have happened.
+    pub(crate) async fn call<T>(&self, call: impl Future<Output = LnResult<T>>) -> LnResult<T> {
+        limited(CALL_LIMIT, call).await
+    }
+
+    /// Waits until Lightning is fully up and synced (rule P7).
+    pub(crate) async fn lightning_is_ready(&self) {
+        let mut health = self.health.clone();
+        // An error means that the health worker ended, and so does everything else.
+        let _ = health.wait_for(LightningHealth::is_ready).await;
+    }
+}
+
+/// Waits for an answer at most `limit`.
+pub(crate) async fn limited<T>(
+    limit: Duration,
+    call: impl Future<Output = LnResult<T>>,
+) -> LnResult<T> {
+    timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(LnError::Ambiguous(format!("no answer within {limit:?}"))))
+}
