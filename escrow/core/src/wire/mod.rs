@@ -5,9 +5,14 @@
 //! or absent are exactly what existing clients read.
 
 pub mod action;
+pub mod client;
+pub mod envelope;
+mod json;
 pub mod message;
 pub mod payload;
+pub mod read;
 pub mod reason;
+pub mod seal;
 pub mod small_order;
 pub mod status;
 mod words;
@@ -15,13 +20,16 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub use envelope::{OpenError, Opened, Signatures, open};
 pub use message::{LONGEST_SENT_JSON, Message, Wrapper};
 pub use payload::{
     BondPayoutRequest, BondResolution, BuyerMode, CashuLockProof, CashuSignature, PayerDeclaration,
     Payload, PaymentFailed, PaymentHistory, Peer, ReputationExportRequest, RestoreData,
     RestoredDispute, RestoredOrder, SolverDisputeInfo, UserInfo,
 };
+pub use read::{Fault, LONGEST_READ_TEXT, UnreadableMessage, read_message};
 pub use reason::CantDo;
+pub use seal::{Letter, SealError, Seed, seal, sign};
 pub use small_order::SmallOrder;
 pub use status::{DisputeStatus, Initiator, OrderKind, Status};
 
