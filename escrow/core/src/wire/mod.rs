@@ -5,23 +5,38 @@
 //! or absent are exactly what existing clients read.
 
 pub mod action;
+pub mod client;
+pub mod envelope;
+pub mod info_event;
+mod json;
 pub mod message;
+pub mod order_event;
 pub mod payload;
+pub mod rating_event;
+pub mod read;
 pub mod reason;
+pub mod seal;
 pub mod small_order;
 pub mod status;
+mod tags;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub use envelope::{OpenError, Opened, Signatures, open};
+pub use info_event::{InfoEvent, LightningInfo, Profile, relay_list_tags};
 pub use message::{LONGEST_SENT_JSON, Message, Wrapper};
+pub use order_event::{BookFiat, BookStatus, MakerRating, OrderEvent, Shown};
 pub use payload::{
     BondPayoutRequest, BondResolution, BuyerMode, CashuLockProof, CashuSignature, PayerDeclaration,
     Payload, PaymentFailed, PaymentHistory, Peer, ReputationExportRequest, RestoreData,
     RestoredDispute, RestoredOrder, SolverDisputeInfo, UserInfo,
 };
+pub use rating_event::RatingEvent;
+pub use read::{Fault, LONGEST_READ_TEXT, UnreadableMessage, read_message};
 pub use reason::CantDo;
+pub use seal::{Letter, SealError, Seed, seal, sign};
 pub use small_order::SmallOrder;
 pub use status::{DisputeStatus, Initiator, OrderKind, Status};
 
