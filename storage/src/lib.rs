@@ -1,1 +1,4 @@
 //! What the node remembers.
+
+pub mod ledger;
+pub mod testing;

@@ -1,0 +1,222 @@
+//! The file below the tables: opening it, reopening it, committing to it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError,
+    WriteTransaction,
+};
+
+use super::changes::{Changes, TableChanges};
+use super::error::StorageError;
+use super::node::{FORMAT, FORMAT_KEY};
+use super::table::Table;
+use super::view::View;
+
+/// Bytes of the file that are kept in memory.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// What the errors call the file as a whole.
+const WHOLE: &str = "file";
+
+/// The database, while it is open.
+pub(super) struct File {
+    database: RwLock<Option<Database>>,
+}
+
+/// Opens the same database again and again.
+pub(super) struct Opener(Box<dyn Fn() -> Result<Database, StorageError> + Send + Sync>);
+
+impl Opener {
+    pub(super) fn path(path: &Path) -> Opener {
+        let path = path.to_owned();
+        Opener(Box::new(move || {
+            builder().create(&path).map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => StorageError::Locked { path: path.clone() },
+                other => StorageError::engine("open", WHOLE)(other),
+            })
+        }))
+    }
+
+    pub(super) fn backend<B: StorageBackend + Clone>(backend: B) -> Opener {
+        Opener(Box::new(move || {
+            builder()
+                .create_with_backend(backend.clone())
+                .map_err(StorageError::engine("open", WHOLE))
+        }))
+    }
+
+    /// The database, with all tables in it.
+    fn open(&self) -> Result<Database, StorageError> {
+        let database = (self.0)()?;
+        match format(&database)? {
+            Some(FORMAT) => {}
+            Some(found) => {
+                return Err(StorageError::NewerFormat {
+                    found,
+                    known: FORMAT,
+                });
+            }
+            None => lay_out(&database)?,
+        }
+        Ok(database)
+    }
+}
+
+impl File {
+    pub(super) fn open(opener: &Opener) -> Result<File, StorageError> {
+        Ok(File {
+            database: RwLock::new(Some(opener.open()?)),
+        })
+    }
+
+    /// Closing comes first: the lock on the file goes with the old database.
+    pub(super) fn reopen(&self, opener: &Opener) -> Result<(), StorageError> {
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *database = None;
+        *database = Some(opener.open()?);
+        Ok(())
+    }
+
+    pub(super) fn view(&self) -> Result<View, StorageError> {
+        let snapshot = self.with(|database| {
+            database
+                .begin_read()
+                .map_err(StorageError::engine("read", WHOLE))
+        })?;
+        View::new(&snapshot)
+    }
+
+    /// On disk when this returns, all or nothing.
+    pub(super) fn commit(&self, changes: Changes) -> Result<(), StorageError> {
+        self.with(|database| {
+            let transaction = begin(database)?;
+            for (table, changes) in changes.into_tables() {
+                write(&transaction, table, &changes)?;
+            }
+            transaction
+                .commit()
+                .map_err(StorageError::engine("commit", WHOLE))
+        })
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        match database.as_ref() {
+            Some(database) => act(database),
+            None => Err(StorageError::engine("use", WHOLE)(
+                redb::Error::DatabaseClosed,
+            )),
+        }
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// A commit syncs twice this way, but a file that was not closed opens in
+/// milliseconds however large it is, instead of being walked from end to end.
+fn begin(database: &Database) -> Result<WriteTransaction, StorageError> {
+    let mut transaction = database
+        .begin_write()
+        .map_err(StorageError::engine("begin", WHOLE))?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .map_err(StorageError::engine("begin", WHOLE))?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn write(
+    transaction: &WriteTransaction,
+    table: Table,
+    changes: &TableChanges,
+) -> Result<(), StorageError> {
+    let failed = || StorageError::engine::<redb::StorageError>("write", table.name());
+    let mut rows = transaction
+        .open_table(table.definition())
+        .map_err(StorageError::engine("open", table.name()))?;
+    for (key, value) in &changes.rows {
+        match value {
+            Some(value) => rows
+                .insert(key.as_slice(), value.as_slice())
+                .map_err(failed())?,
+            None => rows.remove(key.as_slice()).map_err(failed())?,
+        };
+    }
+    Ok(())
+}
+
+/// The format of the file; none if it is new.
+fn format(database: &Database) -> Result<Option<u32>, StorageError> {
+    let failed = || StorageError::engine::<redb::StorageError>("read", Table::Node.name());
+    let damaged = |what: &str| StorageError::Damaged {
+        table: WHOLE,
+        what: what.into(),
+    };
+    let snapshot = database
+        .begin_read()
+        .map_err(StorageError::engine("read", WHOLE))?;
+    let node = match snapshot.open_table(Table::Node.definition()) {
+        Ok(node) => node,
+        Err(TableError::TableDoesNotExist(_)) => {
+            let mut others = snapshot
+                .list_tables()
+                .map_err(StorageError::engine("read", WHOLE))?;
+            return match others.next() {
+                None => Ok(None),
+                Some(_) => Err(damaged("it is another program's file")),
+            };
+        }
+        Err(other) => return Err(StorageError::engine("open", Table::Node.name())(other)),
+    };
+    let row = node.get(FORMAT_KEY).map_err(failed())?;
+    let bytes = row.as_ref().map(|row| row.value());
+    let format = bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u32::from_be_bytes);
+    format
+        .map(Some)
+        .ok_or_else(|| damaged("it does not say its format"))
+}
+
+/// Makes all tables in one commit, so that a file has all of them or none.
+fn lay_out(database: &Database) -> Result<(), StorageError> {
+    let transaction = begin(database)?;
+    for table in Table::ALL {
+        transaction
+            .open_table(table.definition())
+            .map_err(StorageError::engine("make", table.name()))?;
+    }
+    let mut format = TableChanges::default();
+    format
+        .rows
+        .insert(FORMAT_KEY.to_vec(), Some(FORMAT.to_be_bytes().to_vec()));
+    write(&transaction, Table::Node, &format)?;
+    transaction
+        .commit()
+        .map_err(StorageError::engine("commit", WHOLE))
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("File")
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
+}

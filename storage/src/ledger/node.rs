@@ -1,0 +1,58 @@
+//! Whose ledger it is, and when its node was last alive.
+
+use escrow_core::UnixTime;
+use nostr::key::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use super::key::{key, read_key};
+use super::page::Page;
+use super::record::{Record, decode, encode};
+use super::table::Table;
+use super::view::View;
+
+/// The format of the file that this version of the node writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// Where the format stands: 4 bytes, big-endian. This never moves.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+const IDENTITY_KEY: &[u8] = b"identity";
+const HEARTBEAT_KEY: &[u8] = b"heartbeat";
+
+/// The node a ledger belongs to. The caller compares it with his settings
+/// before he trades: another key or network would strand what is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// The node's key on Nostr.
+    pub public_key: PublicKey,
+    /// The Lightning network: `bitcoin`, `regtest` …
+    pub network: String,
+}
+
+impl Record for NodeIdentity {}
+
+impl View {
+    /// The node this ledger belongs to; none before its first start.
+    pub fn node_identity(&self) -> Result<Option<NodeIdentity>, StorageError> {
+        let row = self.get(Table::Node, IDENTITY_KEY)?;
+        row.map(|bytes| decode(Table::Node, &bytes)).transpose()
+    }
+
+    /// When the node last said that it is alive; tells how long it was down.
+    pub fn heartbeat(&self) -> Result<Option<UnixTime>, StorageError> {
+        let row = self.get(Table::Node, HEARTBEAT_KEY)?;
+        row.map(|bytes| read_key(Table::Node, &bytes)).transpose()
+    }
+}
+
+impl Page<'_> {
+    /// Writes whose ledger it is.
+    pub fn put_node_identity(&mut self, node: &NodeIdentity) -> Result<(), StorageError> {
+        self.put(Table::Node, IDENTITY_KEY.to_vec(), encode(node))
+    }
+
+    /// Writes that the node is alive.
+    pub fn put_heartbeat(&mut self, now: UnixTime) -> Result<(), StorageError> {
+        self.put(Table::Node, HEARTBEAT_KEY.to_vec(), key(&now))
+    }
+}

@@ -1,0 +1,107 @@
+//! Messages that were answered: a copy gets the first one's receipt (rule G2).
+
+use escrow_core::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use super::key::{KeyPart, key, read_key};
+use super::page::Page;
+use super::record::Record;
+use super::table::Table;
+use super::view::View;
+
+/// What makes two messages the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SeenKey {
+    /// The id of the event that carried it.
+    Event([u8; 32]),
+    /// The digest of the message inside a gift wrap, which may come in
+    /// several wraps.
+    Inner([u8; 32]),
+}
+
+/// When a message was answered, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The moment of its commit.
+    pub at: UnixTime,
+    /// What its sender was told.
+    pub receipt: String,
+}
+
+impl Record for Seen {}
+
+impl KeyPart for SeenKey {
+    fn write(&self, key: &mut Vec<u8>) {
+        match self {
+            SeenKey::Event(id) => (1_u8, *id).write(key),
+            SeenKey::Inner(digest) => (2_u8, *digest).write(key),
+        }
+    }
+
+    fn read(key: &mut &[u8]) -> Option<Self> {
+        match <(u8, [u8; 32])>::read(key)? {
+            (1, id) => Some(SeenKey::Event(id)),
+            (2, digest) => Some(SeenKey::Inner(digest)),
+            _ => None,
+        }
+    }
+}
+
+impl View {
+    /// The receipt of a message, if it was answered.
+    pub fn seen(&self, message: SeenKey) -> Result<Option<Seen>, StorageError> {
+        self.record(Table::Seen, &message)
+    }
+
+    /// How many keys of answered messages are remembered.
+    pub fn seen_len(&self) -> Result<u64, StorageError> {
+        self.count(Table::Seen)
+    }
+}
+
+impl Page<'_> {
+    /// Remembers a message and its receipt.
+    pub fn put_seen(&mut self, message: SeenKey, seen: &Seen) -> Result<(), StorageError> {
+        if let Some(before) = self.seen(message)? {
+            self.remove(Table::SeenTimes, key(&(before.at, message)))?;
+        }
+        self.put(Table::SeenTimes, key(&(seen.at, message)), Vec::new())?;
+        self.put_record(Table::Seen, &message, seen)
+    }
+
+    /// Forgets messages answered before `older_than`, oldest first and at
+    /// most `limit`; returns how many.
+    pub fn purge_seen(
+        &mut self,
+        older_than: UnixTime,
+        limit: usize,
+    ) -> Result<usize, StorageError> {
+        let old = self.keys_before::<SeenKey>(Table::SeenTimes, older_than, limit)?;
+        for (at, message) in &old {
+            self.remove(Table::SeenTimes, key(&(*at, *message)))?;
+            self.remove(Table::Seen, key(message))?;
+        }
+        Ok(old.len())
+    }
+}
+
+impl View {
+    /// The first rows of a table whose keys begin with a moment before `until`.
+    pub(super) fn keys_before<K: KeyPart>(
+        &self,
+        table: Table,
+        until: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<(UnixTime, K)>, StorageError> {
+        let mut keys = Vec::new();
+        for row in self.rows(table)?.take(limit) {
+            let (at, rest) = read_key(table, &row?.0)?;
+            if at >= until {
+                break;
+            }
+            keys.push((at, rest));
+        }
+        Ok(keys)
+    }
+}

@@ -1,0 +1,150 @@
+//! The tables of the ledger file; `FORMAT.md` describes each.
+
+use redb::TableDefinition;
+
+/// One table. Keys and values are bytes: what they mean stands with the room
+/// that owns the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Table {
+    /// What the file itself must say: its format, whose node it belongs to.
+    Node,
+    /// Orders that still move.
+    Orders,
+    /// Orders that ended.
+    OrdersArchive,
+    /// Index: trade keys of the parties of living orders.
+    LivingTradeKeys,
+    /// Index: identities of the parties of living orders.
+    LivingIdentities,
+    /// Index: hashes of the invoices to which buyers want to be paid.
+    InvoiceHashes,
+    /// Index: pending orders of makers without identity.
+    PendingPrivate,
+    /// Hold invoices.
+    Holds,
+    /// Index: hash of a hold.
+    HoldHashes,
+    /// Index: holds of an order.
+    HoldsOfOrder,
+    /// Index: holds that Lightning is asked to open.
+    OpeningHolds,
+    /// Index: holds that are open or accepted.
+    OpenHolds,
+    /// Index: holds that are being settled or canceled.
+    ClosingHolds,
+    /// Payouts.
+    Payouts,
+    /// Index: payouts of an order.
+    PayoutsOfOrder,
+    /// Index: payouts that are not paid.
+    LivingPayouts,
+    /// Attempts, by payment hash.
+    Attempts,
+    /// Index: attempts of a payout.
+    AttemptsOfPayout,
+    /// Index: the one attempt of a payout that is with Lightning.
+    SentAttempts,
+    /// Identities.
+    Users,
+    /// Messages that were answered.
+    Seen,
+    /// Index: answered messages by time.
+    SeenTimes,
+    /// Signed events that wait to be delivered.
+    Outbox,
+    /// Moments at which an order wants to be looked at.
+    Timers,
+    /// Index: the timer of an order and kind.
+    TimersOfOrder,
+    /// The last `created_at` of each public address.
+    Stamps,
+    /// The last `created_at` of the letters to each trade key.
+    LetterStamps,
+    /// Index: letter stamps by time.
+    LetterStampTimes,
+    /// What was decided, for people to read.
+    Journal,
+    /// Messages that could not be decided.
+    SetAside,
+    /// The last number given out of each series.
+    Series,
+}
+
+impl Table {
+    /// Every table, in the order of the enum.
+    pub(crate) const ALL: [Table; 31] = [
+        Table::Node,
+        Table::Orders,
+        Table::OrdersArchive,
+        Table::LivingTradeKeys,
+        Table::LivingIdentities,
+        Table::InvoiceHashes,
+        Table::PendingPrivate,
+        Table::Holds,
+        Table::HoldHashes,
+        Table::HoldsOfOrder,
+        Table::OpeningHolds,
+        Table::OpenHolds,
+        Table::ClosingHolds,
+        Table::Payouts,
+        Table::PayoutsOfOrder,
+        Table::LivingPayouts,
+        Table::Attempts,
+        Table::AttemptsOfPayout,
+        Table::SentAttempts,
+        Table::Users,
+        Table::Seen,
+        Table::SeenTimes,
+        Table::Outbox,
+        Table::Timers,
+        Table::TimersOfOrder,
+        Table::Stamps,
+        Table::LetterStamps,
+        Table::LetterStampTimes,
+        Table::Journal,
+        Table::SetAside,
+        Table::Series,
+    ];
+
+    /// Its name in the file.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Table::Node => "node",
+            Table::Orders => "orders",
+            Table::OrdersArchive => "orders_archive",
+            Table::LivingTradeKeys => "living_trade_keys",
+            Table::LivingIdentities => "living_identities",
+            Table::InvoiceHashes => "invoice_hashes",
+            Table::PendingPrivate => "pending_private",
+            Table::Holds => "holds",
+            Table::HoldHashes => "hold_hashes",
+            Table::HoldsOfOrder => "holds_of_order",
+            Table::OpeningHolds => "opening_holds",
+            Table::OpenHolds => "open_holds",
+            Table::ClosingHolds => "closing_holds",
+            Table::Payouts => "payouts",
+            Table::PayoutsOfOrder => "payouts_of_order",
+            Table::LivingPayouts => "living_payouts",
+            Table::Attempts => "attempts",
+            Table::AttemptsOfPayout => "attempts_of_payout",
+            Table::SentAttempts => "sent_attempts",
+            Table::Users => "users",
+            Table::Seen => "seen",
+            Table::SeenTimes => "seen_times",
+            Table::Outbox => "outbox",
+            Table::Timers => "timers",
+            Table::TimersOfOrder => "timers_of_order",
+            Table::Stamps => "stamps",
+            Table::LetterStamps => "letter_stamps",
+            Table::LetterStampTimes => "letter_stamp_times",
+            Table::Journal => "journal",
+            Table::SetAside => "set_aside",
+            Table::Series => "series",
+        }
+    }
+
+    /// How redb knows it.
+    pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        TableDefinition::new(self.name())
+    }
+}

@@ -1,0 +1,228 @@
+//! A disk for tests: in memory, and its power can be cut.
+//!
+//! Nothing in the node uses it except [`Ledger::in_memory`](crate::ledger::Ledger::in_memory).
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::StorageBackend;
+
+/// A disk in memory that knows what was synced and what was only written.
+///
+/// Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct PowerCutDisk(Arc<Mutex<Platters>>);
+
+/// What goes wrong with a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every write and every sync fails and does nothing.
+    Refuses,
+    /// Every sync does its work and then reports a failure.
+    SyncsAndComplains,
+    /// Every call fails; what was not synced is lost.
+    NoPower,
+}
+
+/// What a disk has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounts {
+    /// Calls that wrote bytes.
+    pub writes: u64,
+    /// Bytes they wrote.
+    pub written_bytes: u64,
+    /// Syncs that did their work.
+    pub syncs: u64,
+}
+
+#[derive(Debug, Default)]
+struct Platters {
+    /// What a reader sees.
+    seen: Vec<u8>,
+    /// What is left without power.
+    synced: Vec<u8>,
+    /// What leads from `synced` to `seen`.
+    unsynced: Vec<Change>,
+    trouble: Trouble,
+    /// Syncs to go until the power is cut.
+    syncs_left: Option<u64>,
+    counts: DiskCounts,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Length(usize),
+    Bytes { offset: usize, bytes: Vec<u8> },
+}
+
+impl PowerCutDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> PowerCutDisk {
+        PowerCutDisk::default()
+    }
+
+    /// The disk that a power cut at this moment leaves: only what was synced.
+    #[must_use]
+    pub fn after_power_cut(&self) -> PowerCutDisk {
+        PowerCutDisk::holding(self.platters().synced.clone())
+    }
+
+    /// As [`PowerCutDisk::after_power_cut`], but the disk was at work: of the
+    /// writes after the last sync each is kept or lost, as `seed` has it.
+    #[must_use]
+    pub fn after_messy_power_cut(&self, seed: u64) -> PowerCutDisk {
+        let platters = self.platters();
+        let mut image = platters.synced.clone();
+        let mut dice = seed;
+        for change in &platters.unsynced {
+            if roll(&mut dice) {
+                change.apply(&mut image);
+            }
+        }
+        PowerCutDisk::holding(image)
+    }
+
+    /// Cuts the power in the sync after the next `syncs`; that sync does nothing.
+    pub fn cut_power_after(&self, syncs: u64) {
+        self.platters().syncs_left = Some(syncs);
+    }
+
+    /// Lets the disk fail from here on, or heals it.
+    pub fn set_trouble(&self, trouble: Trouble) {
+        self.platters().trouble = trouble;
+    }
+
+    /// What the disk has done so far.
+    #[must_use]
+    pub fn counts(&self) -> DiskCounts {
+        self.platters().counts
+    }
+
+    fn holding(image: Vec<u8>) -> PowerCutDisk {
+        let platters = Platters {
+            seen: image.clone(),
+            synced: image,
+            ..Platters::default()
+        };
+        PowerCutDisk(Arc::new(Mutex::new(platters)))
+    }
+
+    fn platters(&self) -> MutexGuard<'_, Platters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Platters {
+    fn write(&mut self, change: Change) -> io::Result<()> {
+        match self.trouble {
+            Trouble::Refuses | Trouble::NoPower => return Err(self.refusal()),
+            Trouble::None | Trouble::SyncsAndComplains => {}
+        }
+        if let Change::Bytes { bytes, .. } = &change {
+            self.counts.writes += 1;
+            self.counts.written_bytes += bytes.len() as u64;
+        }
+        change.apply(&mut self.seen);
+        self.unsynced.push(change);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.syncs_left {
+            Some(0) => {
+                self.trouble = Trouble::NoPower;
+                self.syncs_left = None;
+            }
+            Some(left) => self.syncs_left = Some(left - 1),
+            None => {}
+        }
+        if matches!(self.trouble, Trouble::Refuses | Trouble::NoPower) {
+            return Err(self.refusal());
+        }
+        for change in std::mem::take(&mut self.unsynced) {
+            change.apply(&mut self.synced);
+        }
+        self.counts.syncs += 1;
+        match self.trouble {
+            Trouble::SyncsAndComplains => Err(self.refusal()),
+            Trouble::None | Trouble::Refuses | Trouble::NoPower => Ok(()),
+        }
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.trouble == Trouble::NoPower {
+            return Err(self.refusal());
+        }
+        let start = position(offset)?;
+        let bytes = start
+            .checked_add(out.len())
+            .and_then(|end| self.seen.get(start..end))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn refusal(&self) -> io::Error {
+        io::Error::other(format!("the disk has trouble: {:?}", self.trouble))
+    }
+}
+
+impl Change {
+    fn apply(&self, image: &mut Vec<u8>) {
+        match self {
+            Change::Length(len) => image.resize(*len, 0),
+            Change::Bytes { offset, bytes } => {
+                let end = offset + bytes.len();
+                if image.len() < end {
+                    image.resize(end, 0);
+                }
+                if let Some(place) = image.get_mut(*offset..end) {
+                    place.copy_from_slice(bytes);
+                }
+            }
+        }
+    }
+}
+
+impl StorageBackend for PowerCutDisk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.platters().seen.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.platters().read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.platters().write(Change::Length(position(len)?))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.platters().sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let offset = position(offset)?;
+        self.platters().write(Change::Bytes {
+            offset,
+            bytes: data.to_vec(),
+        })
+    }
+}
+
+fn position(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// The next toss of a coin: SplitMix64.
+fn roll(dice: &mut u64) -> bool {
+    *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *dice;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) & 1 == 1
+}
