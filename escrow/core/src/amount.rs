@@ -1,7 +1,7 @@
 //! Money as integers: sats, millisats and whole units of a fiat currency.
 //!
-//! Every sum is checked. Where the wire uses floats (the fee), the one
-//! conversion and its rounding rule stand here, with its numbers in the tests.
+//! Every sum is checked. The shares that settings give as floats meet money
+//! in [`crate::fees`] alone.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! What decisions need to know, looked up before through the open page.
 
-use crate::hold::HoldId;
+use crate::hold::{Hold, HoldId};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
 use crate::party::TradeIndex;
@@ -98,10 +98,19 @@ pub struct PayoutFacts {
 }
 
 /// For a release.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReleaseFacts {
     /// A fresh name for the payout.
     pub payout: PayoutId,
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+}
+
+/// For a cancel.
+#[derive(Clone, Debug)]
+pub struct CancelFacts {
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
 }
 
 /// For a vote.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::amount::{Msat, Sats};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
+use crate::party::Party;
 use crate::time::UnixTime;
 
 /// Name of a hold in the ledger; its preimage is derived from it.
@@ -19,6 +20,9 @@ pub struct Hold {
     pub id: HoldId,
     /// The order it belongs to.
     pub order: OrderId,
+    /// Whose sats it holds; the order may long have another taker when a late
+    /// payment has to be explained to this one.
+    pub seller: Party,
     /// Its payment hash, chosen before Lightning hears of it.
     pub hash: PaymentHash,
     /// What it asks for.
@@ -29,6 +33,8 @@ pub struct Hold {
     pub expires_at: UnixTime,
     /// Where it stands.
     pub state: HoldState,
+    /// A payment that came after canceling was decided; it goes back (rule H5).
+    pub late_payment: Option<Acceptance>,
 }
 
 /// The states of a hold (`lightning.md` §1.10). Settle and cancel compete

@@ -7,11 +7,19 @@
 
 #![warn(clippy::arithmetic_side_effects)]
 
+// The builders of `tests/fixtures` serve the unit tests too, under one name.
+#[cfg(test)]
+extern crate self as escrow_core;
+
 pub mod amount;
 pub mod command;
+pub mod decide;
 pub mod decision;
 pub mod facts;
+pub mod fees;
+pub mod freshness;
 pub mod hold;
+pub mod letters;
 pub mod lightning;
 pub mod notice;
 pub mod order;
@@ -22,6 +30,7 @@ pub mod terms;
 pub mod time;
 pub mod timer;
 pub mod user;
+pub mod view;
 pub mod wire;
 
 pub use amount::{Fiat, Msat, Sats};

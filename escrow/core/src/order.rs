@@ -117,6 +117,15 @@ pub enum Role {
     Seller,
 }
 
+/// The two parties of a take, by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides<'a> {
+    /// Gets the sats.
+    pub buyer: &'a Party,
+    /// Locks the sats.
+    pub seller: &'a Party,
+}
+
 impl Order {
     /// The buyer, once there is one.
     #[must_use]
@@ -146,6 +155,31 @@ impl Order {
             Some(Role::Seller)
         } else {
             None
+        }
+    }
+
+    /// Buyer and seller of a take.
+    #[must_use]
+    pub fn sides<'a>(&'a self, take: &'a Take) -> Sides<'a> {
+        match self.offer.side {
+            Side::Buy => Sides {
+                buyer: &self.maker,
+                seller: &take.taker,
+            },
+            Side::Sell => Sides {
+                buyer: &take.taker,
+                seller: &self.maker,
+            },
+        }
+    }
+
+    /// The same order in another stage from this moment on.
+    #[must_use]
+    pub fn moved(&self, stage: Stage, at: UnixTime) -> Order {
+        Order {
+            stage,
+            stage_since: at,
+            ..self.clone()
         }
     }
 

@@ -89,6 +89,8 @@ pub enum AttemptState {
     Failed {
         /// Why.
         reason: PaymentFailure,
+        /// When the node learned of it.
+        at: UnixTime,
     },
 }
 

@@ -1,0 +1,83 @@
+//! The seller has his fiat and lets the sats go.
+
+use crate::command::Request;
+use crate::decision::{Decision, Effect};
+use crate::facts::{Now, ReleaseFacts};
+use crate::hold::{Hold, HoldState};
+use crate::order::{Order, Role};
+use crate::payout::{Payout, PayoutState};
+use crate::stage::Stage;
+use crate::terms::OPENING_SECS;
+use crate::wire::CantDo;
+
+use super::ensure;
+
+/// Decides for the buyer, for good (rules R1, R3, P1).
+///
+/// The debt to him is born in this commit and the hold can only be settled
+/// from here on. The seller's answer comes when it is ([`hold_settled`]).
+///
+/// [`hold_settled`]: super::hold_invoice::hold_settled
+///
+/// # Errors
+///
+/// `invalid_peer` from anybody but the seller, `not_allowed_by_status` before
+/// the buyer has said that the fiat is sent and after the release.
+pub fn release(
+    order: &Order,
+    req: &Request,
+    now: Now,
+    facts: &ReleaseFacts,
+) -> Result<Decision, CantDo> {
+    let role = order.role_of(req.sender.trade_key);
+    ensure(role == Some(Role::Seller), CantDo::InvalidPeer)?;
+    let Stage::FiatSent { take, hold: id } = &order.stage else {
+        return Err(CantDo::NotAllowedByStatus);
+    };
+    let Some((hold, acceptance)) = facts.hold.as_ref().and_then(accepted) else {
+        return Err(CantDo::NotAllowedByStatus);
+    };
+    ensure(hold.id == *id, CantDo::NotAllowedByStatus)?;
+    let destination = take
+        .payout
+        .clone()
+        .expect("a trade is active only with a payout invoice");
+    let payout = Payout {
+        id: facts.payout,
+        order: order.id,
+        amount: take.buyer_gets(),
+        destination,
+        tries: 0,
+        state: PayoutState::WaitFunds,
+    };
+    let stage = Stage::Releasing {
+        take: take.clone(),
+        hold: hold.id,
+        payout: payout.id,
+        asker: req.asker(),
+        echo_until: now.at.plus(OPENING_SECS),
+    };
+    Ok(Decision {
+        orders: vec![order.moved(stage, now.at)],
+        holds: vec![Hold {
+            state: HoldState::Settling(acceptance),
+            ..hold.clone()
+        }],
+        payouts: vec![payout],
+        effects: vec![Effect::SettleHold(hold.hash)],
+        ..Decision::default()
+    })
+}
+
+fn accepted(hold: &Hold) -> Option<(&Hold, crate::hold::Acceptance)> {
+    match hold.state {
+        HoldState::Accepted(acceptance) => Some((hold, acceptance)),
+        HoldState::New
+        | HoldState::Open { .. }
+        | HoldState::Settling(_)
+        | HoldState::Settled(_)
+        | HoldState::Canceling
+        | HoldState::Canceled
+        | HoldState::Lost => None,
+    }
+}

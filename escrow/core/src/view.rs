@@ -1,0 +1,155 @@
+//! An order as its parties are shown it (`wire.md` §4, the variants of a small order).
+//!
+//! Each party sees only his own figure: the seller what he pays, the buyer
+//! what he gets (rule W5).
+
+use crate::amount::{Fiat, Sats};
+use crate::order::{Order, Role, Side, Take};
+use crate::party::{Party, TradeKey};
+use crate::time::UnixTime;
+use crate::wire::{OrderKind, SmallOrder, Status};
+
+/// **ack**: the terms as they were accepted.
+#[must_use]
+pub fn ack(order: &Order) -> SmallOrder {
+    SmallOrder {
+        status: Some(Status::Pending),
+        buyer_invoice: own_invoice(order),
+        ..offered(order)
+    }
+}
+
+/// **back**: the offer in the book again, with its maker's key.
+#[must_use]
+pub fn back(order: &Order) -> SmallOrder {
+    let key = Some(hex(order.maker.trade_key));
+    let (buyer, seller) = match order.offer.side {
+        Side::Buy => (key, None),
+        Side::Sell => (None, key),
+    };
+    SmallOrder {
+        buyer_trade_pubkey: buyer,
+        seller_trade_pubkey: seller,
+        ..ack(order)
+    }
+}
+
+/// **inv** in the answer to `take-sell`: the buyer is asked for his invoice.
+#[must_use]
+pub fn inv_at_take(order: &Order, take: &Take) -> SmallOrder {
+    SmallOrder {
+        expires_at: None,
+        ..inv_when_paid(order, take)
+    }
+}
+
+/// **inv** in the push after the seller has paid; shows the deadline of the order too.
+#[must_use]
+pub fn inv_when_paid(order: &Order, take: &Take) -> SmallOrder {
+    SmallOrder {
+        status: Some(Status::WaitingBuyerInvoice),
+        ..taken(order, take, take.buyer_gets())
+    }
+}
+
+/// **pay**: what the seller has to lock.
+#[must_use]
+pub fn pay(order: &Order, take: &Take) -> SmallOrder {
+    SmallOrder {
+        status: Some(Status::WaitingPayment),
+        ..taken(order, take, take.seller_pays())
+    }
+}
+
+/// **act**: the running trade, with both keys and the figure of `role`.
+#[must_use]
+pub fn act(order: &Order, take: &Take, role: Role) -> SmallOrder {
+    let amount = match role {
+        Role::Buyer => take.buyer_gets(),
+        Role::Seller => take.seller_pays(),
+    };
+    SmallOrder {
+        status: Some(Status::Active),
+        ..with_both_keys(order, take, amount)
+    }
+}
+
+/// **act** in the answer to the buyer's own `add-invoice`: shows it to him.
+#[must_use]
+pub fn act_with_invoice(order: &Order, take: &Take) -> SmallOrder {
+    let bolt11 = take.payout.as_ref().map(|payout| payout.bolt11.clone());
+    SmallOrder {
+        buyer_invoice: bolt11,
+        ..act(order, take, Role::Buyer)
+    }
+}
+
+/// **retry**: the buyer is owed his sats and `failed` could not be paid.
+#[must_use]
+pub fn retry(order: &Order, take: &Take, failed: &str) -> SmallOrder {
+    SmallOrder {
+        status: Some(Status::SettledHoldInvoice),
+        buyer_invoice: Some(failed.to_owned()),
+        ..with_both_keys(order, take, take.buyer_gets())
+    }
+}
+
+fn with_both_keys(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
+    let sides = order.sides(take);
+    let key = |party: &Party| Some(hex(party.trade_key));
+    SmallOrder {
+        buyer_trade_pubkey: key(sides.buyer),
+        seller_trade_pubkey: key(sides.seller),
+        ..taken(order, take, amount)
+    }
+}
+
+fn taken(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
+    SmallOrder {
+        amount: sats(amount),
+        fiat_amount: fiat(take.fiat),
+        ..offered(order)
+    }
+}
+
+fn offered(order: &Order) -> SmallOrder {
+    let offer = &order.offer;
+    SmallOrder {
+        id: Some(order.id.0),
+        kind: Some(match offer.side {
+            Side::Buy => OrderKind::Buy,
+            Side::Sell => OrderKind::Sell,
+        }),
+        amount: sats(offer.sats),
+        fiat_code: offer.fiat_code.clone(),
+        fiat_amount: fiat(offer.fiat),
+        payment_method: offer.payment_method.clone(),
+        created_at: Some(seconds(offer.created_at)),
+        expires_at: Some(seconds(offer.expires_at)),
+        ..SmallOrder::default()
+    }
+}
+
+fn own_invoice(order: &Order) -> Option<String> {
+    order
+        .offer
+        .payout
+        .as_ref()
+        .map(|payout| payout.bolt11.clone())
+}
+
+fn hex(key: TradeKey) -> String {
+    key.0.to_hex()
+}
+
+fn sats(amount: Sats) -> i64 {
+    i64::try_from(amount.0).unwrap_or(i64::MAX)
+}
+
+fn fiat(amount: Fiat) -> i64 {
+    i64::try_from(amount.0).unwrap_or(i64::MAX)
+}
+
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
