@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use escrow_core::UnixTime;
+use escrow_core::{PaymentHash, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -103,11 +103,9 @@ fn decode(line: &[u8]) -> Option<Line> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut hex = PaymentHash(Sha256::digest(bytes).into()).to_string();
+    hex.truncate(16);
+    hex
 }
 
 /// A journal in a file.
@@ -143,7 +141,8 @@ impl Journal for FileJournal {
     /// The new file takes the old one's name when it is complete on disk, so
     /// a crash finds the one or the other.
     fn replace(&mut self, whole: &[u8]) -> io::Result<()> {
-        let draft = self.path.with_added_extension("new");
+        let mut draft = self.path.clone().into_os_string();
+        draft.push(".new");
         let mut file = private_file(&draft)?;
         file.set_len(0)?;
         file.write_all(whole)?;
@@ -159,7 +158,7 @@ impl Journal for FileJournal {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+fn private_file(path: impl AsRef<Path>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     #[cfg(unix)]

@@ -14,16 +14,19 @@ mod journal;
 mod node;
 mod payments;
 mod pen;
+mod shell;
 mod wallets;
+mod watchers;
 mod world;
 
 pub use acts::{
     Act, CancelHold, Command, CreateHold, CreateInvoice, FailPayments, Fund, Mine, SettleHold,
     StartPaying, Tick, WalletPays,
 };
-pub use desk::{Clock, OpenError, Sandbox};
+pub use desk::{Clock, OpenError};
 pub use faults::{Fault, FaultAction, Op};
 pub use holds::HoldRefusal;
-pub use journal::{FileJournal, Journal, MemoryJournal};
+pub use journal::{Damaged, FileJournal, Journal, MemoryJournal};
+pub use shell::Sandbox;
 pub use wallets::{PayRefusal, WalletError, WalletPayment};
 pub use world::{Applied, Change, DEFAULT_WALLET, Setup, World, WorldState};

@@ -6,10 +6,10 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
 use super::acts::{CancelHold, CreateHold, SettleHold, StartPaying};
-use super::desk::Sandbox;
 use super::faults::Op;
 use super::holds::{AUTO_CANCEL_MARGIN, MAX_CLTV_DELTA, MIN_CLTV_DELTA};
 use super::payments::MAX_CLTV_LIMIT;
+use super::shell::Sandbox;
 use crate::backend::{
     BackendKind, CancelOutcome, Capabilities, HoldRequest, HoldSnapshot, LightningBackend,
     Liquidity, LnError, LnResult, Network, NodeInfo, PayRequest, PaymentRecord, PaymentState,
