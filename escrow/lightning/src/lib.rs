@@ -5,6 +5,7 @@
 //! network in memory.
 
 pub mod backend;
+pub mod conformance;
 pub mod invoice_rules;
 pub mod sandbox;
 
