@@ -1,0 +1,259 @@
+//! The node's own payments: each hash is paid once, whatever is asked.
+
+use std::str::FromStr;
+
+use escrow_core::{Msat, PaymentHash, UnixTime};
+use lightning_invoice::Bolt11Invoice;
+use serde::{Deserialize, Serialize};
+
+use super::acts::StartPaying;
+use super::clockwork::Due;
+use super::holds::MAX_AMOUNT;
+use super::pen::{Owner, Secret};
+use super::wallets::plain_text;
+use super::world::{Change, World, credit, debit};
+use crate::backend::{
+    FailReason, Network, PaymentRecord, PaymentState, Preimage, RejectReason, StartPayment,
+};
+use crate::invoice_rules::{network_of, payment_hash_of};
+
+/// Highest CLTV limit a payment may carry.
+pub(crate) const MAX_CLTV_LIMIT: u32 = 2_016;
+
+/// What a payer adds to the final CLTV delta.
+const CLTV_PADDING: u32 = 3;
+
+/// A payment of the node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Payment {
+    index: u64,
+    amount: Msat,
+    created_at: UnixTime,
+    progress: Progress,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Progress {
+    /// Nothing could be sent; the failure shows a moment later.
+    Doomed(FailReason),
+    /// On its way to an invoice of a wallet.
+    Sent {
+        fee: Msat,
+    },
+    Succeeded {
+        preimage: Secret,
+        fee: Msat,
+    },
+    Failed(FailReason),
+}
+
+/// An invoice as the node reads it before it pays.
+struct Target {
+    hash: PaymentHash,
+    amount: Option<Msat>,
+    expires_at: UnixTime,
+    cltv_delta: u32,
+    ours: bool,
+}
+
+impl Payment {
+    pub(super) fn state(&self) -> PaymentState {
+        match &self.progress {
+            Progress::Doomed(_) => PaymentState::InFlight { parts: 0 },
+            Progress::Sent { .. } => PaymentState::InFlight { parts: 1 },
+            Progress::Succeeded { preimage, fee } => PaymentState::Succeeded {
+                preimage: Preimage::new(preimage.0),
+                fee: *fee,
+            },
+            Progress::Failed(reason) => PaymentState::Failed { reason: *reason },
+        }
+    }
+
+    pub(super) fn record(&self, hash: PaymentHash) -> PaymentRecord {
+        let Payment {
+            index,
+            amount,
+            created_at,
+            ..
+        } = *self;
+        PaymentRecord {
+            index,
+            hash,
+            amount,
+            created_at,
+            state: self.state(),
+        }
+    }
+
+    pub(super) fn on_its_way(&self) -> Msat {
+        match self.progress {
+            Progress::Sent { fee } => with_fee(self.amount, fee),
+            Progress::Doomed(_) | Progress::Succeeded { .. } | Progress::Failed(_) => Msat(0),
+        }
+    }
+}
+
+impl World {
+    /// Refusals come before the look at the hash, as in LND: an invoice that
+    /// was paid and has expired since is refused as expired.
+    pub(super) fn start_paying(&mut self, act: &StartPaying) -> StartPayment {
+        let target = match self.read_target(&act.bolt11) {
+            Ok(target) => target,
+            Err(reason) => return StartPayment::Rejected(reason),
+        };
+        if let Err(reason) = judge_target(&target, act, self.now) {
+            return StartPayment::Rejected(reason);
+        }
+        if self
+            .payments
+            .get(&target.hash)
+            .is_some_and(Payment::is_live_or_paid)
+        {
+            return StartPayment::AlreadyKnown;
+        }
+        let progress = self.send(target.hash, act);
+        let index = self
+            .history
+            .last_key_value()
+            .map_or(1, |(last, _)| last + 1);
+        let payment = Payment {
+            index,
+            amount: act.amount,
+            created_at: self.now,
+            progress,
+        };
+        self.history.insert(index, target.hash);
+        if let Some(failed_before) = self.payments.insert(target.hash, payment) {
+            self.history.remove(&failed_before.index);
+        }
+        self.due
+            .insert((self.now, Due::PaymentArrives(target.hash)));
+        self.tell_payment(target.hash);
+        StartPayment::Started
+    }
+
+    /// The payment comes to its end.
+    pub(super) fn payment_arrives(&mut self, hash: PaymentHash) {
+        let Some(payment) = self.payments.get(&hash) else {
+            return;
+        };
+        let amount = payment.amount;
+        let progress = match payment.progress {
+            Progress::Doomed(reason) => Progress::Failed(reason),
+            Progress::Sent { fee } => self.hand_over(hash, amount, fee),
+            Progress::Succeeded { .. } | Progress::Failed(_) => return,
+        };
+        if let Some(payment) = self.payments.get_mut(&hash) {
+            payment.progress = progress;
+        }
+        self.tell_payment(hash);
+    }
+
+    pub(super) fn fail_payments(&mut self, count: u32) {
+        self.failing = count;
+    }
+
+    /// Locks the money for a payment, or says why none can be sent.
+    fn send(&mut self, hash: PaymentHash, act: &StartPaying) -> Progress {
+        if self.failing > 0 {
+            self.failing -= 1;
+            return Progress::Doomed(FailReason::NoRoute);
+        }
+        let fee = routing_fee(act.amount);
+        if !self.invoices.contains_key(&hash) || fee > act.fee_limit {
+            return Progress::Doomed(FailReason::NoRoute);
+        }
+        if debit(&mut self.outbound, with_fee(act.amount, fee)) {
+            Progress::Sent { fee }
+        } else {
+            Progress::Doomed(FailReason::InsufficientBalance)
+        }
+    }
+
+    /// The payee takes the money or refuses it.
+    fn hand_over(&mut self, hash: PaymentHash, amount: Msat, fee: Msat) -> Progress {
+        if let Ok(preimage) = self.invoice_takes(hash, amount) {
+            credit(&mut self.routing_fees, fee);
+            credit(&mut self.inbound, with_fee(amount, fee));
+            Progress::Succeeded { preimage, fee }
+        } else {
+            credit(&mut self.outbound, with_fee(amount, fee));
+            Progress::Failed(FailReason::WrongDetails)
+        }
+    }
+
+    /// Reads an invoice. The text of one that was written here is known, so
+    /// that only a stranger's costs the reading.
+    fn read_target(&self, bolt11: &str) -> Result<Target, RejectReason> {
+        let text = plain_text(bolt11);
+        if let Some((Owner::Wallet(_), hash)) = self.written.get(&text)
+            && let Some(invoice) = self.invoices.get(hash)
+        {
+            return Ok(Target {
+                hash: *hash,
+                amount: invoice.amount,
+                expires_at: invoice.expires_at,
+                cltv_delta: invoice.cltv_delta,
+                ours: false,
+            });
+        }
+        let invoice = Bolt11Invoice::from_str(&text)
+            .map_err(|error| RejectReason::BadInvoice(error.to_string()))?;
+        if network_of(&invoice) != Some(Network::Regtest) {
+            return Err(RejectReason::BadInvoice("not for regtest".into()));
+        }
+        let expires_at = invoice.expires_at().map_or(u64::MAX, |at| at.as_secs());
+        Ok(Target {
+            hash: payment_hash_of(&invoice),
+            amount: invoice.amount_milli_satoshis().map(Msat),
+            expires_at: UnixTime(expires_at),
+            cltv_delta: u32::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u32::MAX),
+            ours: invoice.get_payee_pub_key() == self.node_key(),
+        })
+    }
+
+    fn tell_payment(&mut self, hash: PaymentHash) {
+        let state = self.payment(hash);
+        self.changes.push(Change::Payment(hash, state));
+    }
+}
+
+impl Payment {
+    fn is_live_or_paid(&self) -> bool {
+        match self.progress {
+            Progress::Doomed(_) | Progress::Sent { .. } | Progress::Succeeded { .. } => true,
+            Progress::Failed(_) => false,
+        }
+    }
+}
+
+fn judge_target(target: &Target, act: &StartPaying, now: UnixTime) -> Result<(), RejectReason> {
+    if now >= target.expires_at {
+        return Err(RejectReason::InvoiceExpired);
+    }
+    let asks_otherwise = target.amount.is_some_and(|amount| amount != act.amount);
+    if asks_otherwise || act.amount == Msat(0) || act.amount > MAX_AMOUNT {
+        return Err(RejectReason::BadInvoice(
+            "the amount is not the invoice's".into(),
+        ));
+    }
+    if target.ours {
+        return Err(RejectReason::SelfPayment);
+    }
+    let needed = target.cltv_delta.saturating_add(CLTV_PADDING);
+    if act.cltv_limit > MAX_CLTV_LIMIT || act.cltv_limit <= needed {
+        return Err(RejectReason::CltvLimit);
+    }
+    Ok(())
+}
+
+/// One sat and 100 parts per million.
+fn routing_fee(amount: Msat) -> Msat {
+    Msat(1_000 + amount.0 / 10_000)
+}
+
+fn with_fee(amount: Msat, fee: Msat) -> Msat {
+    amount
+        .checked_add(fee)
+        .expect("amounts are bounded far below")
+}
