@@ -65,6 +65,24 @@ pub enum Command {
     Elapsed(Timer),
 }
 
+impl Command {
+    /// Its name in the journal.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Request(request) => request.ask.name(),
+            Command::HoldOpened { .. } => "hold-opened",
+            Command::HoldFailed { .. } => "hold-failed",
+            Command::HoldAccepted { .. } => "hold-accepted",
+            Command::HoldSettled { .. } => "hold-settled",
+            Command::HoldCanceled { .. } => "hold-canceled",
+            Command::PaymentSucceeded { .. } => "payment-succeeded",
+            Command::PaymentFailed { .. } => "payment-failed",
+            Command::Elapsed(_) => "elapsed",
+        }
+    }
+}
+
 /// A trader's message, opened and read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -135,6 +153,24 @@ pub enum Ask {
     },
     /// What intake already had to refuse; decided so that the answer is durable.
     Refused(CantDo),
+}
+
+impl Ask {
+    /// Its name in the journal.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Ask::NewOrder(_) => "new-order",
+            Ask::TakeSell { .. } => "take-sell",
+            Ask::TakeBuy => "take-buy",
+            Ask::AddInvoice { .. } => "add-invoice",
+            Ask::FiatSent => "fiat-sent",
+            Ask::Release => "release",
+            Ask::Cancel => "cancel",
+            Ask::RateUser { .. } => "rate-user",
+            Ask::Refused(_) => "refused",
+        }
+    }
 }
 
 /// A payment request as a trader gave it, after the invoice rules were asked.

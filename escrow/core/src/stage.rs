@@ -147,6 +147,22 @@ impl Stage {
         }
     }
 
+    /// The hold that the stage speaks of.
+    #[must_use]
+    pub fn hold(&self) -> Option<HoldId> {
+        match self {
+            Stage::OpeningHold { hold, .. }
+            | Stage::WaitingPayment { hold, .. }
+            | Stage::PaidWaitingInvoice { hold, .. }
+            | Stage::Active { hold, .. }
+            | Stage::FiatSent { hold, .. }
+            | Stage::Releasing { hold, .. }
+            | Stage::PayingBuyer { hold, .. }
+            | Stage::Success { hold, .. } => Some(*hold),
+            Stage::Pending | Stage::WaitingInvoice { .. } | Stage::Canceled { .. } => None,
+        }
+    }
+
     /// Whether the order never moves again.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -6,15 +6,16 @@ use std::thread;
 use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
 use escrow_core::letters;
-use escrow_core::notice::{Letter, Reputation};
-use escrow_core::order::{Order, Side};
-use escrow_core::stage::{BackTo, Stage};
-use escrow_core::wire::{self, BookFiat, MakerRating, OrderEvent, OrderKind, Seed, Shown};
-use nostr::Timestamp;
+use escrow_core::notice::Letter;
+use escrow_core::order::Order;
+use escrow_core::party::TradeKey;
+use escrow_core::wire::{self, Seed};
 use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
 use nostr::key::PublicKey;
-use storage::ledger::{Page, StorageError};
+use nostr::types::Timestamp;
+use storage::ledger::{Lane, OutboxRow, Page, StorageError};
 
+use crate::book;
 use crate::desk::{Desk, Sealing};
 use crate::submission::Announcement;
 
@@ -57,7 +58,7 @@ impl Draft {
         if desk.sealing == Sealing::Off {
             return Ok(());
         }
-        let stamp = page.next_stamp(&format!("letter:{}", letter.to.0), now)?;
+        let stamp = page.next_letter_stamp(letter.to, now)?;
         self.pieces.push(Piece {
             stamp,
             seed: desk.entropy.seed(),
@@ -77,10 +78,10 @@ impl Draft {
         let announcement = Announcement {
             kind: Kind::from_u16(wire::ORDER),
             identifier: order.id.0.to_string(),
-            tags: order_tags(page, desk, order, now)?,
+            tags: book::tags(page, desk, order, now)?,
             content: String::new(),
         };
-        self.announce(page, desk, &announcement, now)
+        self.announce(page, desk, announcement, now)
     }
 
     /// Adds an event about the node. Of several revisions of one address in
@@ -89,10 +90,10 @@ impl Draft {
         &mut self,
         page: &mut Page<'_>,
         desk: &mut Desk,
-        announcement: &Announcement,
+        announcement: Announcement,
         now: UnixTime,
     ) -> Result<(), StorageError> {
-        let Announcement { kind, identifier, tags, content } = announcement.clone();
+        let Announcement { kind, identifier, tags, content } = announcement;
         let address = format!("{kind}:{}:{identifier}", desk.keys.public_key());
         let stamp = match self.withdraw(&address) {
             Some(stamp) => stamp,
@@ -121,27 +122,21 @@ impl Draft {
         &self,
         page: &Page<'_>,
     ) -> Result<Vec<(PublicKey, bool)>, StorageError> {
-        let is_known = |key: &PublicKey| Ok((*key, page.is_living_trade_key(*key)?));
+        let is_known = |key: &PublicKey| Ok((*key, page.trade_key_is_living(TradeKey(*key))?));
         self.touched.iter().map(is_known).collect()
     }
 
-    /// Makes the events and puts them into the outbox, in order. Returns how many.
-    pub(crate) fn post(
-        &self,
-        page: &mut Page<'_>,
-        desk: &Desk,
-    ) -> Result<usize, StorageError> {
-        let events = make_all(&self.pieces, desk);
-        let mut sent = 0;
-        for event in events.into_iter().flatten() {
-            page.push_outbox(&event)?;
-            sent += 1;
+    /// Makes the events and puts them into the outbox, in order.
+    pub(crate) fn post(&self, page: &mut Page<'_>, desk: &Desk) -> Result<(), StorageError> {
+        let rows = make_all(&self.pieces, desk);
+        for row in rows.into_iter().flatten() {
+            page.push_outbox(&row)?;
         }
-        Ok(sent)
+        Ok(())
     }
 }
 
-fn make_all(pieces: &[Piece], desk: &Desk) -> Vec<Option<Event>> {
+fn make_all(pieces: &[Piece], desk: &Desk) -> Vec<Option<OutboxRow>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(pieces.len() / PIECES_PER_THREAD);
     let make = |piece: &Piece| piece.make(desk);
@@ -164,25 +159,12 @@ fn make_all(pieces: &[Piece], desk: &Desk) -> Vec<Option<Event>> {
 impl Piece {
     /// The finished event; none if the recipient's key is no point of the
     /// curve, so that nobody can read a letter to it.
-    fn make(&self, desk: &Desk) -> Option<Event> {
-        match &self.content {
+    fn make(&self, desk: &Desk) -> Option<OutboxRow> {
+        let (lane, event) = match &self.content {
             PieceContent::Letter(letter) => {
-                let envelope = wire::Letter {
-                    message_json: &letters::message(letter).to_json(),
-                    to: letter.to.0,
-                    transport: letter.transport,
-                    created_at: self.stamp,
-                    expiration: Some(self.stamp.plus(desk.stationery.letter_secs)),
-                };
-                match wire::seal(&envelope, &desk.keys, &self.seed) {
-                    Ok(event) => Some(event),
-                    Err(why) => {
-                        tracing::error!(%why, "a letter cannot be sealed and is not sent");
-                        None
-                    }
-                }
+                (Lane::Recipient(letter.to), self.seal(letter, desk)?)
             }
-            PieceContent::Public { kind, tags, content, .. } => {
+            PieceContent::Public { address, kind, tags, content } => {
                 let event = UnsignedEvent::new(
                     desk.keys.public_key(),
                     Timestamp::from_secs(self.stamp.0),
@@ -190,63 +172,27 @@ impl Piece {
                     Tags::from_list(tags.clone()),
                     content.clone(),
                 );
-                Some(wire::sign(event, &desk.keys, &self.seed))
+                (Lane::Address(address.clone()), wire::sign(event, &desk.keys, &self.seed))
             }
-        }
+        };
+        Some(OutboxRow {
+            lane,
+            event: event.as_json(),
+            event_id: event.id,
+            created_at: self.stamp,
+        })
     }
-}
 
-fn order_tags(
-    page: &Page<'_>,
-    desk: &Desk,
-    order: &Order,
-    now: UnixTime,
-) -> Result<Vec<Tag>, StorageError> {
-    let maker = match order.maker.identity {
-        escrow_core::party::Identity::Known(identity) => page.user(identity)?,
-        escrow_core::party::Identity::FullPrivacy => None,
-    };
-    let reputation = Reputation::of(maker.as_ref(), now);
-    let sign = &desk.stationery;
-    let closed = now.plus(sign.closed_order_secs);
-    let shown = match &order.stage {
-        Stage::Pending | Stage::OpeningHold { back_to: BackTo::Pending, .. } => Shown::Pending {
-            maker: MakerRating {
-                days: reputation.operating_days,
-                since: reputation.since,
-                total_rating: reputation.rating,
-                total_reviews: reputation.reviews.into(),
-            },
-            relays: &sign.relays,
-            node: desk.keys.public_key(),
-        },
-        Stage::OpeningHold { back_to: BackTo::WaitingInvoice { .. }, .. }
-        | Stage::WaitingInvoice { .. }
-        | Stage::WaitingPayment { .. }
-        | Stage::PaidWaitingInvoice { .. }
-        | Stage::Active { .. }
-        | Stage::FiatSent { .. }
-        | Stage::Releasing { .. }
-        | Stage::PayingBuyer { .. } => Shown::InProgress(closed),
-        Stage::Success { .. } => Shown::Success(closed),
-        Stage::Canceled { .. } => Shown::Canceled(closed),
-    };
-    let event = OrderEvent {
-        id: order.id.0,
-        kind: match order.offer.side {
-            Side::Buy => OrderKind::Buy,
-            Side::Sell => OrderKind::Sell,
-        },
-        fiat_code: &order.offer.fiat_code,
-        shown,
-        amount: order.offer.sats,
-        fiat: BookFiat::Fixed(order.offer.fiat),
-        payment_method: &order.offer.payment_method,
-        premium: 0,
-        network: &sign.network,
-        created_at: order.offer.created_at,
-        expires_at: order.offer.expires_at,
-        instance: sign.instance.as_deref(),
-    };
-    Ok(event.tags())
+    fn seal(&self, letter: &Letter, desk: &Desk) -> Option<Event> {
+        let envelope = wire::Letter {
+            message_json: &letters::message(letter).to_json(),
+            to: letter.to.0,
+            transport: letter.transport,
+            created_at: self.stamp,
+            expiration: Some(self.stamp.plus(desk.stationery.letter_secs)),
+        };
+        wire::seal(&envelope, &desk.keys, &self.seed)
+            .inspect_err(|why| tracing::error!(%why, "a letter cannot be sealed and is not sent"))
+            .ok()
+    }
 }

@@ -6,7 +6,9 @@
 
 use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
-use escrow_core::decide;
+use escrow_core::decide::{
+    self, cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take, timeouts,
+};
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::facts::{
     CancelFacts, Capacity, FreshHold, InvoiceFacts, Now, OpenFacts, PayoutFacts, PersonFacts,
@@ -18,7 +20,7 @@ use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, Payout, PayoutId};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::time::UnixTime;
-use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::timer::Timer;
 use escrow_core::user::User;
 use escrow_core::wire::CantDo;
 use storage::ledger::{Page, StorageError};
@@ -49,7 +51,7 @@ impl Gather<'_, '_> {
             | Ask::Cancel
             | Ask::RateUser { .. } => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
-                None => Ok(Err(CantDo::NotFound)),
+                None => self.about_nothing(request),
             },
         }
     }
@@ -58,35 +60,44 @@ impl Gather<'_, '_> {
         request.order.map_or(Ok(None), |id| self.page.order(id))
     }
 
+    /// Even a take of an order that does not exist needs a good index (rule G12).
+    fn about_nothing(&self, request: &Request) -> Decided {
+        let is_take = matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy);
+        if is_take && let Err(why) = decide::trade_index(request, &self.person(request)?) {
+            return Ok(Err(why));
+        }
+        Ok(Err(CantDo::NotFound))
+    }
+
     fn about(&mut self, order: &Order, request: &Request) -> Decided {
         match &request.ask {
             Ask::TakeSell { payout } => {
                 let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order.id)?;
-                Ok(decide::take_sell(order, request, payout.as_ref(), self.now(), &facts))
+                Ok(take::take_sell(order, request, payout.as_ref(), self.now(), &facts))
             }
             Ask::TakeBuy => {
                 let facts = self.take_facts(request, Role::Seller, None, order.id)?;
-                Ok(decide::take_buy(order, request, self.now(), &facts))
+                Ok(take::take_buy(order, request, self.now(), &facts))
             }
             Ask::AddInvoice { payout } => {
                 let facts = self.invoice_facts(order, payout)?;
-                Ok(decide::add_invoice(order, request, payout, self.now(), &facts))
+                Ok(payout_invoice::add_invoice(order, request, payout, self.now(), &facts))
             }
-            Ask::FiatSent => Ok(decide::fiat_sent(order, request, self.now())),
+            Ask::FiatSent => Ok(fiat_sent::fiat_sent(order, request, self.now())),
             Ask::Release => {
                 let facts = ReleaseFacts {
                     payout: PayoutId(self.desk.entropy.uuid()),
                     hold: self.hold_of(order)?,
                 };
-                Ok(decide::release(order, request, self.now(), &facts))
+                Ok(release::release(order, request, self.now(), &facts))
             }
             Ask::Cancel => {
                 let facts = CancelFacts { hold: self.hold_of(order)? };
-                Ok(decide::cancel(order, request, self.now(), &facts))
+                Ok(cancel::cancel(order, request, self.now(), &facts))
             }
             Ask::RateUser { stars } => {
                 let facts = RateFacts { rated: self.counterpart(order, request)? };
-                Ok(decide::rate(order, request, *stars, self.now(), &facts))
+                Ok(rate::rate(order, request, *stars, self.now(), &facts))
             }
             // Not about an order, or decided before it is looked up.
             Ask::NewOrder(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
@@ -100,7 +111,7 @@ impl Gather<'_, '_> {
             pending_orders: self.pending_orders(request.sender.identity)?,
             invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
         };
-        Ok(decide::open(request, new, self.now(), &facts))
+        Ok(open::open(request, new, self.now(), &facts))
     }
 
     fn take_facts(
@@ -124,25 +135,11 @@ impl Gather<'_, '_> {
         order: &Order,
         given: &GivenInvoice,
     ) -> Result<InvoiceFacts, StorageError> {
-        let payout = match &order.stage {
-            Stage::Releasing { payout, .. } | Stage::PayingBuyer { payout, .. } => {
-                self.payout_facts(*payout)?
-            }
-            Stage::Pending
-            | Stage::OpeningHold { .. }
-            | Stage::WaitingInvoice { .. }
-            | Stage::WaitingPayment { .. }
-            | Stage::PaidWaitingInvoice { .. }
-            | Stage::Active { .. }
-            | Stage::FiatSent { .. }
-            | Stage::Success { .. }
-            | Stage::Canceled { .. } => None,
-        };
         Ok(InvoiceFacts {
             capacity: self.capacity()?,
             hold: self.fresh_hold(),
             invoice_hash_is_known: self.is_known(Some(given), Some(order.id))?,
-            payout,
+            payout: self.owed(order)?,
         })
     }
 
@@ -151,32 +148,32 @@ impl Gather<'_, '_> {
         match command {
             Command::HoldOpened { hash, bolt11 } => self.hold_report(*hash, |this, hold, order| {
                 let taker = this.taker(order)?;
-                Ok(decide::hold_opened(order, hold, taker.as_ref(), bolt11, this.now()))
+                Ok(hold_invoice::hold_opened(order, hold, taker.as_ref(), bolt11, this.now()))
             }),
             Command::HoldFailed { hash } => self.hold_report(*hash, |this, hold, order| {
-                Ok(decide::hold_failed(order, hold, this.now()))
+                Ok(hold_invoice::hold_failed(order, hold, this.now()))
             }),
             Command::HoldAccepted { hash, paid, expiry_height } => {
                 self.hold_report(*hash, |this, hold, order| {
                     let taker = this.taker(order)?;
                     let now = this.now();
-                    Ok(decide::hold_accepted(order, hold, taker.as_ref(), *paid, *expiry_height, now))
+                    Ok(hold_invoice::hold_accepted(order, hold, taker.as_ref(), *paid, *expiry_height, now))
                 })
             }
             Command::HoldSettled { hash } => self.hold_report(*hash, Self::hold_settled),
             Command::HoldCanceled { hash } => self.hold_report(*hash, |this, hold, order| {
                 let payout = this.payout_of(order)?;
-                Ok(decide::hold_canceled(order, hold, payout.as_ref(), this.now()))
+                Ok(hold_invoice::hold_canceled(order, hold, payout.as_ref(), this.now()))
             }),
             Command::PaymentSucceeded { hash, preimage, routing_fee } => {
                 self.payment_report(*hash, |this, (order, payout, attempt)| {
                     let now = this.now();
-                    decide::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
+                    payout::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
                 })
             }
             Command::PaymentFailed { hash, reason } => {
                 self.payment_report(*hash, |this, (order, payout, attempt)| {
-                    decide::payment_failed(order, payout, attempt, *reason, this.now())
+                    payout::payment_failed(order, payout, attempt, *reason, this.now())
                 })
             }
             Command::Elapsed(timer) => self.elapsed(*timer),
@@ -200,10 +197,10 @@ impl Gather<'_, '_> {
     }
 
     fn hold_settled(&mut self, hold: &Hold, order: &Order) -> Result<Decision, StorageError> {
-        match self.payout_of(order)?.map(|payout| self.payout_facts(payout.id)).transpose()? {
-            Some(Some(owed)) => Ok(decide::hold_settled(order, hold, &owed, self.now())),
+        match self.owed(order)? {
+            Some(owed) => Ok(hold_invoice::hold_settled(order, hold, &owed, self.now())),
             // Settled although nobody here released: somebody did it by hand.
-            None | Some(None) => Ok(alarm(Alarm::UnexpectedHold(hold.hash))),
+            None => Ok(alarm(Alarm::UnexpectedHold(hold.hash))),
         }
     }
 
@@ -223,19 +220,9 @@ impl Gather<'_, '_> {
 
     fn elapsed(&mut self, timer: Timer) -> Result<Decision, StorageError> {
         let Some(order) = self.page.order(timer.order)? else { return Ok(Decision::default()) };
-        match timer.kind {
-            TimerKind::OpeningHold => match self.hold_of(&order)? {
-                Some(hold) => Ok(decide::hold_failed(&order, &hold, self.now())),
-                None => Ok(Decision::default()),
-            },
-            TimerKind::PayoutRetry => match self.payout_of(&order)? {
-                Some(payout) => match self.payout_facts(payout.id)? {
-                    Some(owed) => Ok(decide::payout_due(&order, &owed, self.now())),
-                    None => Ok(Decision::default()),
-                },
-                None => Ok(Decision::default()),
-            },
-        }
+        let hold = self.hold_of(&order)?;
+        let owed = self.owed(&order)?;
+        Ok(timeouts::elapsed(&order, timer.kind, hold.as_ref(), owed.as_ref(), self.now()))
     }
 
     fn now(&self) -> Now<'_> {
@@ -335,8 +322,8 @@ impl Gather<'_, '_> {
         }
     }
 
-    fn payout_facts(&self, id: PayoutId) -> Result<Option<PayoutFacts>, StorageError> {
-        let Some(payout) = self.page.payout(id)? else { return Ok(None) };
+    fn owed(&self, order: &Order) -> Result<Option<PayoutFacts>, StorageError> {
+        let Some(payout) = self.payout_of(order)? else { return Ok(None) };
         let attempt = self.page.attempt(payout.destination.hash)?;
         Ok(Some(PayoutFacts { payout, attempt }))
     }

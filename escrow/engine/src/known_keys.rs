@@ -16,6 +16,11 @@ impl KnownKeys {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
+    /// Forgets all and knows these.
+    pub(crate) fn replace(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.into_iter().collect();
+    }
+
     /// Takes over what a commit changed: keys, each with whether it lives.
     pub(crate) fn apply(&self, changes: impl IntoIterator<Item = (PublicKey, bool)>) {
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,1 +1,25 @@
-//! One after the other: the single writer of the escrow.
+//! One after the other: the single writer of the escrow, its intake and its
+//! workers.
+//!
+//! A message runs through [`intake`], waits in the mailbox, is decided and
+//! committed by [`writer::Engine::step`]; the workers then do what was decided
+//! and report back the same way. [`Escrow`] ties them together.
+
+mod book;
+pub mod clock;
+pub mod desk;
+mod draft;
+pub mod entropy;
+mod escrow;
+mod gather;
+pub mod intake;
+pub mod known_keys;
+pub mod mailbox;
+pub mod preimages;
+pub mod submission;
+mod workers;
+pub mod writer;
+
+pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts};
+pub use workers::courier::{PublishError, Publisher};
+pub use workers::health::LightningHealth;

@@ -1,7 +1,8 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
 use escrow_core::command::{Command, Request};
-use nostr::event::{Kind, Tag};
+use nostr::event::{EventId, Kind, Tag};
+use storage::ledger::DueTimer;
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -10,8 +11,28 @@ pub enum Submission {
     Message(TraderMessage),
     /// Something the node itself has learned: Lightning's word, a due timer.
     Report(Command),
+    /// A timer of the ledger is due.
+    Due(DueTimer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
+    /// The node lives, and it is time to tidy up.
+    Heartbeat,
+}
+
+impl Submission {
+    /// What it is, without anything that belongs to traders alone.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Submission::Message(message) => {
+                let event = EventId::from_byte_array(message.event);
+                format!("{} in event {event}", message.request.ask.name())
+            }
+            Submission::Report(command) => format!("report {}", command.name()),
+            Submission::Due(due) => format!("timer {:?}", due.timer),
+            Submission::Announce(event) => format!("announcement of kind {}", event.kind),
+            Submission::Heartbeat => "heartbeat".into(),
+        }
+    }
 }
 
 /// A trader's message, opened and read.

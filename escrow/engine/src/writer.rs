@@ -9,26 +9,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
 use escrow_core::decision::{Decision, Effect};
-use escrow_core::freshness;
+use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::notice::Letter;
-use escrow_core::terms::Terms;
+use escrow_core::party::Identity;
 use escrow_core::wire::CantDo;
-use nostr::key::{Keys, PublicKey};
-use storage::ledger::{Ledger, Page, StorageError, Views};
+use storage::ledger::{
+    JournalEntry, Ledger, OutboxSeq, Page, Seen, SeenKey, SetAside, StorageError, Views,
+};
 
 use crate::desk::Desk;
 use crate::draft::Draft;
-use crate::gather;
+use crate::gather::Gather;
 use crate::known_keys::KnownKeys;
 use crate::submission::{Receipt, Submission, TraderMessage};
 
 /// Most submissions that one commit carries.
 pub const BATCH: usize = 64;
 
-/// How long a message is remembered, in seconds (rule G2).
+/// How long a message is remembered (rule G2).
 const SEEN_SECS: u64 = 72 * 3_600;
 
-/// Rows of each kind that one tidying removes at most, so that no step is long.
+/// How long the last stamp of a letter is remembered; longer than any clock is off.
+const LETTER_STAMP_SECS: u64 = 7 * 86_400;
+
+/// How long the journal is kept.
+const JOURNAL_SECS: u64 = 400 * 86_400;
+
+/// Rows of each kind that one heartbeat removes at most, so that no step is long.
 const TIDY_ROWS: usize = 512;
 
 /// The ledger and the only one who writes into it.
@@ -50,8 +57,6 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// What was said, for those who watch a run; already in the outbox.
     pub letters: Vec<Letter>,
-    /// Events that the outbox gained.
-    pub sent: usize,
 }
 
 /// A step that could not be committed. Nothing of it may be believed: the
@@ -66,9 +71,25 @@ impl Engine {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn new(ledger: Ledger, desk: Desk, known: KnownKeys) -> Result<Engine, StorageError> {
-        let keys = ledger.views().view()?.living_trade_keys()?;
-        known.replace(keys.into_iter().map(|key| key.0));
-        Ok(Engine { ledger, desk, known, latest: UnixTime(0) })
+        let engine = Engine { ledger, desk, known, latest: UnixTime(0) };
+        engine.learn_known_keys()?;
+        Ok(engine)
+    }
+
+    /// Opens the ledger again after a step that could not be committed, and
+    /// takes what it holds for the truth.
+    ///
+    /// # Errors
+    /// If it cannot be opened; it may be tried again.
+    pub fn reopen(&mut self) -> Result<(), StorageError> {
+        self.ledger.reopen()?;
+        self.learn_known_keys()
+    }
+
+    fn learn_known_keys(&self) -> Result<(), StorageError> {
+        let keys = self.views().view()?.living_trade_keys()?;
+        self.known.replace(keys.into_iter().map(|key| key.0));
+        Ok(())
     }
 
     /// Read snapshots for everybody else.
@@ -82,7 +103,7 @@ impl Engine {
         self.desk.lightning_is_ready = ready;
     }
 
-    /// Decides a batch, in order, and commits it as a whole.
+    /// Decides what is due and a batch, in order, and commits it as a whole.
     ///
     /// `delivered` are outbox rows that have reached their relay; they ride
     /// along. A submission that fails by storage or panic fails alone: nothing
@@ -94,26 +115,40 @@ impl Engine {
         &mut self,
         now: UnixTime,
         batch: &[Submission],
-        delivered: &[u64],
+        delivered: &[OutboxSeq],
     ) -> Result<Outcome, StepError> {
         let now = now.max(self.latest);
         self.latest = now;
-        match self.commit(now, batch, delivered) {
-            Ok(outcome) => Ok(outcome),
-            Err(Trouble::Commit(why)) => Err(StepError(why)),
-            Err(Trouble::Submission(_)) => self.one_by_one(now, batch, delivered),
-        }
+        let due = self.views().view()?.due_timers(now, BATCH)?;
+        let due: Vec<_> = due.into_iter().map(Submission::Due).collect();
+        let all: Vec<_> = due.iter().chain(batch).collect();
+        let mut outcome = match self.commit(now, &all, delivered) {
+            Ok(outcome) => outcome,
+            Err(Trouble::Commit(why)) => return Err(StepError(why)),
+            Err(Trouble::Submission(_)) => self.one_by_one(now, &all, delivered)?,
+        };
+        // Nobody waits for the receipt of a timer.
+        outcome.receipts.drain(..due.len());
+        Ok(outcome)
+    }
+
+    /// When the next timer is due.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn next_timer(&self) -> Result<Option<UnixTime>, StorageError> {
+        self.views().view()?.next_timer()
     }
 
     fn one_by_one(
         &mut self,
         now: UnixTime,
-        batch: &[Submission],
-        delivered: &[u64],
+        batch: &[&Submission],
+        delivered: &[OutboxSeq],
     ) -> Result<Outcome, StepError> {
         let mut whole = Outcome::default();
         for submission in batch {
-            match self.commit(now, std::slice::from_ref(submission), delivered) {
+            match self.commit(now, &[submission], delivered) {
                 Ok(outcome) => whole.append(outcome),
                 Err(Trouble::Commit(why)) => return Err(StepError(why)),
                 Err(Trouble::Submission(why)) => {
@@ -128,8 +163,8 @@ impl Engine {
     fn commit(
         &mut self,
         now: UnixTime,
-        batch: &[Submission],
-        delivered: &[u64],
+        batch: &[&Submission],
+        delivered: &[OutboxSeq],
     ) -> Result<Outcome, Trouble> {
         let mut page = self.ledger.page().map_err(Trouble::Commit)?;
         let mut draft = Draft::default();
@@ -139,17 +174,18 @@ impl Engine {
             let mut turn = Turn { page: &mut page, desk, draft: &mut draft, now };
             // A panic is a bug in one decision; the page is thrown away with all it wrote.
             let receipt = catch_unwind(AssertUnwindSafe(|| turn.take(submission)))
-                .unwrap_or_else(|_| Err(Trouble::panicked()))?;
+                .unwrap_or_else(|_| Err(Trouble::Submission("panic in a decision".into())))?;
             receipts.push(receipt);
         }
         page.done_outbox(delivered).map_err(Trouble::Commit)?;
-        let sent = draft.post(&mut page, &self.desk).map_err(Trouble::Commit)?;
+        draft.post(&mut page, &self.desk).map_err(Trouble::Commit)?;
         let known = draft.known_keys(&page).map_err(Trouble::Commit)?;
         page.commit().map_err(Trouble::Commit)?;
         self.known.apply(known);
-        Ok(Outcome { receipts, effects: draft.effects, letters: draft.letters, sent })
+        Ok(Outcome { receipts, effects: draft.effects, letters: draft.letters })
     }
 
+    /// Keeps what could not be decided for the operator to look at.
     fn set_aside(
         &mut self,
         now: UnixTime,
@@ -158,9 +194,13 @@ impl Engine {
     ) -> Result<(), StepError> {
         tracing::error!(why, "a submission failed and was set aside");
         let mut page = self.ledger.page()?;
-        page.set_aside(now, &format!("{submission:?}"), why)?;
-        page.commit()?;
-        Ok(())
+        let event = submission.name();
+        page.push_set_aside(&SetAside { at: now, event, why: why.into() })?;
+        if let Submission::Due(due) = submission {
+            // Kept, it would fail again with every step.
+            page.remove_timer(due.timer)?;
+        }
+        Ok(page.commit()?)
     }
 }
 
@@ -169,7 +209,6 @@ impl Outcome {
         self.receipts.extend(later.receipts);
         self.effects.extend(later.effects);
         self.letters.extend(later.letters);
-        self.sent += later.sent;
     }
 }
 
@@ -181,15 +220,14 @@ enum Trouble {
     Submission(String),
 }
 
-impl Trouble {
-    fn panicked() -> Trouble {
-        Trouble::Submission("panic in a decision".into())
-    }
-}
-
 impl From<StorageError> for Trouble {
     fn from(why: StorageError) -> Trouble {
-        Trouble::Submission(why.to_string())
+        // A disk that fails is not the submission's fault.
+        if why.is_temporary() {
+            Trouble::Commit(why)
+        } else {
+            Trouble::Submission(why.to_string())
+        }
     }
 }
 
@@ -204,43 +242,148 @@ struct Turn<'a, 'p> {
 impl Turn<'_, '_> {
     fn take(&mut self, submission: &Submission) -> Result<Receipt, Trouble> {
         match submission {
-            Submission::Message(message) => self.message(message),
-            Submission::Report(command) => {
-                self.report(command)?;
-                Ok(Receipt::Decided)
+            Submission::Message(message) => return self.message(message),
+            Submission::Report(command) => self.report(command)?,
+            Submission::Due(due) => self.due(due)?,
+            Submission::Announce(event) => {
+                self.draft.announce(self.page, self.desk, event.clone(), self.now)?;
             }
-            Submission::Announce(announcement) => {
-                self.draft.announce(self.page, self.desk, announcement, self.now)?;
-                Ok(Receipt::Decided)
-            }
-            Submission::Heartbeat => {
-                self.heartbeat()?;
-                Ok(Receipt::Decided)
-            }
+            Submission::Heartbeat => self.heartbeat()?,
         }
+        Ok(Receipt::Decided)
     }
 
     fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
-        if self.page.was_seen(&message.event)? || self.page.was_seen(&message.inner)? {
-            return Ok(Receipt::Duplicate);
+        let names = [SeenKey::Event(message.event), SeenKey::Inner(message.inner)];
+        for name in names {
+            if self.page.seen(name)?.is_some() {
+                return Ok(Receipt::Duplicate);
+            }
         }
-        if let Err(stale) = self.is_fresh(&message.request)? {
+        let request = &message.request;
+        if let Err(stale) = self.is_fresh(request)? {
             return Ok(Receipt::invalid(stale.to_string()));
         }
-        let decided = gather::decide_request(self.page, self.desk, self.now, &message.request)?;
-        let outcome = match decided {
+        let outcome = match self.gather().request(request)? {
             Ok(decision) => {
                 self.apply(decision)?;
                 "done"
             }
             Err(why) => {
-                self.refuse(&message.request, why)?;
+                let letter = Letter::refusal(&request.asker(), request.order, why);
+                self.draft.letter(self.page, self.desk, letter, self.now)?;
                 why.as_str()
             }
         };
-        self.page.mark_seen(&message.event, self.now)?;
-        self.page.mark_seen(&message.inner, self.now)?;
-        self.page.note(self.now, &message.request, outcome)?;
+        for name in names {
+            self.page.put_seen(name, &Seen { at: self.now })?;
+        }
+        self.note(request, outcome)?;
         Ok(Receipt::Decided)
+    }
+
+    fn is_fresh(&self, request: &Request) -> Result<Result<(), Stale>, StorageError> {
+        let order = match request.order {
+            Some(id) => self.page.order(id)?,
+            None => None,
+        };
+        let subject = Subject::of(&request.ask, order.map(|order| order.stage_since));
+        Ok(freshness::check(request.signed_at, self.now, subject))
+    }
+
+    fn report(&mut self, command: &Command) -> Result<(), StorageError> {
+        let decision = self.gather().report(command)?;
+        self.apply(decision)
+    }
+
+    /// A timer counts only as long as its order is as it was when it was set.
+    fn due(&mut self, due: &storage::ledger::DueTimer) -> Result<(), StorageError> {
+        self.page.remove_timer(due.timer)?;
+        let order = self.page.order(due.timer.order)?;
+        if order.is_some_and(|order| order.revision == due.revision) {
+            self.report(&Command::Elapsed(due.timer))?;
+        }
+        Ok(())
+    }
+
+    /// Says that the node lives, and forgets what is too old to matter.
+    fn heartbeat(&mut self) -> Result<(), StorageError> {
+        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
+        self.page.put_heartbeat(self.now)?;
+        self.page.purge_seen(before(SEEN_SECS), TIDY_ROWS)?;
+        self.page.purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
+        self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
+        Ok(())
+    }
+
+    fn gather(&mut self) -> Gather<'_, '_> {
+        Gather { page: self.page, desk: self.desk, at: self.now }
+    }
+
+    /// Writes a decision into the page.
+    fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
+        let mut orders = Vec::with_capacity(decision.orders.len());
+        for order in decision.orders {
+            if let Some(before) = self.page.order(order.id)? {
+                self.draft.touch(&before);
+            }
+            self.draft.touch(&order);
+            orders.push(self.page.put_order(order)?);
+        }
+        for hold in &decision.holds {
+            self.page.put_hold(hold)?;
+        }
+        for payout in &decision.payouts {
+            self.page.put_payout(payout)?;
+        }
+        for attempt in &decision.attempts {
+            self.page.put_attempt(attempt)?;
+        }
+        for (identity, user) in &decision.users {
+            self.page.put_user(*identity, user)?;
+        }
+        for letter in decision.answer.into_iter().chain(decision.pushes) {
+            self.draft.letter(self.page, self.desk, letter, self.now)?;
+        }
+        for effect in decision.effects {
+            self.start(effect)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, effect: Effect) -> Result<(), StorageError> {
+        match effect {
+            Effect::PublishOrder(id) => match self.page.order(id)? {
+                Some(order) => self.draft.order(self.page, self.desk, &order, self.now),
+                None => Ok(()),
+            },
+            Effect::WakeAt(timer) => match self.page.order(timer.order)? {
+                Some(order) => self.page.put_timer(timer, order.revision),
+                None => Ok(()),
+            },
+            Effect::OpenHold(_)
+            | Effect::SettleHold(_)
+            | Effect::CancelHold(_)
+            | Effect::Pay(_)
+            | Effect::Alarm(_) => {
+                self.draft.effects.push(effect);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, request: &Request, outcome: &str) -> Result<(), StorageError> {
+        let origin = match request.sender.identity {
+            Identity::Known(identity) => identity.0.to_hex(),
+            Identity::FullPrivacy => request.sender.trade_key.0.to_hex(),
+        };
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin,
+            order: request.order,
+            command: request.ask.name().into(),
+            outcome: outcome.into(),
+        })?;
+        Ok(())
     }
 }

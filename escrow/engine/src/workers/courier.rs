@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nostr::event::Event;
-use storage::ledger::{StorageError, Views};
+use nostr::event::{Event, EventId};
+use storage::ledger::{OutboxRow, OutboxSeq, StorageError, Views};
 use tokio::sync::Notify;
 
 use crate::workers::backoff::Backoff;
@@ -31,14 +31,14 @@ pub struct PublishError(pub String);
 
 /// Outbox rows that have arrived; the writer takes them with its next commit.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Delivered(Arc<Mutex<Vec<u64>>>);
+pub(crate) struct Delivered(Arc<Mutex<Vec<OutboxSeq>>>);
 
 impl Delivered {
-    fn add(&self, rows: impl IntoIterator<Item = u64>) {
+    fn add(&self, rows: impl IntoIterator<Item = OutboxSeq>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
     }
 
-    pub(crate) fn take(&self) -> Vec<u64> {
+    pub(crate) fn take(&self) -> Vec<OutboxSeq> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -49,7 +49,7 @@ pub(crate) struct Courier {
     publisher: Arc<dyn Publisher>,
     delivered: Delivered,
     /// The first row that was not brought yet.
-    next: u64,
+    next: OutboxSeq,
 }
 
 impl Courier {
@@ -58,17 +58,18 @@ impl Courier {
         publisher: Arc<dyn Publisher>,
         delivered: Delivered,
     ) -> Courier {
-        Courier { views, publisher, delivered, next: 0 }
+        Courier { views, publisher, delivered, next: OutboxSeq(0) }
     }
 
     /// Brings all that waits.
     pub(crate) async fn empty_outbox(&mut self) -> Result<(), CourierError> {
         loop {
             let rows = self.views.view()?.outbox_from(self.next, LOAD)?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            let (next, sequence) = (last.seq + 1, rows.iter().map(|row| row.seq).collect::<Vec<_>>());
-            self.publisher.publish(rows.into_iter().map(|row| row.event).collect()).await?;
-            self.delivered.add(sequence);
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            let next = OutboxSeq(last.0 + 1);
+            let (seqs, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+            self.publisher.publish(read(&rows)?).await?;
+            self.delivered.add(seqs);
             self.next = next;
         }
     }
@@ -91,6 +92,12 @@ impl Courier {
     }
 }
 
+fn read(rows: &[OutboxRow]) -> Result<Vec<Event>, CourierError> {
+    rows.iter()
+        .map(|row| Event::from_json(&row.event).map_err(|_| CourierError::Damaged(row.event_id)))
+        .collect()
+}
+
 /// Why the outbox was not emptied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CourierError {
@@ -98,4 +105,6 @@ pub(crate) enum CourierError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error("event {0} in the outbox cannot be read")]
+    Damaged(EventId),
 }
