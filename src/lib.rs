@@ -1,1 +1,3 @@
 //! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.
+
+pub mod settings;
