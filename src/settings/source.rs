@@ -1,0 +1,157 @@
+//! Where settings are written: the file and the environment, as one list of
+//! entries, each with its place.
+
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::KEYS;
+use super::problem::{Place, Problem};
+use super::value::Value;
+
+const PREFIX: &str = "MOSTRO_RELAY__";
+
+/// One value for one key.
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+/// All that was written, in the order in which it counts.
+#[derive(Default)]
+pub(super) struct Source {
+    pub(super) entries: Vec<Entry>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Source {
+    pub(super) fn read_file(&mut self, path: &Path, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.read_text(&Lines { path, text }),
+            Err(_) => self.refuse(
+                Place::File(path.into()),
+                None,
+                "is not UTF-8 text".to_owned(),
+            ),
+        }
+    }
+
+    pub(super) fn read_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) {
+        for (name, value) in environment {
+            let place = Place::Variable(name.to_string_lossy().into_owned());
+            let Some(key) = variable_key(&name) else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(text) => self.entries.push(Entry {
+                    key,
+                    value: Value::Variable(text),
+                    place,
+                }),
+                Err(_) => self.refuse(place, Some(key), "is not UTF-8 text".to_owned()),
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, place: Place, key: Option<String>, reason: String) {
+        self.problems.push(Problem { place, key, reason });
+    }
+
+    fn read_text(&mut self, lines: &Lines<'_>) {
+        let (document, errors) = DeTable::parse_recoverable(lines.text);
+        for error in &errors {
+            let place = error
+                .span()
+                .map_or(Place::File(lines.path.into()), |at| lines.place(&at));
+            // The first thing said about a line is the one that helps.
+            if self.problems.iter().all(|problem| problem.place != place) {
+                self.refuse(place, None, error.message().to_owned());
+            }
+        }
+        for (name, value) in document.get_ref() {
+            self.read_section(lines, name, value);
+        }
+        // A line that is not TOML has been reported; what the parser made of
+        // the rest of it would only be a second complaint about the same.
+        let Source { entries, problems } = self;
+        entries.retain(|entry| {
+            problems
+                .iter()
+                .all(|problem| problem.key.is_some() || problem.place != entry.place)
+        });
+    }
+
+    fn read_section(
+        &mut self,
+        lines: &Lines<'_>,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let (section, place) = (name.get_ref(), lines.place(&name.span()));
+        match value.get_ref() {
+            DeValue::Table(table) if table.is_empty() && !is_section(section) => {
+                self.refuse(
+                    place,
+                    Some(section.to_string()),
+                    "unknown section".to_owned(),
+                );
+            }
+            DeValue::Table(table) => {
+                for (key, value) in table {
+                    self.entries.push(Entry {
+                        key: format!("{section}.{}", key.get_ref()),
+                        value: Value::from_toml(value.get_ref()),
+                        place: lines.place(&key.span()),
+                    });
+                }
+            }
+            _ if is_section(section) => {
+                let reason = format!("is a section: write [{section}] and its keys below it");
+                self.refuse(place, Some(section.to_string()), reason);
+            }
+            other => self.entries.push(Entry {
+                key: section.to_string(),
+                value: Value::from_toml(other),
+                place,
+            }),
+        }
+    }
+}
+
+/// The text of the file, to find the line of a place in it.
+struct Lines<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Lines<'_> {
+    fn place(&self, at: &Range<usize>) -> Place {
+        let before = self.text.bytes().take(at.start);
+        Place::Line(
+            self.path.into(),
+            before.filter(|byte| *byte == b'\n').count() + 1,
+        )
+    }
+}
+
+/// `MOSTRO_RELAY__RELAY__LISTEN` is `relay.listen`; other variables are not ours.
+fn variable_key(name: &OsStr) -> Option<String> {
+    let name = name.to_string_lossy();
+    let key = name.strip_prefix(PREFIX)?;
+    Some(key.to_lowercase().replace("__", "."))
+}
+
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| {
+        key.name
+            .split_once('.')
+            .is_some_and(|(section, _)| section == name)
+    })
+}
