@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::KEYS;
 use super::problem::{Place, Problem};
@@ -91,36 +91,40 @@ impl Source {
     fn read_section(
         &mut self,
         lines: &Lines<'_>,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        name: &Spanned<DeString<'_>>,
         value: &Spanned<DeValue<'_>>,
     ) {
         let (section, place) = (name.get_ref(), lines.place(&name.span()));
-        match value.get_ref() {
-            DeValue::Table(table) if table.is_empty() && !is_section(section) => {
-                self.refuse(
-                    place,
-                    Some(section.to_string()),
-                    "unknown section".to_owned(),
-                );
-            }
-            DeValue::Table(table) => {
-                for (key, value) in table {
-                    self.entries.push(Entry {
-                        key: format!("{section}.{}", key.get_ref()),
-                        value: Value::from_toml(value.get_ref()),
-                        place: lines.place(&key.span()),
-                    });
-                }
-            }
-            _ if is_section(section) => {
-                let reason = format!("is a section: write [{section}] and its keys below it");
-                self.refuse(place, Some(section.to_string()), reason);
-            }
-            other => self.entries.push(Entry {
-                key: section.to_string(),
-                value: Value::from_toml(other),
+        let DeValue::Table(keys) = value.get_ref() else {
+            return self.read_loose_key(section, value.get_ref(), place);
+        };
+        if keys.is_empty() && !is_section(section) {
+            self.refuse(
                 place,
-            }),
+                Some(section.to_string()),
+                "unknown section".to_owned(),
+            );
+        }
+        for (key, value) in keys {
+            self.entries.push(Entry {
+                key: format!("{section}.{}", key.get_ref()),
+                value: Value::from_toml(value.get_ref()),
+                place: lines.place(&key.span()),
+            });
+        }
+    }
+
+    /// A key above the first section; every key has one, so it is in no table.
+    fn read_loose_key(&mut self, name: &str, value: &DeValue<'_>, place: Place) {
+        if is_section(name) {
+            let reason = format!("is a section: write [{name}] and its keys below it");
+            self.refuse(place, Some(name.to_owned()), reason);
+        } else {
+            self.entries.push(Entry {
+                key: name.to_owned(),
+                value: Value::from_toml(value),
+                place,
+            });
         }
     }
 }

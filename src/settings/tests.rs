@@ -105,6 +105,18 @@ fn a_line_that_is_not_toml_does_not_hide_the_others() {
 }
 
 #[test]
+fn keys_belong_into_sections() {
+    assert_eq!(
+        refusals("listen = 'x'\nrelay = 1\n[[mostro]]\nfee = 1\n", &[]),
+        [
+            "settings.toml:1: listen: unknown key; did you mean relay.listen?",
+            "settings.toml:2: relay: is a section: write [relay] and its keys below it",
+            "settings.toml:3: mostro: is a section: write [mostro] and its keys below it",
+        ]
+    );
+}
+
+#[test]
 fn values_are_refused() {
     let table = [
         ("node.data_dir = ''", "must not be empty"),
@@ -280,10 +292,7 @@ fn y2_the_higher_proof_of_work_is_asked_at_first_contact() {
 #[test]
 fn z2_features_that_are_not_built_cannot_be_enabled() {
     for section in ["anti_abuse_bond", "cashu"] {
-        assert_eq!(
-            read(&format!("[{section}]\nenabled = false\nx = 1"), &[]).is_ok(),
-            true
-        );
+        assert!(read(&format!("[{section}]\nenabled = false\nx = 1"), &[]).is_ok());
         let found = refusals(&format!("[{section}]\nenabled = true\nx = 1"), &[]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(
