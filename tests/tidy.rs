@@ -165,7 +165,7 @@ fn no_module_is_named_after_nothing() {
 /// Adds `file` and the files of its modules, which lie in `folder`.
 fn reach(file: &Path, folder: &Path, reached: &mut BTreeSet<PathBuf>) {
     reached.insert(file.to_owned());
-    for line in fs::read_to_string(file).unwrap().lines() {
+    for line in fs::read_to_string(file).expect("source files are readable text").lines() {
         let Some(name) = module_name(line) else {
             continue;
         };
@@ -206,7 +206,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut files = Vec::new();
-    for path in entries.map(|entry| entry.unwrap().path()) {
+    for path in entries.map(|entry| entry.expect("the folder is readable").path()) {
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
