@@ -165,7 +165,10 @@ fn no_module_is_named_after_nothing() {
 /// Adds `file` and the files of its modules, which lie in `folder`.
 fn reach(file: &Path, folder: &Path, reached: &mut BTreeSet<PathBuf>) {
     reached.insert(file.to_owned());
-    for line in fs::read_to_string(file).expect("source files are readable text").lines() {
+    for line in fs::read_to_string(file)
+        .expect("source files are readable text")
+        .lines()
+    {
         let Some(name) = module_name(line) else {
             continue;
         };

@@ -37,12 +37,14 @@ const UNUSED: [(&str, &str); 2] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 17] = [
+const NOT_YET: [(&str, &str); 19] = [
     ("nostr.relays", "mirrors on other relays are"),
     ("price.", "market prices are"),
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
-    ("lightning.lnd_", "the lnd backend is"),
+    ("lightning.lnd_cert_file", "the lnd backend is"),
+    ("lightning.lnd_macaroon_file", "the lnd backend is"),
+    ("lightning.lnd_grpc_host", "the lnd backend is"),
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
     ("lightning.allow_node_change", "the lnd backend is"),
