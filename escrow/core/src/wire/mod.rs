@@ -34,7 +34,7 @@ pub use payload::{
     RestoredDispute, RestoredOrder, SolverDisputeInfo, UserInfo,
 };
 pub use rating_event::RatingEvent;
-pub use read::{Fault, LONGEST_READ_TEXT, UnreadableMessage, read_message};
+pub use read::{Fault, UnreadableMessage, read_message};
 pub use reason::CantDo;
 pub use seal::{Letter, SealError, Seed, seal, sign};
 pub use small_order::SmallOrder;

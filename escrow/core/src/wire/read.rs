@@ -7,10 +7,7 @@ use super::action::Action;
 use super::json::{Json, JsonError};
 use super::message::{Message, Wrapper};
 use super::payload::Payload;
-
-/// The longest text that is looked at, in bytes: what NIP-44 carries without
-/// its extended length prefix.
-pub const LONGEST_READ_TEXT: usize = 65_535;
+use super::seal::LONGEST_PLAINTEXT;
 
 /// A message that cannot be read, with all that an answer to it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +89,7 @@ struct Fields {
 
 impl Fields {
     fn of(text: &str) -> Result<Fields, JsonError> {
-        if text.len() > LONGEST_READ_TEXT {
+        if text.len() > LONGEST_PLAINTEXT {
             return Err(JsonError("too long".to_owned()));
         }
         let no_wrapper = || JsonError("not one object inside one wrapper".to_owned());

@@ -29,8 +29,11 @@ pub(super) const LONGEST_PLAINTEXT: usize = 65_535;
 /// the moment, little enough to be found by clients that look back two days.
 const LONGEST_BACKDATE_SECS: u64 = 600;
 
-/// Thirty-two fresh bytes, the source of all randomness in one envelope or one
-/// signature. A seed must not serve twice: nonces are derived from it.
+/// Thirty-two fresh bytes, the source of all randomness in envelopes and
+/// signatures.
+///
+/// What is derived for an envelope also depends on its text and recipient, so
+/// that a seed which serves twice by mistake does not give two texts one nonce.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed(pub [u8; 32]);
 
@@ -42,6 +45,16 @@ impl Seed {
             .chain_update(purpose)
             .finalize()
             .into()
+    }
+
+    /// The seed of one envelope.
+    fn of_envelope(&self, letter: &Letter<'_>, tuple: &str) -> Seed {
+        let bytes = Sha256::new()
+            .chain_update(self.bytes("envelope"))
+            .chain_update(letter.to.as_bytes())
+            .chain_update(letter.created_at.0.to_be_bytes())
+            .chain_update(tuple);
+        Seed(bytes.finalize().into())
     }
 
     /// A key that serves once.
@@ -116,6 +129,7 @@ pub(super) fn direct(
     author: &Keys,
     seed: &Seed,
 ) -> Result<Event, SealError> {
+    let seed = seed.of_envelope(letter, tuple);
     let content = encrypt(author, &letter.to, tuple, seed.bytes("direct nonce"))?;
     let mut tags = vec![Tag::public_key(letter.to)];
     tags.extend(expiration(letter));
@@ -138,6 +152,7 @@ pub(super) fn gift_wrap(
     sealer: &Keys,
     seed: &Seed,
 ) -> Result<Event, SealError> {
+    let seed = seed.of_envelope(letter, tuple);
     let written = Timestamp::from_secs(letter.created_at.0);
     let mut rumor = UnsignedEvent::new(author, written, Kind::from_u16(RUMOR), [], tuple);
     rumor.ensure_id();

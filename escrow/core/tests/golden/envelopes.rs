@@ -68,6 +68,7 @@ fn envelopes_of_upstream_open() {
 fn upstream_opens_what_the_node_seals() {
     let node = keys(NODE).public_key().to_hex();
     for json in golden_messages() {
+        // Fields it does not know it reads over; user-info it cannot read.
         let Ok(expected) = mostro_core::message::Message::from_json(&json) else {
             continue;
         };
@@ -230,6 +231,17 @@ fn the_same_seed_gives_the_same_bytes() {
     let signed = sign(event.clone(), &keys(NODE), &Seed([1; 32]));
     signed.verify().unwrap();
     assert_eq!(signed, sign(event, &keys(NODE), &Seed([1; 32])));
+}
+
+#[test]
+fn a_seed_that_serves_twice_gives_two_texts_different_nonces() {
+    let nonce = |json: &str, transport| {
+        let event = seal(&letter(json, TRADE, transport), &keys(NODE), &Seed([1; 32])).unwrap();
+        (event.pubkey, event.content[..44].to_owned())
+    };
+    for transport in TRANSPORTS {
+        assert_ne!(nonce("{}", transport), nonce("[]", transport));
+    }
 }
 
 #[test]

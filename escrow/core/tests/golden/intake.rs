@@ -3,6 +3,7 @@
 use escrow_core::wire::client::wrap;
 use escrow_core::wire::{Letter, OpenError, Seed, Signatures, Transport, open};
 use nostr::event::Kind;
+use nostr::nips::nip19::ToBech32;
 
 use super::golden_messages;
 use super::hand_made::{
@@ -47,6 +48,7 @@ fn signatures_are_taken_over_raw_bytes_and_over_the_canonical_form() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn g5_wrong_signatures_in_a_kind_14_are_told() {
     let json = golden_messages().swap_remove(5);
     let event = wrap(
@@ -56,74 +58,112 @@ fn g5_wrong_signatures_in_a_kind_14_are_told() {
         &Seed([1; 32]),
     )
     .unwrap();
-    let good = tuple_of(&event, NODE);
-    let [signature, key, proof] = strings_after(&good, &json);
+    let [signature, key, proof] = strings_after(&tuple_of(&event, NODE), &json);
+    let signature = format!("\"{signature}\"");
+    let proof_by = |key: &str| format!(r#"["{key}","{proof}"]"#);
     let own = keys(TRADE).public_key().to_hex();
+    let npub = keys(IDENTITY).public_key().to_bech32().unwrap();
+    let spaced = json.replacen("\"action\"", " \"action\"", 1);
+    let changed = json.replacen("\"version\":2", "\"version\":3", 1);
+    let (none, zz) = ("null".to_owned(), "\"zz\"".to_owned());
+    let (good, no_trade, bad_trade, bad_proof) = (
+        Signatures::Good,
+        Signatures::MissingTradeSignature,
+        Signatures::BadTradeSignature,
+        Signatures::BadIdentityProof,
+    );
     let table = [
         (
+            "all is right",
+            &json,
+            &signature,
+            &proof_by(&key),
+            good,
+            IDENTITY,
+        ),
+        (
+            "a key as npub",
+            &json,
+            &signature,
+            &proof_by(&npub),
+            good,
+            IDENTITY,
+        ),
+        (
             "other white space",
-            good.replacen("\"action\"", " \"action\"", 1),
-            Signatures::Good,
-        ),
-        (
-            "a changed message",
-            good.replacen("\"version\":2", "\"version\":3", 1),
-            Signatures::BadIdentityProof,
-        ),
-        (
-            "a changed message, no proof",
-            format!(
-                r#"[{},"{signature}",null]"#,
-                json.replace("\"version\":2", "\"version\":3")
-            ),
-            Signatures::BadTradeSignature,
-        ),
-        (
-            "no hex",
-            format!(r#"[{json},"zz",null]"#),
-            Signatures::BadTradeSignature,
-        ),
-        (
-            "a proof by another key",
-            format!(r#"[{json},"{signature}",["{own}","{proof}"]]"#),
-            Signatures::BadIdentityProof,
-        ),
-        (
-            "a proof by no key",
-            format!(r#"[{json},"{signature}",["{}","{proof}"]]"#, "f".repeat(64)),
-            Signatures::BadIdentityProof,
-        ),
-        (
-            "the trade signature as proof",
-            format!(r#"[{json},"{signature}",["{own}","{signature}"]]"#),
-            Signatures::BadIdentityProof,
-        ),
-        (
-            "u5: an identity without trade signature",
-            format!(r#"[{json},null,["{key}","{proof}"]]"#),
-            Signatures::MissingTradeSignature,
-        ),
-        (
-            "full privacy, unsigned",
-            format!("[{json},null,null]"),
-            Signatures::Good,
+            &spaced,
+            &signature,
+            &proof_by(&key),
+            good,
+            IDENTITY,
         ),
         (
             "full privacy, signed",
-            format!(r#"[{json}, "{signature}", null]"#),
-            Signatures::Good,
+            &json,
+            &signature,
+            &none,
+            good,
+            TRADE,
+        ),
+        ("full privacy, unsigned", &json, &none, &none, good, TRADE),
+        (
+            "u5: no trade signature",
+            &json,
+            &none,
+            &proof_by(&key),
+            no_trade,
+            IDENTITY,
+        ),
+        ("no hex", &json, &zz, &none, bad_trade, TRADE),
+        (
+            "a changed message",
+            &changed,
+            &signature,
+            &none,
+            bad_trade,
+            TRADE,
+        ),
+        (
+            "a changed message, proof",
+            &changed,
+            &signature,
+            &proof_by(&key),
+            bad_proof,
+            TRADE,
+        ),
+        (
+            "a proof by another",
+            &json,
+            &signature,
+            &proof_by(&own),
+            bad_proof,
+            TRADE,
+        ),
+        (
+            "a proof by no key",
+            &json,
+            &signature,
+            &proof_by(&"f".repeat(64)),
+            bad_proof,
+            TRADE,
+        ),
+        (
+            "no proof",
+            &json,
+            &signature,
+            &format!(r#"["{own}",{signature}]"#),
+            bad_proof,
+            TRADE,
         ),
     ];
-    for (case, tuple, verdict) in table {
-        let opened = open(&direct_of(&tuple), &keys(NODE)).unwrap();
-        assert_eq!(opened.signatures, verdict, "{case}");
-        let proven =
-            matches!(verdict, Signatures::MissingTradeSignature) || case == "other white space";
-        assert_eq!(
-            opened.identity != keys(TRADE).public_key(),
-            proven,
-            "{case}"
+    for (case, message, signature, proof, verdict, identity) in table {
+        let opened = open(
+            &direct_of(&format!("[{message},{signature},{proof}]")),
+            &keys(NODE),
         );
+        let opened = opened.unwrap();
+        assert_eq!(opened.signatures, verdict, "{case}");
+        assert_eq!(opened.identity, keys(identity).public_key(), "{case}");
     }
 }
 

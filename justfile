@@ -1,0 +1,37 @@
+# Shortcuts for people; nothing needs them.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Starts the box with the sandbox.
+run *ARGS:
+    cargo run --release -- {{ARGS}}
+
+# Everything the CI checks.
+check:
+    .ci/run
+
+# All tests.
+test *ARGS:
+    cargo test --workspace --locked {{ARGS}}
+
+# The stories whose name contains NAME.
+story NAME="":
+    cargo test --workspace --locked --test stories {{NAME}} -- --nocapture
+
+# The seeded simulation, with one seed or with all of the test run.
+simulate SEED="":
+    SIMULATION_SEED={{SEED}} cargo test --workspace --locked --test simulation -- --nocapture
+
+# Accepts the generated rule page as the new one.
+matrix:
+    UPDATE_MATRIX=1 cargo test --workspace --locked --test matrix
+
+# Three trades told as they happen.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# The quick measurement.
+bench *ARGS:
+    cargo run --release -- bench --quick {{ARGS}}

@@ -1,0 +1,100 @@
+//! Values that are right by themselves and impossible together.
+
+use super::sections::Settings;
+
+/// Keys that have to agree.
+pub(super) struct Combination {
+    /// The first of them that was set gets the blame.
+    pub(super) keys: &'static [&'static str],
+    pub(super) agrees: fn(&Settings) -> bool,
+    pub(super) reason: &'static str,
+}
+
+pub(super) const COMBINATIONS: &[Combination] = &[
+    Combination {
+        keys: &["relay.max_event_bytes", "relay.max_frame_bytes"],
+        agrees: |s| s.relay.max_event_bytes < s.relay.max_frame_bytes,
+        reason: "relay.max_event_bytes must be below relay.max_frame_bytes",
+    },
+    Combination {
+        keys: &["relay.max_message_event_bytes", "relay.max_frame_bytes"],
+        agrees: |s| s.relay.max_message_event_bytes < s.relay.max_frame_bytes,
+        reason: "relay.max_message_event_bytes must be below relay.max_frame_bytes",
+    },
+    Combination {
+        keys: &["relay.max_waiting_bytes", "relay.max_frame_bytes"],
+        agrees: |s| s.relay.max_waiting_bytes >= s.relay.max_frame_bytes,
+        reason: "relay.max_waiting_bytes must be at least relay.max_frame_bytes",
+    },
+    Combination {
+        keys: &["relay.max_connections_per_address", "relay.max_connections"],
+        agrees: |s| s.relay.max_connections_per_address <= s.relay.max_connections,
+        reason: "relay.max_connections_per_address must be at most relay.max_connections",
+    },
+    Combination {
+        keys: &["relay.ping_seconds", "relay.idle_seconds"],
+        agrees: |s| s.relay.ping_interval < s.relay.idle_timeout,
+        reason: "relay.ping_seconds must be below relay.idle_seconds, or quiet clients are closed",
+    },
+    Combination {
+        keys: &["sandbox.listen", "relay.listen"],
+        agrees: |s| !same_door(s),
+        reason: "sandbox.listen and relay.listen must be different ports",
+    },
+    Combination {
+        keys: &["mostro.min_payment_amount", "mostro.max_order_amount"],
+        agrees: |s| s.mostro.min_payment_amount < s.mostro.max_order_amount,
+        reason: "mostro.min_payment_amount must be below mostro.max_order_amount",
+    },
+    Combination {
+        keys: &["mostro.expiration_hours", "mostro.max_expiration_days"],
+        agrees: |s| s.mostro.expiration_hours <= s.mostro.max_expiration_days * 24,
+        reason: "mostro.expiration_hours must be at most mostro.max_expiration_days × 24",
+    },
+    Combination {
+        keys: &[
+            "lightning.escrow_deadline_margin_blocks",
+            "lightning.lnd_hold_expiry_delta",
+        ],
+        agrees: |s| {
+            let lightning = &s.lightning;
+            lightning.escrow_deadline_margin_blocks >= lightning.lnd_hold_expiry_delta + 18
+        },
+        reason: "lightning.escrow_deadline_margin_blocks must be at least \
+                 lightning.lnd_hold_expiry_delta + 18",
+    },
+    Combination {
+        keys: &[
+            "lightning.hold_invoice_cltv_delta",
+            "lightning.escrow_deadline_margin_blocks",
+            "lightning.lnd_hold_expiry_delta",
+        ],
+        agrees: |s| {
+            let lightning = &s.lightning;
+            lightning.hold_invoice_cltv_delta >= lightning.escrow_deadline_margin_blocks + 48
+        },
+        reason: "lightning.hold_invoice_cltv_delta must be at least \
+                 lightning.escrow_deadline_margin_blocks + 48, by default \
+                 lightning.lnd_hold_expiry_delta + 66",
+    },
+    Combination {
+        keys: &[
+            "lightning.payment_cltv_limit",
+            "lightning.max_final_cltv_expiry_delta",
+        ],
+        agrees: |s| {
+            let lightning = &s.lightning;
+            lightning.payment_cltv_limit == 0
+                || lightning.payment_cltv_limit >= lightning.max_final_cltv_expiry_delta + 576
+        },
+        reason: "lightning.payment_cltv_limit must be 0 or at least \
+                 lightning.max_final_cltv_expiry_delta + 576",
+    },
+];
+
+/// Port 0 is a free port each time, so it never meets another.
+fn same_door(settings: &Settings) -> bool {
+    let (sandbox, relay) = (settings.sandbox.listen, settings.relay.listen);
+    let meets = sandbox.ip() == relay.ip() || relay.ip().is_unspecified();
+    meets && sandbox.port() == relay.port() && relay.port() != 0
+}
