@@ -218,7 +218,7 @@ fn position(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// The next toss of a coin: SplitMix64.
+/// The next toss of a coin, by the generator `SplitMix64`.
 fn roll(dice: &mut u64) -> bool {
     *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bits = *dice;

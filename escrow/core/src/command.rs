@@ -11,6 +11,10 @@ use crate::wire::{CantDo, Transport};
 
 /// One thing that happened, or that somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "requests are what most commands are"
+)]
 pub enum Command {
     /// A trader's message.
     Request(Request),

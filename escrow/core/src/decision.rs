@@ -11,6 +11,7 @@ use crate::user::User;
 
 /// One decision; written in one commit or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a decision changes nothing until it is written"]
 pub struct Decision {
     /// Orders as they are from here on.
     pub orders: Vec<Order>,

@@ -64,6 +64,10 @@ pub struct Take {
 
 impl Take {
     /// What the seller pays: amount plus fee.
+    ///
+    /// # Panics
+    ///
+    /// Never: the sum was judged when the order was made.
     #[must_use]
     pub fn seller_pays(&self) -> Sats {
         self.sats
@@ -72,6 +76,10 @@ impl Take {
     }
 
     /// What the buyer gets: amount less fee.
+    ///
+    /// # Panics
+    ///
+    /// Never: the difference was judged when the order was made.
     #[must_use]
     pub fn buyer_gets(&self) -> Sats {
         self.sats

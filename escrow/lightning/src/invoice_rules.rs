@@ -128,3 +128,180 @@ fn parse_refusal(error: &ParseOrSemanticError) -> InvoiceRefusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bitcoin::hashes::{Hash, sha256};
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use lightning_invoice::{InvoiceBuilder, PaymentSecret};
+
+    use super::*;
+
+    const WRITTEN_AT: u64 = 1_700_000_000;
+
+    struct Draft {
+        currency: Currency,
+        cltv_delta: u64,
+        key: [u8; 32],
+        memo: String,
+        msat: Option<u64>,
+    }
+
+    fn draft() -> Draft {
+        Draft {
+            currency: Currency::Regtest,
+            cltv_delta: 144,
+            key: [1; 32],
+            memo: "coffee".into(),
+            msat: Some(21_000_500),
+        }
+    }
+
+    impl Draft {
+        fn with(mut self, change: impl FnOnce(&mut Draft)) -> String {
+            change(&mut self);
+            let key = SecretKey::from_slice(&self.key).unwrap();
+            let invoice = InvoiceBuilder::new(self.currency)
+                .description(self.memo)
+                .payment_hash(sha256::Hash::from_byte_array([9; 32]))
+                .payment_secret(PaymentSecret([8; 32]))
+                .duration_since_epoch(Duration::from_secs(WRITTEN_AT))
+                .expiry_time(Duration::from_secs(3_600))
+                .min_final_cltv_expiry_delta(self.cltv_delta);
+            let invoice = match self.msat {
+                Some(msat) => invoice.amount_milli_satoshis(msat),
+                None => invoice,
+            };
+            let sign = |message: &_| Secp256k1::new().sign_ecdsa_recoverable(message, &key);
+            invoice.build_signed(sign).unwrap().to_string()
+        }
+    }
+
+    fn pubkey(key: [u8; 32]) -> String {
+        SecretKey::from_slice(&key)
+            .unwrap()
+            .public_key(&Secp256k1::new())
+            .to_string()
+    }
+
+    fn rules() -> InvoiceRules {
+        InvoiceRules {
+            network: Network::Regtest,
+            max_final_cltv_expiry_delta: 144,
+            own_node_pubkey: pubkey([2; 32]),
+        }
+    }
+
+    /// The invoice of the BOLT11 examples whose text says "nonsense": priced,
+    /// on mainnet, written before payment secrets were required.
+    fn without_payment_secret() -> &'static str {
+        "lnbc2500u1pvjluezpp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7\
+         enxv4jsxqzpuaztrnwngzn3kdzw5hydlzf03qdgm2hdq27cqv3agm2awhz5se903vruatfhq77w3ls4evs3ch9z\
+         w97j25emudupq63nyw24cg27h2rspfj9srp"
+    }
+
+    #[test]
+    fn v3_a_good_invoice_is_read() {
+        let text = draft().with(|_| {});
+        let invoice = read_payout_invoice(&text, &rules()).unwrap();
+        assert_eq!(invoice.bolt11, text);
+        assert_eq!(invoice.hash, PaymentHash([9; 32]));
+        assert_eq!(invoice.payee, pubkey([1; 32]));
+        assert_eq!(invoice.amount, Some(Msat(21_000_500)));
+        assert_eq!(invoice.expires_at, UnixTime(WRITTEN_AT + 3_600));
+
+        let open = draft().with(|d| d.msat = None);
+        assert_eq!(read_payout_invoice(&open, &rules()).unwrap().amount, None);
+        let capitals = text.to_ascii_uppercase();
+        assert_eq!(
+            read_payout_invoice(&capitals, &rules()).unwrap().hash,
+            invoice.hash
+        );
+    }
+
+    #[test]
+    fn a_bad_invoice_is_refused() {
+        let mut misspelt = draft().with(|_| {});
+        misspelt.replace_range(
+            30..31,
+            if misspelt.as_bytes()[30] == b'q' {
+                "p"
+            } else {
+                "q"
+            },
+        );
+        let wrong_network = InvoiceRefusal::WrongNetwork(Network::Regtest);
+        let table = [
+            (
+                "v2 an address",
+                "alice@example.com".into(),
+                InvoiceRefusal::Address,
+            ),
+            (
+                "v2 an LNURL",
+                "LNURL1DP68GURN8GHJ7".into(),
+                InvoiceRefusal::Address,
+            ),
+            (
+                "v2 an LNURL link",
+                "lightning:lnurl1dp68gurn".into(),
+                InvoiceRefusal::Address,
+            ),
+            ("v3 nothing", String::new(), InvoiceRefusal::Unreadable),
+            (
+                "v3 words",
+                "pay me please".into(),
+                InvoiceRefusal::Unreadable,
+            ),
+            ("v3 a wrong letter", misspelt, InvoiceRefusal::Unreadable),
+            (
+                "v3 mainnet",
+                draft().with(|d| d.currency = Currency::Bitcoin),
+                wrong_network.clone(),
+            ),
+            (
+                "v3 signet",
+                draft().with(|d| d.currency = Currency::Signet),
+                wrong_network.clone(),
+            ),
+            (
+                "v3 simnet",
+                draft().with(|d| d.currency = Currency::Simnet),
+                wrong_network,
+            ),
+            (
+                "v3 no secret",
+                without_payment_secret().into(),
+                InvoiceRefusal::NoPaymentSecret,
+            ),
+            (
+                "v3 a final CLTV delta of 145",
+                draft().with(|d| d.cltv_delta = 145),
+                InvoiceRefusal::FinalCltvTooLong {
+                    asked: 145,
+                    most: 144,
+                },
+            ),
+            (
+                "v4 our own node",
+                draft().with(|d| d.key = [2; 32]),
+                InvoiceRefusal::OwnNode,
+            ),
+            ("v6 2,049 bytes", "l".repeat(2_049), InvoiceRefusal::TooLong),
+        ];
+        for (case, text, refusal) in table {
+            assert_eq!(read_payout_invoice(&text, &rules()), Err(refusal), "{case}");
+        }
+    }
+
+    #[test]
+    fn v6_an_invoice_of_2048_bytes_is_still_read() {
+        let blank = "l".repeat(MAX_INVOICE_BYTES);
+        assert_eq!(
+            read_payout_invoice(&blank, &rules()),
+            Err(InvoiceRefusal::Unreadable)
+        );
+    }
+}

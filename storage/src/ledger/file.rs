@@ -33,9 +33,12 @@ impl Opener {
     pub(super) fn path(path: &Path) -> Opener {
         let path = path.to_owned();
         Opener(Box::new(move || {
-            builder().create(&path).map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => StorageError::Locked { path: path.clone() },
-                other => StorageError::engine("open", WHOLE)(other),
+            builder().create(&path).map_err(|error| {
+                if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+                    StorageError::Locked { path: path.clone() }
+                } else {
+                    StorageError::engine("open", WHOLE)(error)
+                }
             })
         }))
     }
@@ -182,7 +185,7 @@ fn format(database: &Database) -> Result<Option<u32>, StorageError> {
         Err(other) => return Err(StorageError::engine("open", Table::Node.name())(other)),
     };
     let row = node.get(FORMAT_KEY).map_err(failed())?;
-    let bytes = row.as_ref().map(|row| row.value());
+    let bytes = row.as_ref().map(redb::AccessGuard::value);
     let format = bytes
         .and_then(|bytes| bytes.try_into().ok())
         .map(u32::from_be_bytes);

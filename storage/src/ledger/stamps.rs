@@ -53,8 +53,8 @@ impl Page<'_> {
     }
 
     /// Forgets letter stamps before `older_than`, oldest first and at most
-    /// `limit`; returns how many. A stamp that lies in the past by more than
-    /// a clock may jump back holds nobody to anything.
+    /// `limit`; returns how many. A stamp in the past binds no later letter:
+    /// `now` is after it anyway.
     pub fn purge_letter_stamps(
         &mut self,
         older_than: UnixTime,

@@ -102,11 +102,11 @@ impl View {
             .written(table)
             .range::<&[u8]>(from..)
             .map_err(StorageError::engine("read", table.name()))?;
-        let changes = self
+        let rows = self
             .changes
             .of(table)
             .map_or(&NOTHING, |changes| &changes.rows);
-        let changed = changes.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        let changed = rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
         Ok(Rows::new(table, written, changed))
     }
 

@@ -41,7 +41,7 @@ pub fn cancel(
         } => {
             ensure(is_party, CantDo::IsNotYourOrder)?;
             let hold = facts.hold.as_ref().ok_or(CantDo::NotAllowedByStatus)?;
-            Ok(undo_take(order, req, Undone { take, asker, hold }, now))
+            Ok(undo_take(order, req, &Undone { take, asker, hold }, now))
         }
         Stage::OpeningHold {
             back_to: BackTo::WaitingInvoice { .. },
@@ -71,8 +71,8 @@ struct Undone<'a> {
 /// Rule C3: the hold is given up. The maker takes his order out of the book
 /// with it; the taker just leaves. If another waits for the hold, he hears
 /// that it will not come.
-fn undo_take(order: &Order, req: &Request, undone: Undone<'_>, now: Now) -> Decision {
-    let Undone { take, asker, hold } = undone;
+fn undo_take(order: &Order, req: &Request, undone: &Undone<'_>, now: Now) -> Decision {
+    let Undone { take, asker, hold } = *undone;
     let mut decision = if req.sender.trade_key == order.maker.trade_key {
         withdraw(order, req, Some(take), now)
     } else {

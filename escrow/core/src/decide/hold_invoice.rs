@@ -52,7 +52,7 @@ pub fn hold_opened(
                 },
                 ..hold.clone()
             };
-            request_payment(order, opening, hold, taker, bolt11, now)
+            request_payment(order, &opening, hold, taker, bolt11, now)
         }
         Some(_) => hold_failed(order, hold, now),
         None => alarm(Alarm::UnexpectedHold(hold.hash)),
@@ -151,7 +151,7 @@ pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) ->
         attempt: attempt.as_ref(),
         inflow: hold.value,
     };
-    let mut decision = start(debt, now);
+    let mut decision = start(&debt, now);
     let stage = Stage::PayingBuyer {
         take: take.clone(),
         hold: hold.id,
@@ -202,65 +202,75 @@ fn opening_of<'a>(order: &'a Order, of: &Hold) -> Option<Waiting<'a>> {
 /// caused it gets his part as the answer.
 fn request_payment(
     order: &Order,
-    opening: Waiting<'_>,
+    opening: &Waiting<'_>,
     hold: Hold,
     taker: Option<&User>,
     bolt11: &str,
     now: Now,
 ) -> Decision {
-    let Waiting {
-        take,
-        asker,
-        back_to,
-        ..
-    } = opening;
-    let is_new_take = *back_to == BackTo::Pending;
+    let Waiting { take, back_to, .. } = opening;
+    let is_new_take = *back_to == &BackTo::Pending;
     let user = recorded(&take.taker, taker, now.at).filter(|_| is_new_take);
     let known = user.as_ref().map(|(_, user)| user).or(taker);
     let (answer, pushes) = match order.offer.side {
-        Side::Buy => (
-            Letter::answer(asker, order.id, payment_wanted(order, take, bolt11))
-                .with_index(take.taker.trade_index),
-            vec![
-                Letter::push(&order.maker, order.id, Notice::WaitingSellerToPay)
-                    .with_index(order.maker.trade_index),
-            ],
-        ),
-        Side::Sell => (
-            Letter::answer(asker, order.id, Notice::WaitingSellerToPay)
-                .with_index(take.taker.trade_index),
-            vec![
-                taker_shown(order, take, known, now),
-                Letter::push(&order.maker, order.id, payment_wanted(order, take, bolt11))
-                    .with_index(order.maker.trade_index),
-            ],
-        ),
+        Side::Buy => words_for_buy_order(order, opening, bolt11),
+        Side::Sell => words_for_sell_order(order, opening, known, bolt11, now),
     };
     let deadline = now.at.plus(now.terms.step_secs);
     let stage = Stage::WaitingPayment {
-        take: take.clone(),
+        take: (*take).clone(),
         hold: hold.id,
         deadline,
     };
-    let effects = if is_new_take {
-        vec![Effect::PublishOrder(order.id)]
-    } else {
-        Vec::new()
-    };
+    let published = is_new_take.then_some(Effect::PublishOrder(order.id));
     Decision {
         orders: vec![order.moved(stage, now.at)],
         holds: vec![hold],
         users: user.into_iter().collect(),
         answer: Some(answer),
         pushes,
-        effects,
+        effects: published.into_iter().collect(),
         ..Decision::default()
     }
 }
 
+fn words_for_buy_order(
+    order: &Order,
+    opening: &Waiting<'_>,
+    bolt11: &str,
+) -> (Letter, Vec<Letter>) {
+    let Waiting { take, asker, .. } = opening;
+    let answer = Letter::answer(asker, order.id, payment_wanted(order, take, bolt11));
+    let maker = Letter::push(&order.maker, order.id, Notice::WaitingSellerToPay);
+    (
+        answer.with_index(take.taker.trade_index),
+        vec![maker.with_index(order.maker.trade_index)],
+    )
+}
+
+fn words_for_sell_order(
+    order: &Order,
+    opening: &Waiting<'_>,
+    taker: Option<&User>,
+    bolt11: &str,
+    now: Now,
+) -> (Letter, Vec<Letter>) {
+    let Waiting { take, asker, .. } = opening;
+    let answer = Letter::answer(asker, order.id, Notice::WaitingSellerToPay);
+    let maker = Letter::push(&order.maker, order.id, payment_wanted(order, take, bolt11));
+    (
+        answer.with_index(take.taker.trade_index),
+        vec![
+            taker_shown(order, take, taker, now),
+            maker.with_index(order.maker.trade_index),
+        ],
+    )
+}
+
 fn payment_wanted(order: &Order, take: &Take, bolt11: &str) -> Notice {
+    let order = Box::new(view::pay(order, take));
     Notice::PaymentWanted {
-        order: Box::new(view::pay(order, take)),
+        order,
         bolt11: bolt11.to_owned(),
     }
 }

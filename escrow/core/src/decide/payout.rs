@@ -35,7 +35,7 @@ pub(super) struct Debt<'a> {
 ///
 /// A debt above what came in stops for the operator (rule F8); an invoice that
 /// is about to expire is not tried (rule P9).
-pub(super) fn start(debt: Debt<'_>, now: Now) -> Decision {
+pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
     let Debt {
         payout,
         attempt,
@@ -85,7 +85,7 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
                 attempt: attempt.as_ref(),
                 inflow: take.seller_pays(),
             };
-            start(debt, now)
+            start(&debt, now)
         }
         PayoutState::Ready { .. }
         | PayoutState::WaitFunds
@@ -121,13 +121,15 @@ pub fn payment_succeeded(
         return alarm(contradiction);
     };
     let was_sent = attempt.state == AttemptState::Sent;
-    let mut decision = match (was_sent, payout.state) {
-        (true, PayoutState::Paying) => paid(order, success, payout, attempt, routing_fee, now),
-        (false, PayoutState::Ready { .. } | PayoutState::NeedInvoice) => {
-            paid(order, success, payout, attempt, routing_fee, now)
-        }
-        (true | false, _) => return alarm(contradiction),
+    let is_only_one = match payout.state {
+        PayoutState::Paying => was_sent,
+        PayoutState::Ready { .. } | PayoutState::NeedInvoice => !was_sent,
+        PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
     };
+    if !is_only_one {
+        return alarm(contradiction);
+    }
+    let mut decision = paid(order, success, payout, attempt, routing_fee, now);
     if !was_sent {
         decision.effects.push(Effect::Alarm(contradiction));
     }

@@ -158,8 +158,10 @@ fn is_over(attempt: &Attempt, now: Now) -> bool {
     }
 }
 
-/// The new invoice takes the place of the old one, with all its tries ahead;
-/// it is paid at once, or as soon as the hold is settled.
+/// The new invoice takes the place of the old one, with all its tries ahead.
+///
+/// It is paid at once, or as soon as the hold is settled; until then the order
+/// itself carries it, so that its hash counts as given.
 fn replace_destination(
     order: &Order,
     req: &Request,
@@ -168,6 +170,7 @@ fn replace_destination(
     payout: &Payout,
     now: Now,
 ) -> Decision {
+    let order = with_payout(order, &invoice);
     let payout = Payout {
         destination: invoice,
         tries: 0,
@@ -181,8 +184,8 @@ fn replace_destination(
     } else {
         let inflow = take.seller_pays();
         start(
-            Debt {
-                order,
+            &Debt {
+                order: &order,
                 take,
                 payout,
                 attempt: None,
@@ -196,5 +199,14 @@ fn replace_destination(
         order.id,
         Notice::InvoiceUpdated,
     ));
+    decision.orders = vec![order];
     decision
+}
+
+fn with_payout(order: &Order, invoice: &PayoutInvoice) -> Order {
+    let mut order = order.clone();
+    if let Stage::Releasing { take, .. } | Stage::PayingBuyer { take, .. } = &mut order.stage {
+        take.payout = Some(invoice.clone());
+    }
+    order
 }

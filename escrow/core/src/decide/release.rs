@@ -19,6 +19,10 @@ use super::ensure;
 ///
 /// [`hold_settled`]: super::hold_invoice::hold_settled
 ///
+/// # Panics
+///
+/// If a trade is active without a payout invoice, which no decision allows.
+///
 /// # Errors
 ///
 /// `invalid_peer` from anybody but the seller, `not_allowed_by_status` before
