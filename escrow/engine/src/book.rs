@@ -26,7 +26,11 @@ pub(crate) fn tags(
     let sign = &desk.stationery;
     let closed = now.plus(sign.closed_order_secs);
     let shown = match &order.stage {
-        Stage::Pending | Stage::OpeningHold { back_to: BackTo::Pending, .. } => Shown::Pending {
+        Stage::Pending
+        | Stage::OpeningHold {
+            back_to: BackTo::Pending,
+            ..
+        } => Shown::Pending {
             maker: MakerRating {
                 days: reputation.operating_days,
                 since: reputation.since,
@@ -36,7 +40,10 @@ pub(crate) fn tags(
             relays: &sign.relays,
             node: desk.keys.public_key(),
         },
-        Stage::OpeningHold { back_to: BackTo::WaitingInvoice { .. }, .. }
+        Stage::OpeningHold {
+            back_to: BackTo::WaitingInvoice { .. },
+            ..
+        }
         | Stage::WaitingInvoice { .. }
         | Stage::WaitingPayment { .. }
         | Stage::PaidWaitingInvoice { .. }

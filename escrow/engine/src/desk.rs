@@ -1,5 +1,7 @@
 //! What the writer has at hand beside the ledger.
 
+use std::sync::Arc;
+
 use escrow_core::terms::Terms;
 use nostr::key::Keys;
 
@@ -16,7 +18,7 @@ pub struct Desk {
     /// What public events and letters carry.
     pub stationery: Stationery,
     /// Where preimages come from.
-    pub preimages: Preimages,
+    pub preimages: Arc<Preimages>,
     /// Where names and nonces come from.
     pub entropy: Entropy,
     /// Whether Lightning can carry new escrows.

@@ -23,7 +23,7 @@ use crate::submission::Announcement;
 const PIECES_PER_THREAD: usize = 4;
 
 /// Words and effects of a batch, in order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Draft {
     pieces: Vec<Piece>,
     pub(crate) letters: Vec<Letter>,
@@ -32,17 +32,20 @@ pub(crate) struct Draft {
 }
 
 /// One event to be made.
-#[derive(Debug)]
 struct Piece {
     stamp: UnixTime,
     seed: Seed,
     content: PieceContent,
 }
 
-#[derive(Debug)]
 enum PieceContent {
     Letter(Letter),
-    Public { address: String, kind: Kind, tags: Vec<Tag>, content: String },
+    Public {
+        address: String,
+        kind: Kind,
+        tags: Vec<Tag>,
+        content: String,
+    },
 }
 
 impl Draft {
@@ -76,7 +79,7 @@ impl Draft {
         now: UnixTime,
     ) -> Result<(), StorageError> {
         let announcement = Announcement {
-            kind: Kind::from_u16(wire::ORDER),
+            kind: Kind::from_u16(wire::order_event::ORDER),
             identifier: order.id.0.to_string(),
             tags: book::tags(page, desk, order, now)?,
             content: String::new(),
@@ -93,14 +96,28 @@ impl Draft {
         announcement: Announcement,
         now: UnixTime,
     ) -> Result<(), StorageError> {
-        let Announcement { kind, identifier, tags, content } = announcement;
+        let Announcement {
+            kind,
+            identifier,
+            tags,
+            content,
+        } = announcement;
         let address = format!("{kind}:{}:{identifier}", desk.keys.public_key());
         let stamp = match self.withdraw(&address) {
             Some(stamp) => stamp,
             None => page.next_stamp(&address, now)?,
         };
-        let content = PieceContent::Public { address, kind, tags, content };
-        self.pieces.push(Piece { stamp, seed: desk.entropy.seed(), content });
+        let content = PieceContent::Public {
+            address,
+            kind,
+            tags,
+            content,
+        };
+        self.pieces.push(Piece {
+            stamp,
+            seed: desk.entropy.seed(),
+            content,
+        });
         Ok(())
     }
 
@@ -114,7 +131,8 @@ impl Draft {
 
     /// Notes keys that a decision made known, or made unknown.
     pub(crate) fn touch(&mut self, order: &Order) {
-        self.touched.extend(order.parties().map(|party| party.trade_key.0));
+        self.touched
+            .extend(order.parties().map(|party| party.trade_key.0));
     }
 
     /// Each touched key, with whether a living order has it.
@@ -161,10 +179,13 @@ impl Piece {
     /// curve, so that nobody can read a letter to it.
     fn make(&self, desk: &Desk) -> Option<OutboxRow> {
         let (lane, event) = match &self.content {
-            PieceContent::Letter(letter) => {
-                (Lane::Recipient(letter.to), self.seal(letter, desk)?)
-            }
-            PieceContent::Public { address, kind, tags, content } => {
+            PieceContent::Letter(letter) => (Lane::Recipient(letter.to), self.seal(letter, desk)?),
+            PieceContent::Public {
+                address,
+                kind,
+                tags,
+                content,
+            } => {
                 let event = UnsignedEvent::new(
                     desk.keys.public_key(),
                     Timestamp::from_secs(self.stamp.0),
@@ -172,7 +193,10 @@ impl Piece {
                     Tags::from_list(tags.clone()),
                     content.clone(),
                 );
-                (Lane::Address(address.clone()), wire::sign(event, &desk.keys, &self.seed))
+                (
+                    Lane::Address(address.clone()),
+                    wire::sign(event, &desk.keys, &self.seed),
+                )
             }
         };
         Some(OutboxRow {

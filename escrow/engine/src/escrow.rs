@@ -4,13 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
-use escrow_core::hold::HoldState;
 use escrow_lightning::LightningBackend;
 use nostr::event::Event;
 use storage::ledger::{Ledger, NodeIdentity, StorageError, Views};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -20,10 +18,369 @@ use crate::desk::Desk;
 use crate::intake::Intake;
 use crate::known_keys::KnownKeys;
 use crate::mailbox::{Lane, Mailbox, MailboxLimits, Waiting};
-use crate::preimages::Preimages;
+use crate::recovery::{self, ForeignLedger};
+use crate::stranger_rate::StrangerRate;
 use crate::submission::{Announcement, Receipt, Refusal, Submission};
-use crate::workers::courier::{Courier, CourierError, Delivered, Publisher};
+use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Task};
 use crate::workers::health::{self, LightningHealth};
 use crate::workers::switchboard::Switchboard;
 use crate::writer::{BATCH, Engine, Outcome, StepError};
+
+/// Time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How often a ledger that failed is opened again before the node gives up.
+const REOPENINGS: u32 = 10;
+
+/// Nudges that may wait for the dispatcher.
+const NUDGES: usize = 1_024;
+
+/// What an escrow is made of.
+pub struct Parts {
+    /// The open ledger.
+    pub ledger: Ledger,
+    /// Keys, terms, secrets.
+    pub desk: Desk,
+    /// Opens what traders send.
+    pub intake: Intake,
+    /// The money.
+    pub backend: Arc<dyn LightningBackend>,
+    /// Where events go.
+    pub publisher: Arc<dyn Publisher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds of the queues.
+    pub mailbox: MailboxLimits,
+    /// Envelopes of unknown keys opened per second.
+    pub strangers_per_second: u32,
+}
+
+/// Why the escrow cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EscrowError {
+    /// The ledger is that of another node.
+    #[error(transparent)]
+    Foreign(#[from] ForeignLedger),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A step could not be committed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A task of the escrow failed: a bug.
+    #[error("a task of the escrow failed: {0}")]
+    Task(#[from] JoinError),
+}
+
+/// Whether the escrow decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not, and why.
+    NotReady(String),
+}
+
+/// A running escrow.
+pub struct Escrow {
+    handle: EscrowHandle,
+    tasks: JoinSet<Result<(), EscrowError>>,
+}
+
+impl Escrow {
+    /// Takes up the ledger and starts to serve. When this returns, what
+    /// Lightning did meanwhile is decided and the outbox has been brought to
+    /// the publisher once.
+    ///
+    /// # Errors
+    /// If the ledger is another node's, or cannot be read or written.
+    pub async fn start(parts: Parts, stop: CancellationToken) -> Result<Escrow, EscrowError> {
+        let known = KnownKeys::default();
+        let node = NodeIdentity {
+            public_key: parts.desk.keys.public_key(),
+            network: parts.desk.stationery.network.clone(),
+        };
+        let preimages = parts.desk.preimages.clone();
+        let mut engine = Engine::new(parts.ledger, parts.desk, known.clone())?;
+        engine.adopt(&node)?;
+        let mailbox = Arc::new(Mailbox::new(parts.mailbox));
+        let (health, health_seen) = watch::channel(health::ask(parts.backend.as_ref()).await);
+        let board = Switchboard {
+            backend: parts.backend.clone(),
+            views: engine.views(),
+            mailbox: mailbox.clone(),
+            preimages,
+            health: health_seen.clone(),
+        };
+        recovery::reconcile(&mut engine, &board, parts.clock.now()).await?;
+        let delivered = Delivered::default();
+        let mut courier = Courier::new(engine.views(), parts.publisher, delivered.clone());
+        if let Err(why) = courier.empty_outbox().await {
+            tracing::error!(%why, "the outbox could not be brought at start; it is tried again");
+        }
+
+        let committed = Arc::new(Notify::new());
+        let (nudge, nudges) = mpsc::channel(NUDGES);
+        let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
+        let handle = EscrowHandle {
+            mailbox: mailbox.clone(),
+            intake: Arc::new(parts.intake),
+            known,
+            strangers: Arc::new(StrangerRate::new(parts.strangers_per_second)),
+            health: health_seen.clone(),
+            readiness: readiness_seen,
+            views: engine.views(),
+        };
+        let desk = WritingDesk {
+            mailbox,
+            clock: parts.clock,
+            health: health_seen,
+            delivered,
+            committed: committed.clone(),
+            nudge,
+            readiness,
+            stop,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(endless(health::watch(parts.backend, health)));
+        tasks.spawn(endless(async move { courier.run(&committed).await }));
+        tasks.spawn(endless(dispatch::run(board, nudges)));
+        tasks.spawn(desk.serve(engine));
+        Ok(Escrow { handle, tasks })
+    }
+
+    /// The way in.
+    #[must_use]
+    pub fn handle(&self) -> EscrowHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until the escrow was stopped, or until it cannot go on.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub async fn ended(mut self) -> Result<(), EscrowError> {
+        // The first task to end is the writer, or one that failed; the others
+        // have nothing to finish: what they were about to do is in the ledger.
+        match self.tasks.join_next().await {
+            Some(ended) => ended?,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn endless(work: impl Future<Output = ()>) -> Result<(), EscrowError> {
+    work.await;
+    Ok(())
+}
+
+/// The way into a running escrow; cheap to clone.
+#[derive(Clone)]
+pub struct EscrowHandle {
+    mailbox: Arc<Mailbox>,
+    intake: Arc<Intake>,
+    known: KnownKeys,
+    strangers: Arc<StrangerRate>,
+    health: watch::Receiver<LightningHealth>,
+    readiness: watch::Receiver<Readiness>,
+    views: Views,
+}
+
+impl EscrowHandle {
+    /// Takes a message to the node, whose id and signature have been checked,
+    /// and waits until it is decided. When the receipt says so, the decision
+    /// is on disk and survives a power cut.
+    pub async fn submit(&self, event: Event) -> Receipt {
+        if !self.known.knows(&event.pubkey) && !self.strangers.allows() {
+            return Receipt::Refused(Refusal::Busy("too many messages of unknown keys".into()));
+        }
+        let message = match self.intake.read(&event) {
+            Ok(message) => message,
+            Err(receipt) => return receipt,
+        };
+        let lane = if self.known.knows(&message.request.sender.trade_key.0) {
+            Lane::Known
+        } else {
+            Lane::Stranger
+        };
+        match self.mailbox.post(lane, Submission::Message(message)) {
+            Ok(receipt) => receipt
+                .await
+                .unwrap_or_else(|_| Receipt::error("the node is stopping")),
+            Err(receipt) => receipt,
+        }
+    }
+
+    /// Publishes an event about the node, stamped later than the last one of
+    /// its address. Returns once it is in the outbox.
+    pub async fn announce(&self, announcement: Announcement) -> Option<Receipt> {
+        self.mailbox
+            .report(Submission::Announce(announcement))
+            .await
+    }
+
+    /// Trade keys of living orders.
+    #[must_use]
+    pub fn known_keys(&self) -> KnownKeys {
+        self.known.clone()
+    }
+
+    /// What is known of the Lightning node.
+    #[must_use]
+    pub fn lightning(&self) -> watch::Receiver<LightningHealth> {
+        self.health.clone()
+    }
+
+    /// Whether the escrow decides.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
+    }
+
+    /// The ledger, to read.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.views.clone()
+    }
+}
+
+/// Where the writer sits.
+struct WritingDesk {
+    mailbox: Arc<Mailbox>,
+    clock: Arc<dyn Clock>,
+    health: watch::Receiver<LightningHealth>,
+    delivered: Delivered,
+    committed: Arc<Notify>,
+    nudge: mpsc::Sender<Task>,
+    readiness: watch::Sender<Readiness>,
+    stop: CancellationToken,
+}
+
+impl WritingDesk {
+    /// Decides what comes until it is told to stop.
+    async fn serve(self, mut engine: Engine) -> Result<(), EscrowError> {
+        self.wake_all(&engine).await?;
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let timer = self.until_timer(&engine)?;
+            let batch = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                _ = heartbeat.tick() => vec![unasked(Submission::Heartbeat)],
+                batch = self.mailbox.take(BATCH) => batch,
+                () = timer => Vec::new(),
+            };
+            engine = self.turn(engine, batch).await?;
+        }
+        self.turn(engine, Vec::new()).await?;
+        Ok(())
+    }
+
+    /// Ends when the next timer is due; never, if there is none.
+    fn until_timer(
+        &self,
+        engine: &Engine,
+    ) -> Result<impl Future<Output = ()> + use<>, StorageError> {
+        let at = engine
+            .next_timer()?
+            .map(|at| Instant::now() + Duration::from_secs(at.secs_since(self.clock.now())));
+        Ok(async move {
+            match at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    /// One step, off the runtime's own threads, because it waits for the disk.
+    async fn turn(&self, mut engine: Engine, batch: Vec<Waiting>) -> Result<Engine, EscrowError> {
+        let (submissions, receipts): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.submission, waiting.receipt))
+            .unzip();
+        let delivered = self.delivered.take();
+        let now = self.clock.now();
+        engine.set_lightning_ready(self.health.borrow().is_ready());
+        let (mut engine, delivered, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = engine.step(now, &submissions, &delivered);
+            (engine, delivered, outcome)
+        })
+        .await?;
+        match outcome {
+            Ok(outcome) => {
+                self.committed.notify_one();
+                for (waiting, receipt) in receipts.into_iter().zip(outcome.receipts.iter()) {
+                    // Who does not wait any more does not want to know.
+                    let _ = waiting.send(receipt.clone());
+                }
+                self.start(outcome).await;
+            }
+            Err(why) => {
+                tracing::error!(%why, "a step could not be committed");
+                for waiting in receipts {
+                    let _ = waiting.send(Receipt::error("the node could not write this down"));
+                }
+                self.delivered.add(delivered);
+                self.reopen(&mut engine).await?;
+            }
+        }
+        Ok(engine)
+    }
+
+    async fn start(&self, outcome: Outcome) {
+        for effect in outcome.effects {
+            let task = match effect {
+                Effect::OpenHold(hash) | Effect::SettleHold(hash) | Effect::CancelHold(hash) => {
+                    Task::Hold(hash)
+                }
+                Effect::Pay(hash) => Task::Payment(hash),
+                Effect::Alarm(alarm) => {
+                    tracing::error!(?alarm, "the operator should look at this");
+                    continue;
+                }
+                // Written in the commit itself.
+                Effect::PublishOrder(_) | Effect::WakeAt(_) => continue,
+            };
+            // The dispatcher ends with the escrow; the row keeps the intent.
+            let _ = self.nudge.send(task).await;
+        }
+    }
+
+    /// After a failed commit only the disk knows what happened: the ledger is
+    /// opened again and believed.
+    async fn reopen(&self, engine: &mut Engine) -> Result<(), EscrowError> {
+        self.readiness
+            .send_replace(Readiness::NotReady("the ledger is being reopened".into()));
+        let mut tries = 0;
+        while let Err(why) = engine.reopen() {
+            tries += 1;
+            if tries >= REOPENINGS {
+                return Err(why.into());
+            }
+            tracing::error!(%why, tries, "the ledger cannot be opened again yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.wake_all(engine).await?;
+        self.committed.notify_one();
+        self.readiness.send_replace(Readiness::Ready);
+        Ok(())
+    }
+
+    async fn wake_all(&self, engine: &Engine) -> Result<(), StorageError> {
+        let living = recovery::living(&engine.views().view()?)?;
+        for task in living {
+            let _ = self.nudge.send(task).await;
+        }
+        Ok(())
+    }
+}
+
+/// Something of the writer's own, whose receipt nobody waits for.
+fn unasked(submission: Submission) -> Waiting {
+    Waiting {
+        submission,
+        receipt: oneshot::channel().0,
+    }
+}

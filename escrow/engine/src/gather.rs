@@ -7,7 +7,8 @@
 use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
-    self, cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take, timeouts,
+    self, cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take,
+    timeouts,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::facts::{
@@ -73,7 +74,13 @@ impl Gather<'_, '_> {
         match &request.ask {
             Ask::TakeSell { payout } => {
                 let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order.id)?;
-                Ok(take::take_sell(order, request, payout.as_ref(), self.now(), &facts))
+                Ok(take::take_sell(
+                    order,
+                    request,
+                    payout.as_ref(),
+                    self.now(),
+                    &facts,
+                ))
             }
             Ask::TakeBuy => {
                 let facts = self.take_facts(request, Role::Seller, None, order.id)?;
@@ -81,7 +88,13 @@ impl Gather<'_, '_> {
             }
             Ask::AddInvoice { payout } => {
                 let facts = self.invoice_facts(order, payout)?;
-                Ok(payout_invoice::add_invoice(order, request, payout, self.now(), &facts))
+                Ok(payout_invoice::add_invoice(
+                    order,
+                    request,
+                    payout,
+                    self.now(),
+                    &facts,
+                ))
             }
             Ask::FiatSent => Ok(fiat_sent::fiat_sent(order, request, self.now())),
             Ask::Release => {
@@ -92,11 +105,15 @@ impl Gather<'_, '_> {
                 Ok(release::release(order, request, self.now(), &facts))
             }
             Ask::Cancel => {
-                let facts = CancelFacts { hold: self.hold_of(order)? };
+                let facts = CancelFacts {
+                    hold: self.hold_of(order)?,
+                };
                 Ok(cancel::cancel(order, request, self.now(), &facts))
             }
             Ask::RateUser { stars } => {
-                let facts = RateFacts { rated: self.counterpart(order, request)? };
+                let facts = RateFacts {
+                    rated: self.counterpart(order, request)?,
+                };
                 Ok(rate::rate(order, request, *stars, self.now(), &facts))
             }
             // Not about an order, or decided before it is looked up.
@@ -148,29 +165,51 @@ impl Gather<'_, '_> {
         match command {
             Command::HoldOpened { hash, bolt11 } => self.hold_report(*hash, |this, hold, order| {
                 let taker = this.taker(order)?;
-                Ok(hold_invoice::hold_opened(order, hold, taker.as_ref(), bolt11, this.now()))
+                Ok(hold_invoice::hold_opened(
+                    order,
+                    hold,
+                    taker.as_ref(),
+                    bolt11,
+                    this.now(),
+                ))
             }),
             Command::HoldFailed { hash } => self.hold_report(*hash, |this, hold, order| {
                 Ok(hold_invoice::hold_failed(order, hold, this.now()))
             }),
-            Command::HoldAccepted { hash, paid, expiry_height } => {
-                self.hold_report(*hash, |this, hold, order| {
-                    let taker = this.taker(order)?;
-                    let now = this.now();
-                    Ok(hold_invoice::hold_accepted(order, hold, taker.as_ref(), *paid, *expiry_height, now))
-                })
-            }
+            Command::HoldAccepted {
+                hash,
+                paid,
+                expiry_height,
+            } => self.hold_report(*hash, |this, hold, order| {
+                let taker = this.taker(order)?;
+                let now = this.now();
+                Ok(hold_invoice::hold_accepted(
+                    order,
+                    hold,
+                    taker.as_ref(),
+                    *paid,
+                    *expiry_height,
+                    now,
+                ))
+            }),
             Command::HoldSettled { hash } => self.hold_report(*hash, Self::hold_settled),
             Command::HoldCanceled { hash } => self.hold_report(*hash, |this, hold, order| {
                 let payout = this.payout_of(order)?;
-                Ok(hold_invoice::hold_canceled(order, hold, payout.as_ref(), this.now()))
+                Ok(hold_invoice::hold_canceled(
+                    order,
+                    hold,
+                    payout.as_ref(),
+                    this.now(),
+                ))
             }),
-            Command::PaymentSucceeded { hash, preimage, routing_fee } => {
-                self.payment_report(*hash, |this, (order, payout, attempt)| {
-                    let now = this.now();
-                    payout::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
-                })
-            }
+            Command::PaymentSucceeded {
+                hash,
+                preimage,
+                routing_fee,
+            } => self.payment_report(*hash, |this, (order, payout, attempt)| {
+                let now = this.now();
+                payout::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
+            }),
             Command::PaymentFailed { hash, reason } => {
                 self.payment_report(*hash, |this, (order, payout, attempt)| {
                     payout::payment_failed(order, payout, attempt, *reason, this.now())
@@ -210,8 +249,12 @@ impl Gather<'_, '_> {
         decide: impl FnOnce(&mut Self, (&Order, &Payout, &Attempt)) -> Decision,
     ) -> Result<Decision, StorageError> {
         let unexpected = || Ok(alarm(Alarm::UnexpectedPayment(hash)));
-        let Some(attempt) = self.page.attempt(hash)? else { return unexpected() };
-        let Some(payout) = self.page.payout(attempt.payout)? else { return unexpected() };
+        let Some(attempt) = self.page.attempt(hash)? else {
+            return unexpected();
+        };
+        let Some(payout) = self.page.payout(attempt.payout)? else {
+            return unexpected();
+        };
         match self.page.order(attempt.order)? {
             Some(order) => Ok(decide(self, (&order, &payout, &attempt))),
             None => unexpected(),
@@ -219,14 +262,25 @@ impl Gather<'_, '_> {
     }
 
     fn elapsed(&mut self, timer: Timer) -> Result<Decision, StorageError> {
-        let Some(order) = self.page.order(timer.order)? else { return Ok(Decision::default()) };
+        let Some(order) = self.page.order(timer.order)? else {
+            return Ok(Decision::default());
+        };
         let hold = self.hold_of(&order)?;
         let owed = self.owed(&order)?;
-        Ok(timeouts::elapsed(&order, timer.kind, hold.as_ref(), owed.as_ref(), self.now()))
+        Ok(timeouts::elapsed(
+            &order,
+            timer.kind,
+            hold.as_ref(),
+            owed.as_ref(),
+            self.now(),
+        ))
     }
 
     fn now(&self) -> Now<'_> {
-        Now { at: self.at, terms: &self.desk.terms }
+        Now {
+            at: self.at,
+            terms: &self.desk.terms,
+        }
     }
 
     fn fresh_hold(&mut self) -> FreshHold {
@@ -254,7 +308,10 @@ impl Gather<'_, '_> {
             }
             _ => None,
         });
-        Ok(PersonFacts { user: self.page.user(identity)?, reserved_index: reserved.max() })
+        Ok(PersonFacts {
+            user: self.page.user(identity)?,
+            reserved_index: reserved.max(),
+        })
     }
 
     /// Rule Y5 and Y7: of the identity, or of all who have none.
@@ -274,7 +331,9 @@ impl Gather<'_, '_> {
 
     /// Rule T2.
     fn has_unfinished_take(&self, identity: Identity, role: Role) -> Result<bool, StorageError> {
-        let Identity::Known(key) = identity else { return Ok(false) };
+        let Identity::Known(key) = identity else {
+            return Ok(false);
+        };
         let orders = self.page.living_orders_of(key)?;
         Ok(orders.iter().any(|order| {
             let party = match role {
@@ -290,7 +349,9 @@ impl Gather<'_, '_> {
         given: Option<&GivenInvoice>,
         own: Option<OrderId>,
     ) -> Result<bool, StorageError> {
-        let Some(GivenInvoice::Readable(invoice)) = given else { return Ok(false) };
+        let Some(GivenInvoice::Readable(invoice)) = given else {
+            return Ok(false);
+        };
         if self.page.invoice_hash_is_known(invoice.hash)? {
             return Ok(true);
         }
@@ -323,7 +384,9 @@ impl Gather<'_, '_> {
     }
 
     fn owed(&self, order: &Order) -> Result<Option<PayoutFacts>, StorageError> {
-        let Some(payout) = self.payout_of(order)? else { return Ok(None) };
+        let Some(payout) = self.payout_of(order)? else {
+            return Ok(None);
+        };
         let attempt = self.page.attempt(payout.destination.hash)?;
         Ok(Some(PayoutFacts { payout, attempt }))
     }
@@ -354,10 +417,21 @@ fn holds_up(order: &Order, role: Role) -> bool {
     match (&order.stage, role) {
         (Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. }, Role::Buyer)
         | (Stage::WaitingPayment { .. }, Role::Seller)
-        | (Stage::OpeningHold { back_to: BackTo::WaitingInvoice { .. }, .. }, Role::Buyer) => true,
-        (Stage::OpeningHold { asker, back_to: BackTo::Pending, .. }, _) => {
-            order.role_of(asker.trade_key) == Some(role)
-        }
+        | (
+            Stage::OpeningHold {
+                back_to: BackTo::WaitingInvoice { .. },
+                ..
+            },
+            Role::Buyer,
+        ) => true,
+        (
+            Stage::OpeningHold {
+                asker,
+                back_to: BackTo::Pending,
+                ..
+            },
+            _,
+        ) => order.role_of(asker.trade_key) == Some(role),
         (
             Stage::Pending
             | Stage::OpeningHold { .. }
@@ -376,7 +450,10 @@ fn holds_up(order: &Order, role: Role) -> bool {
 }
 
 fn alarm(alarm: Alarm) -> Decision {
-    Decision { effects: vec![Effect::Alarm(alarm)], ..Decision::default() }
+    Decision {
+        effects: vec![Effect::Alarm(alarm)],
+        ..Decision::default()
+    }
 }
 
 fn clamp(count: u64) -> u32 {

@@ -9,7 +9,7 @@ use escrow_core::order::{OrderId, Side};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::wire::{
     self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
-    Transport, UnreadableMessage,
+    UnreadableMessage,
 };
 use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
 use nostr::event::Event;
@@ -38,19 +38,12 @@ impl Intake {
     pub fn read(&self, event: &Event) -> Result<TraderMessage, Receipt> {
         let opened =
             wire::open(event, &self.keys).map_err(|why| Receipt::invalid(why.to_string()))?;
-        let signed_badly = match opened.signatures {
-            Signatures::Good => false,
+        let request = match opened.signatures {
+            Signatures::Good => self.request(&opened),
+            // The author of a kind 14 is proven by the event, so he is told (rule G5).
             Signatures::BadTradeSignature
             | Signatures::BadIdentityProof
-            | Signatures::MissingTradeSignature => true,
-        };
-        if signed_badly && opened.transport == Transport::GiftWrap {
-            return Err(Receipt::invalid("the inner signature is wrong or missing"));
-        }
-        let request = if signed_badly {
-            refused(&opened, CantDo::InvalidSignature)
-        } else {
-            self.request(&opened)
+            | Signatures::MissingTradeSignature => refused(&opened, CantDo::InvalidSignature),
         };
         Ok(TraderMessage {
             event: event.id.to_bytes(),
@@ -76,7 +69,9 @@ impl Intake {
     fn ask(&self, message: &Message) -> Result<Ask, CantDo> {
         let ask = match message.action {
             Action::NewOrder => return self.new_order(message.payload.as_ref()),
-            Action::TakeSell => Ask::TakeSell { payout: self.take_payload(message)? },
+            Action::TakeSell => Ask::TakeSell {
+                payout: self.take_payload(message)?,
+            },
             Action::TakeBuy => {
                 self.take_payload(message)?;
                 Ask::TakeBuy
@@ -115,7 +110,10 @@ impl Intake {
             premium: order.premium,
             payment_method: order.payment_method.clone(),
             expires_at: order.expires_at,
-            payout: order.buyer_invoice.as_deref().map(|text| self.given_invoice(text)),
+            payout: order
+                .buyer_invoice
+                .as_deref()
+                .map(|text| self.given_invoice(text)),
             names_mint: order.cashu_mint_url.is_some(),
         }
     }
@@ -129,9 +127,9 @@ impl Intake {
 
     fn add_invoice(&self, message: &Message) -> Result<Ask, CantDo> {
         match &message.payload {
-            Some(Payload::PaymentRequest(_, invoice, _)) => {
-                Ok(Ask::AddInvoice { payout: self.given_invoice(invoice) })
-            }
+            Some(Payload::PaymentRequest(_, invoice, _)) => Ok(Ask::AddInvoice {
+                payout: self.given_invoice(invoice),
+            }),
             _ => Err(CantDo::InvalidParameters),
         }
     }
@@ -219,5 +217,9 @@ fn sender(opened: &Opened) -> Sender {
     } else {
         Identity::Known(IdentityKey(opened.identity))
     };
-    Sender { trade_key: TradeKey(opened.trade_key), identity, transport: opened.transport }
+    Sender {
+        trade_key: TradeKey(opened.trade_key),
+        identity,
+        transport: opened.transport,
+    }
 }

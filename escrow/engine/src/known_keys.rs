@@ -13,7 +13,10 @@ impl KnownKeys {
     /// Whether a living order has this trade key.
     #[must_use]
     pub fn knows(&self, key: &PublicKey) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(key)
     }
 
     /// Forgets all and knows these.

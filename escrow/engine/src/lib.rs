@@ -16,10 +16,13 @@ pub mod intake;
 pub mod known_keys;
 pub mod mailbox;
 pub mod preimages;
+mod recovery;
+mod stranger_rate;
 pub mod submission;
 mod workers;
 pub mod writer;
 
-pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts};
+pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts, Readiness};
+pub use recovery::ForeignLedger;
 pub use workers::courier::{PublishError, Publisher};
 pub use workers::health::LightningHealth;

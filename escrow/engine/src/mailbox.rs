@@ -24,7 +24,11 @@ pub struct MailboxLimits {
 
 impl Default for MailboxLimits {
     fn default() -> Self {
-        MailboxLimits { reports: 1_024, known: 1_024, strangers: 256 }
+        MailboxLimits {
+            reports: 1_024,
+            known: 1_024,
+            strangers: 256,
+        }
     }
 }
 
@@ -65,7 +69,10 @@ impl Queues {
         if let Some(report) = self.reports.pop_front() {
             return Some((report, true));
         }
-        let message = self.known.pop_front().or_else(|| self.strangers.pop_front())?;
+        let message = self
+            .known
+            .pop_front()
+            .or_else(|| self.strangers.pop_front())?;
         Some((message, false))
     }
 }
@@ -95,7 +102,10 @@ impl Mailbox {
         if queue.len() >= limit {
             return Err(Receipt::Refused(Refusal::Busy("busy, try again".into())));
         }
-        queue.push_back(Waiting { submission, receipt });
+        queue.push_back(Waiting {
+            submission,
+            receipt,
+        });
         drop(queues);
         self.arrived.notify_one();
         Ok(answer)
@@ -107,7 +117,10 @@ impl Mailbox {
         // The room is given back when the report is taken, not when it is decided.
         self.report_room.acquire().await.ok()?.forget();
         let (receipt, answer) = oneshot::channel();
-        self.lock().reports.push_back(Waiting { submission, receipt });
+        self.lock().reports.push_back(Waiting {
+            submission,
+            receipt,
+        });
         self.arrived.notify_one();
         answer.await.ok()
     }
@@ -128,7 +141,9 @@ impl Mailbox {
         let mut queues = self.lock();
         let mut batch = Vec::new();
         while batch.len() < limit {
-            let Some((waiting, is_report)) = queues.next() else { break };
+            let Some((waiting, is_report)) = queues.next() else {
+                break;
+            };
             if is_report {
                 self.report_room.add_permits(1);
             }
@@ -151,7 +166,9 @@ mod tests {
     use super::*;
 
     fn submission(byte: u8) -> Submission {
-        Submission::Report(Command::HoldSettled { hash: PaymentHash([byte; 32]) })
+        Submission::Report(Command::HoldSettled {
+            hash: PaymentHash([byte; 32]),
+        })
     }
 
     fn names(batch: &[Waiting]) -> Vec<u8> {
@@ -190,7 +207,11 @@ mod tests {
 
     #[tokio::test]
     async fn y4_a_full_lane_refuses_and_leaves_the_other_open() {
-        let limits = MailboxLimits { reports: 1, known: 1, strangers: 1 };
+        let limits = MailboxLimits {
+            reports: 1,
+            known: 1,
+            strangers: 1,
+        };
         let mailbox = Mailbox::new(limits);
         let _a = mailbox.post(Lane::Stranger, submission(1)).unwrap();
         assert!(matches!(

@@ -34,7 +34,10 @@ impl Preimages {
     /// A hold with this name and the hash of its preimage.
     #[must_use]
     pub fn fresh_hold(&self, id: HoldId) -> FreshHold {
-        FreshHold { id, hash: self.of(id).hash() }
+        FreshHold {
+            id,
+            hash: self.of(id).hash(),
+        }
     }
 }
 

@@ -92,4 +92,3 @@ impl Receipt {
         Receipt::Refused(Refusal::Error(why.into()))
     }
 }
-

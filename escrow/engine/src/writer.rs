@@ -12,15 +12,17 @@ use escrow_core::decision::{Decision, Effect};
 use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::notice::Letter;
 use escrow_core::party::Identity;
-use escrow_core::wire::CantDo;
 use storage::ledger::{
-    JournalEntry, Ledger, OutboxSeq, Page, Seen, SeenKey, SetAside, StorageError, Views,
+    DueTimer, JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, Seen, SeenKey, SetAside,
+    StorageError, Views,
 };
 
 use crate::desk::Desk;
 use crate::draft::Draft;
+use crate::escrow::EscrowError;
 use crate::gather::Gather;
 use crate::known_keys::KnownKeys;
+use crate::recovery;
 use crate::submission::{Receipt, Submission, TraderMessage};
 
 /// Most submissions that one commit carries.
@@ -71,7 +73,12 @@ impl Engine {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn new(ledger: Ledger, desk: Desk, known: KnownKeys) -> Result<Engine, StorageError> {
-        let engine = Engine { ledger, desk, known, latest: UnixTime(0) };
+        let engine = Engine {
+            ledger,
+            desk,
+            known,
+            latest: UnixTime(0),
+        };
         engine.learn_known_keys()?;
         Ok(engine)
     }
@@ -90,6 +97,14 @@ impl Engine {
         let keys = self.views().view()?.living_trade_keys()?;
         self.known.replace(keys.into_iter().map(|key| key.0));
         Ok(())
+    }
+
+    /// Makes the ledger this node's own, unless it holds open orders of another.
+    pub(crate) fn adopt(&mut self, node: &NodeIdentity) -> Result<(), EscrowError> {
+        recovery::judge_ledger(&self.views().view()?, node)??;
+        let mut page = self.ledger.page()?;
+        page.put_node_identity(node)?;
+        Ok(page.commit()?)
     }
 
     /// Read snapshots for everybody else.
@@ -121,14 +136,15 @@ impl Engine {
         self.latest = now;
         let due = self.views().view()?.due_timers(now, BATCH)?;
         let due: Vec<_> = due.into_iter().map(Submission::Due).collect();
-        let all: Vec<_> = due.iter().chain(batch).collect();
+        // What Lightning has done counts before the time that ran out meanwhile.
+        let all: Vec<_> = batch.iter().chain(&due).collect();
         let mut outcome = match self.commit(now, &all, delivered) {
             Ok(outcome) => outcome,
             Err(Trouble::Commit(why)) => return Err(StepError(why)),
             Err(Trouble::Submission(_)) => self.one_by_one(now, &all, delivered)?,
         };
         // Nobody waits for the receipt of a timer.
-        outcome.receipts.drain(..due.len());
+        outcome.receipts.truncate(batch.len());
         Ok(outcome)
     }
 
@@ -153,7 +169,9 @@ impl Engine {
                 Err(Trouble::Commit(why)) => return Err(StepError(why)),
                 Err(Trouble::Submission(why)) => {
                     self.set_aside(now, submission, &why)?;
-                    whole.receipts.push(Receipt::error("the node failed on this message"));
+                    whole
+                        .receipts
+                        .push(Receipt::error("the node failed on this message"));
                 }
             }
         }
@@ -171,7 +189,12 @@ impl Engine {
         let mut receipts = Vec::with_capacity(batch.len());
         for submission in batch {
             let desk = &mut self.desk;
-            let mut turn = Turn { page: &mut page, desk, draft: &mut draft, now };
+            let mut turn = Turn {
+                page: &mut page,
+                desk,
+                draft: &mut draft,
+                now,
+            };
             // A panic is a bug in one decision; the page is thrown away with all it wrote.
             let receipt = catch_unwind(AssertUnwindSafe(|| turn.take(submission)))
                 .unwrap_or_else(|_| Err(Trouble::Submission("panic in a decision".into())))?;
@@ -182,7 +205,11 @@ impl Engine {
         let known = draft.known_keys(&page).map_err(Trouble::Commit)?;
         page.commit().map_err(Trouble::Commit)?;
         self.known.apply(known);
-        Ok(Outcome { receipts, effects: draft.effects, letters: draft.letters })
+        Ok(Outcome {
+            receipts,
+            effects: draft.effects,
+            letters: draft.letters,
+        })
     }
 
     /// Keeps what could not be decided for the operator to look at.
@@ -195,7 +222,11 @@ impl Engine {
         tracing::error!(why, "a submission failed and was set aside");
         let mut page = self.ledger.page()?;
         let event = submission.name();
-        page.push_set_aside(&SetAside { at: now, event, why: why.into() })?;
+        page.push_set_aside(&SetAside {
+            at: now,
+            event,
+            why: why.into(),
+        })?;
         if let Submission::Due(due) = submission {
             // Kept, it would fail again with every step.
             page.remove_timer(due.timer)?;
@@ -246,7 +277,8 @@ impl Turn<'_, '_> {
             Submission::Report(command) => self.report(command)?,
             Submission::Due(due) => self.due(due)?,
             Submission::Announce(event) => {
-                self.draft.announce(self.page, self.desk, event.clone(), self.now)?;
+                self.draft
+                    .announce(self.page, self.desk, event.clone(), self.now)?;
             }
             Submission::Heartbeat => self.heartbeat()?,
         }
@@ -276,7 +308,13 @@ impl Turn<'_, '_> {
             }
         };
         for name in names {
-            self.page.put_seen(name, &Seen { at: self.now })?;
+            self.page.put_seen(
+                name,
+                &Seen {
+                    at: self.now,
+                    receipt: outcome.into(),
+                },
+            )?;
         }
         self.note(request, outcome)?;
         Ok(Receipt::Decided)
@@ -297,7 +335,7 @@ impl Turn<'_, '_> {
     }
 
     /// A timer counts only as long as its order is as it was when it was set.
-    fn due(&mut self, due: &storage::ledger::DueTimer) -> Result<(), StorageError> {
+    fn due(&mut self, due: &DueTimer) -> Result<(), StorageError> {
         self.page.remove_timer(due.timer)?;
         let order = self.page.order(due.timer.order)?;
         if order.is_some_and(|order| order.revision == due.revision) {
@@ -311,13 +349,18 @@ impl Turn<'_, '_> {
         let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
         self.page.put_heartbeat(self.now)?;
         self.page.purge_seen(before(SEEN_SECS), TIDY_ROWS)?;
-        self.page.purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
+        self.page
+            .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
         self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
         Ok(())
     }
 
     fn gather(&mut self) -> Gather<'_, '_> {
-        Gather { page: self.page, desk: self.desk, at: self.now }
+        Gather {
+            page: self.page,
+            desk: self.desk,
+            at: self.now,
+        }
     }
 
     /// Writes a decision into the page.

@@ -34,8 +34,11 @@ pub struct PublishError(pub String);
 pub(crate) struct Delivered(Arc<Mutex<Vec<OutboxSeq>>>);
 
 impl Delivered {
-    fn add(&self, rows: impl IntoIterator<Item = OutboxSeq>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+    pub(crate) fn add(&self, rows: impl IntoIterator<Item = OutboxSeq>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(rows);
     }
 
     pub(crate) fn take(&self) -> Vec<OutboxSeq> {
@@ -58,14 +61,21 @@ impl Courier {
         publisher: Arc<dyn Publisher>,
         delivered: Delivered,
     ) -> Courier {
-        Courier { views, publisher, delivered, next: OutboxSeq(0) }
+        Courier {
+            views,
+            publisher,
+            delivered,
+            next: OutboxSeq(0),
+        }
     }
 
     /// Brings all that waits.
     pub(crate) async fn empty_outbox(&mut self) -> Result<(), CourierError> {
         loop {
             let rows = self.views.view()?.outbox_from(self.next, LOAD)?;
-            let Some((last, _)) = rows.last() else { return Ok(()) };
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
             let next = OutboxSeq(last.0 + 1);
             let (seqs, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
             self.publisher.publish(read(&rows)?).await?;

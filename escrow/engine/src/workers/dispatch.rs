@@ -89,7 +89,13 @@ impl Dispatcher {
 
     fn start(&mut self, task: Task) {
         let poke = Arc::new(Notify::new());
-        self.tended.insert(task, Tended { poke: poke.clone(), again: false });
+        self.tended.insert(
+            task,
+            Tended {
+                poke: poke.clone(),
+                again: false,
+            },
+        );
         let board = self.board.clone();
         let tender = self.tenders.spawn(async move {
             match task {
@@ -101,7 +107,9 @@ impl Dispatcher {
     }
 
     fn ended(&mut self, id: Id) {
-        let Some(task) = self.running.remove(&id) else { return };
+        let Some(task) = self.running.remove(&id) else {
+            return;
+        };
         if self.tended.remove(&task).is_some_and(|tended| tended.again) {
             self.start(task);
         }

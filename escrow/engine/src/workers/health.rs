@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_lightning::{LightningBackend, LnError, NodeInfo};
+use escrow_lightning::backend::NodeInfo;
+use escrow_lightning::{LightningBackend, LnError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 

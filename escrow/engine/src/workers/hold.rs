@@ -6,7 +6,7 @@ use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::terms::OPENING_SECS;
-use escrow_lightning::{
+use escrow_lightning::backend::{
     CancelOutcome, HoldRequest, HoldSnapshot, HoldState as Seen, LnError, SettleOutcome,
 };
 use futures_util::StreamExt;
@@ -25,7 +25,11 @@ const FORGOTTEN: Duration = Duration::from_secs(120);
 /// After a step that changed nothing it waits, longer each time, until it is
 /// poked: by a new block, a sweep, or a decision about this hold.
 pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
-    let mut tender = Tender { board, poke, asked_at: Instant::now() };
+    let mut tender = Tender {
+        board,
+        poke,
+        asked_at: Instant::now(),
+    };
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
     let mut before = None;
     while let Some(hold) = tender.read(hash) {
@@ -54,7 +58,12 @@ struct Tender<'a> {
 
 impl Tender<'_> {
     fn read(&self, hash: PaymentHash) -> Option<Hold> {
-        match self.board.views.view().and_then(|view| view.hold_by_hash(hash)) {
+        match self
+            .board
+            .views
+            .view()
+            .and_then(|view| view.hold_by_hash(hash))
+        {
             Ok(hold) => hold,
             Err(why) => {
                 tracing::error!(%hash, %why, "a hold cannot be read; it is tended after a restart");
@@ -69,10 +78,16 @@ impl Tender<'_> {
         let limit = Duration::from_secs(OPENING_SECS);
         let hash = hold.hash;
         let command = match limited(limit, self.board.backend.create_hold(&request)).await {
-            Ok(snapshot) => Command::HoldOpened { hash, bolt11: snapshot.bolt11 },
+            Ok(snapshot) => Command::HoldOpened {
+                hash,
+                bolt11: snapshot.bolt11,
+            },
             // It may be open: only a look-up tells.
             Err(LnError::Ambiguous(_)) => match self.look_up(hash).await {
-                Some(snapshot) => Command::HoldOpened { hash, bolt11: snapshot.bolt11 },
+                Some(snapshot) => Command::HoldOpened {
+                    hash,
+                    bolt11: snapshot.bolt11,
+                },
                 None => return,
             },
             Err(
@@ -109,7 +124,9 @@ impl Tender<'_> {
                 Some(snapshot) => self.hear(hold, snapshot).await,
                 None => false,
             };
-            let moved_on = self.read(hold.hash).is_none_or(|row| row.state != hold.state);
+            let moved_on = self
+                .read(hold.hash)
+                .is_none_or(|row| row.state != hold.state);
             if told || moved_on {
                 return;
             }
@@ -118,27 +135,22 @@ impl Tender<'_> {
 
     /// Reports what the ledger does not know yet; true if there was anything.
     async fn hear(&self, hold: &Hold, seen: &HoldSnapshot) -> bool {
-        let hash = hold.hash;
-        let command = match seen.state {
-            Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
-                Command::HoldAccepted {
-                    hash,
-                    paid: acceptance.paid,
-                    expiry_height: Some(acceptance.min_expiry_height),
-                }
+        match news(hold, seen) {
+            Some(command) => {
+                self.board.report(command).await;
+                true
             }
-            Seen::Open { .. } | Seen::Accepted(_) => return false,
-            Seen::Settled { .. } => Command::HoldSettled { hash },
-            Seen::Canceled => Command::HoldCanceled { hash },
-        };
-        self.board.report(command).await;
-        true
+            None => false,
+        }
     }
 
     async fn settle(&self, hold: &Hold) {
         let hash = hold.hash;
         let preimage = self.board.preimages.of(hold.id);
-        let outcome = self.board.call(self.board.backend.settle_hold(&preimage)).await;
+        let outcome = self
+            .board
+            .call(self.board.backend.settle_hold(&preimage))
+            .await;
         let command = match outcome {
             Ok(SettleOutcome::Settled) => Command::HoldSettled { hash },
             Ok(SettleOutcome::AlreadyCanceled) => Command::HoldCanceled { hash },
@@ -183,10 +195,34 @@ impl Tender<'_> {
     }
 }
 
+/// What Lightning says of a hold that the ledger does not know yet.
+pub(crate) fn news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
+    let hash = hold.hash;
+    match seen.state {
+        Seen::Open { .. } if hold.state == HoldState::New => Some(Command::HoldOpened {
+            hash,
+            bolt11: seen.bolt11.clone(),
+        }),
+        Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
+            Some(Command::HoldAccepted {
+                hash,
+                paid: acceptance.paid,
+                expiry_height: Some(acceptance.min_expiry_height),
+            })
+        }
+        Seen::Open { .. } | Seen::Accepted(_) => None,
+        Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
+        Seen::Canceled => Some(Command::HoldCanceled { hash }),
+    }
+}
+
 fn request(hold: &Hold) -> HoldRequest {
     HoldRequest {
         hash: hold.hash,
-        amount: hold.value.to_msat().expect("amounts are bounded by the limits at creation"),
+        amount: hold
+            .value
+            .to_msat()
+            .expect("amounts are bounded by the limits at creation"),
         memo: format!("Escrow of order {}", hold.order.0),
         expires_at: hold.expires_at,
         cltv_delta: hold.cltv_delta_blocks,

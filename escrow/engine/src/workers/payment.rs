@@ -5,7 +5,7 @@ use std::time::Duration;
 use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_core::payout::{Attempt, AttemptState, PaymentFailure};
-use escrow_lightning::{
+use escrow_lightning::backend::{
     FailReason, LnResult, PayRequest, PaymentState, RejectReason, StartPayment,
 };
 use futures_util::StreamExt;
@@ -32,7 +32,10 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
     // After a restart the try is made once more, which the hash keeps harmless.
     let mut started = None;
     while let Some(attempt) = read(&board, hash) {
-        let tender = Tender { board: &board, attempt: &attempt };
+        let tender = Tender {
+            board: &board,
+            attempt: &attempt,
+        };
         let look = board.call(board.backend.lookup_payment(hash)).await;
         match tender.step(look, started == Some(attempt.tries)).await {
             Step::Started => {
@@ -94,7 +97,11 @@ impl Tender<'_> {
     async fn start(&self) -> Step {
         self.board.lightning_is_ready().await;
         let request = self.request();
-        match self.board.call(self.board.backend.start_payment(&request)).await {
+        match self
+            .board
+            .call(self.board.backend.start_payment(&request))
+            .await
+        {
             Ok(StartPayment::Started | StartPayment::AlreadyKnown) => Step::Started,
             Ok(StartPayment::Rejected(reason)) => self.rejected(&reason).await,
             Err(why) => {
@@ -107,7 +114,10 @@ impl Tender<'_> {
     /// A refusal counts only if Lightning holds no payment of this hash: a
     /// paid invoice that has expired since is refused in the same words.
     async fn rejected(&self, reason: &RejectReason) -> Step {
-        let look = self.board.call(self.board.backend.lookup_payment(self.attempt.hash)).await;
+        let look = self
+            .board
+            .call(self.board.backend.lookup_payment(self.attempt.hash))
+            .await;
         match look {
             Ok(PaymentState::NotFound | PaymentState::Failed { .. }) => {
                 self.failed(refusal(reason)).await
@@ -131,11 +141,19 @@ impl Tender<'_> {
     }
 
     async fn failed(&self, reason: PaymentFailure) -> Step {
-        self.report(Command::PaymentFailed { hash: self.attempt.hash, reason }).await
+        self.report(Command::PaymentFailed {
+            hash: self.attempt.hash,
+            reason,
+        })
+        .await
     }
 
     async fn report(&self, command: Command) -> Step {
-        if self.board.report(command).await { Step::Reported } else { Step::NothingNew }
+        if self.board.report(command).await {
+            Step::Reported
+        } else {
+            Step::NothingNew
+        }
     }
 
     fn request(&self) -> PayRequest {

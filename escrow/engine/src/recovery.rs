@@ -1,0 +1,128 @@
+//! What Lightning did while the node was away, told before anything is decided.
+
+use escrow_core::UnixTime;
+use escrow_core::command::Command;
+use escrow_lightning::backend::PaymentState;
+use futures_util::{StreamExt, stream};
+use storage::ledger::{NodeIdentity, StorageError, View};
+
+use crate::submission::Submission;
+use crate::workers::dispatch::Task;
+use crate::workers::hold;
+use crate::workers::switchboard::Switchboard;
+use crate::writer::{BATCH, Engine, StepError};
+
+/// How many look-ups are under way at once.
+const LOOK_UPS: usize = 16;
+
+/// Looks up every living hold and payment and decides what is new of them.
+/// What cannot be looked up is left to its tender.
+pub(crate) async fn reconcile(
+    engine: &mut Engine,
+    board: &Switchboard,
+    now: UnixTime,
+) -> Result<(), StepError> {
+    let (holds, attempts) = {
+        let view = engine.views().view()?;
+        (view.living_holds()?, view.sent_attempts()?)
+    };
+    let of_holds = stream::iter(holds).map(|row| async move {
+        let seen = board
+            .call(board.backend.lookup_hold(row.hash))
+            .await
+            .ok()??;
+        hold::news(&row, &seen)
+    });
+    let of_payments = stream::iter(attempts).map(|row| async move {
+        match board
+            .call(board.backend.lookup_payment(row.hash))
+            .await
+            .ok()?
+        {
+            PaymentState::Succeeded { preimage, fee } => Some(Command::PaymentSucceeded {
+                hash: row.hash,
+                preimage: *preimage.expose(),
+                routing_fee: fee,
+            }),
+            // Whether a failure is that of the last try only its tender can find out.
+            PaymentState::NotFound
+            | PaymentState::InFlight { .. }
+            | PaymentState::Failed { .. } => None,
+        }
+    });
+    let mut news: Vec<_> = of_holds.buffer_unordered(LOOK_UPS).collect().await;
+    news.extend(
+        of_payments
+            .buffer_unordered(LOOK_UPS)
+            .collect::<Vec<_>>()
+            .await,
+    );
+    let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
+    for batch in reports.chunks(BATCH) {
+        engine.step(now, batch, &[])?;
+    }
+    Ok(())
+}
+
+/// Everything of Lightning's that has no end yet.
+pub(crate) fn living(view: &View) -> Result<Vec<Task>, StorageError> {
+    let holds = view
+        .living_holds()?
+        .into_iter()
+        .map(|hold| Task::Hold(hold.hash));
+    let payments = view
+        .sent_attempts()?
+        .into_iter()
+        .map(|attempt| Task::Payment(attempt.hash));
+    Ok(holds.chain(payments).collect())
+}
+
+/// Why the ledger is not this node's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForeignLedger {
+    /// Traders with open orders know the node by another key.
+    #[error(
+        "the ledger holds {open_orders} open orders of node {theirs}, but the node key is {ours}: \
+         start with the old key until they are done"
+    )]
+    NodeKey {
+        /// Key in the ledger.
+        theirs: String,
+        /// Key of this start.
+        ours: String,
+        /// Orders that are not finished.
+        open_orders: u64,
+    },
+    /// The open escrows lie on another network.
+    #[error("the ledger holds open orders on {theirs}, but Lightning is on {ours}")]
+    Network {
+        /// Network in the ledger.
+        theirs: String,
+        /// Network of this start.
+        ours: String,
+    },
+}
+
+/// Whether the ledger, with what is open in it, belongs to this node.
+pub(crate) fn judge_ledger(
+    view: &View,
+    node: &NodeIdentity,
+) -> Result<Result<(), ForeignLedger>, StorageError> {
+    let open_orders = view.living_order_count()?;
+    let known = match view.node_identity()? {
+        Some(known) if open_orders > 0 => known,
+        Some(_) | None => return Ok(Ok(())),
+    };
+    if known.public_key != node.public_key {
+        return Ok(Err(ForeignLedger::NodeKey {
+            theirs: known.public_key.to_hex(),
+            ours: node.public_key.to_hex(),
+            open_orders,
+        }));
+    }
+    if known.network != node.network {
+        let (theirs, ours) = (known.network, node.network.clone());
+        return Ok(Err(ForeignLedger::Network { theirs, ours }));
+    }
+    Ok(Ok(()))
+}
