@@ -19,7 +19,7 @@ use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, Payout, PayoutId};
-use escrow_core::stage::{BackTo, Stage};
+use escrow_core::stage::Stage;
 use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
 use escrow_core::user::User;
@@ -302,12 +302,13 @@ impl Gather<'_, '_> {
             return Ok(PersonFacts::default());
         };
         let orders = self.page.living_orders_of(identity)?;
-        let reserved = orders.iter().filter_map(|order| match &order.stage {
-            Stage::OpeningHold { take, .. } if take.taker.identity == Identity::Known(identity) => {
-                Some(take.taker.trade_index)
-            }
-            _ => None,
-        });
+        let opening = orders
+            .iter()
+            .filter(|order| matches!(order.stage, Stage::OpeningHold { .. }));
+        let takes = opening.filter_map(|order| order.stage.take());
+        let reserved = takes
+            .filter(|take| take.taker.identity == request.sender.identity)
+            .map(|take| take.taker.trade_index);
         Ok(PersonFacts {
             user: self.page.user(identity)?,
             reserved_index: reserved.max(),
@@ -340,7 +341,7 @@ impl Gather<'_, '_> {
                 Role::Buyer => order.buyer(),
                 Role::Seller => order.seller(),
             };
-            party.is_some_and(|party| party.identity == identity) && holds_up(order, role)
+            party.is_some_and(|party| party.identity == identity) && awaited(order) == Some(role)
         }))
     }
 
@@ -412,40 +413,19 @@ impl Gather<'_, '_> {
     }
 }
 
-/// Whether the trade waits for this side's invoice or payment.
-fn holds_up(order: &Order, role: Role) -> bool {
-    match (&order.stage, role) {
-        (Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. }, Role::Buyer)
-        | (Stage::WaitingPayment { .. }, Role::Seller)
-        | (
-            Stage::OpeningHold {
-                back_to: BackTo::WaitingInvoice { .. },
-                ..
-            },
-            Role::Buyer,
-        ) => true,
-        (
-            Stage::OpeningHold {
-                asker,
-                back_to: BackTo::Pending,
-                ..
-            },
-            _,
-        ) => order.role_of(asker.trade_key) == Some(role),
-        (
-            Stage::Pending
-            | Stage::OpeningHold { .. }
-            | Stage::WaitingInvoice { .. }
-            | Stage::WaitingPayment { .. }
-            | Stage::PaidWaitingInvoice { .. }
-            | Stage::Active { .. }
-            | Stage::FiatSent { .. }
-            | Stage::Releasing { .. }
-            | Stage::PayingBuyer { .. }
-            | Stage::Success { .. }
-            | Stage::Canceled { .. },
-            Role::Buyer | Role::Seller,
-        ) => false,
+/// The side whose invoice or payment the trade waits for.
+fn awaited(order: &Order) -> Option<Role> {
+    match &order.stage {
+        Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. } => Some(Role::Buyer),
+        Stage::WaitingPayment { .. } => Some(Role::Seller),
+        Stage::OpeningHold { asker, .. } => order.role_of(asker.trade_key),
+        Stage::Pending
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. }
+        | Stage::Success { .. }
+        | Stage::Canceled { .. } => None,
     }
 }
 

@@ -66,6 +66,10 @@ impl Intake {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all that is not served is answered alike"
+    )]
     fn ask(&self, message: &Message) -> Result<Ask, CantDo> {
         let ask = match message.action {
             Action::NewOrder => return self.new_order(message.payload.as_ref()),

@@ -172,13 +172,13 @@ mod tests {
     }
 
     fn names(batch: &[Waiting]) -> Vec<u8> {
-        batch
-            .iter()
-            .map(|waiting| match &waiting.submission {
-                Submission::Report(Command::HoldSettled { hash }) => hash.0[0],
-                other => panic!("not posted here: {other:?}"),
-            })
-            .collect()
+        let name = |waiting: &Waiting| {
+            let Submission::Report(Command::HoldSettled { hash }) = &waiting.submission else {
+                unreachable!("nothing else is posted here")
+            };
+            hash.0[0]
+        };
+        batch.iter().map(name).collect()
     }
 
     #[tokio::test]

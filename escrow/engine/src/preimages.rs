@@ -22,6 +22,9 @@ impl Preimages {
     }
 
     /// The preimage of a hold: HKDF-SHA256(secret, "hold" ‖ id).
+    ///
+    /// # Panics
+    /// Never: 32 bytes are far below the longest HKDF output.
     #[must_use]
     pub fn of(&self, hold: HoldId) -> Preimage {
         let mut bytes = [0; 32];

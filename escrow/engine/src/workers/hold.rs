@@ -107,18 +107,12 @@ impl Tender<'_> {
     async fn watch(&self, hold: &Hold) {
         let mut updates = self.board.backend.watch_hold(hold.hash);
         loop {
-            let snapshot = tokio::select! {
+            let (snapshot, is_lost) = tokio::select! {
                 update = updates.next() => match update {
-                    Some(snapshot) => Some(snapshot),
-                    None => {
-                        // The source is lost: look once, then watch anew.
-                        if let Some(snapshot) = self.look_up(hold.hash).await {
-                            self.hear(hold, &snapshot).await;
-                        }
-                        return;
-                    }
+                    update @ Some(_) => (update, false),
+                    None => (self.look_up(hold.hash).await, true),
                 },
-                () = self.poke.notified() => self.look_up(hold.hash).await,
+                () = self.poke.notified() => (self.look_up(hold.hash).await, false),
             };
             let told = match &snapshot {
                 Some(snapshot) => self.hear(hold, snapshot).await,
@@ -127,7 +121,7 @@ impl Tender<'_> {
             let moved_on = self
                 .read(hold.hash)
                 .is_none_or(|row| row.state != hold.state);
-            if told || moved_on {
+            if told || moved_on || is_lost {
                 return;
             }
         }
