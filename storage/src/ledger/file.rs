@@ -1,8 +1,8 @@
 //! The file below the tables: opening it, reopening it, committing to it.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
+use std::{fmt, fs, io};
 
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError,
@@ -33,13 +33,10 @@ impl Opener {
     pub(super) fn path(path: &Path) -> Opener {
         let path = path.to_owned();
         Opener(Box::new(move || {
-            builder().create(&path).map_err(|error| {
-                if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
-                    StorageError::Locked { path: path.clone() }
-                } else {
-                    StorageError::engine("open", WHOLE)(error)
-                }
-            })
+            if !path.exists() {
+                make(&path)?;
+            }
+            open_path(&path)
         }))
     }
 
@@ -120,6 +117,38 @@ impl File {
             )),
         }
     }
+}
+
+/// Makes an empty ledger beside `path` and then gives it its name: redb refuses
+/// a file whose making was cut off, and a person would have to remove it.
+fn make(path: &Path) -> Result<(), StorageError> {
+    let failed = || StorageError::engine::<io::Error>("make", WHOLE);
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = Path::new(&unfinished);
+    match fs::remove_file(unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed()(error)),
+        Ok(()) | Err(_) => {}
+    }
+    lay_out(&open_path(unfinished)?)?;
+    fs::rename(unfinished, path).map_err(failed())?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::File::open(folder.unwrap_or(Path::new("."))).map_err(failed())?;
+    folder.sync_all().map_err(failed())
+}
+
+fn open_path(path: &Path) -> Result<Database, StorageError> {
+    builder().create(path).map_err(|error| {
+        if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+            StorageError::Locked {
+                path: path.to_owned(),
+            }
+        } else {
+            StorageError::engine("open", WHOLE)(error)
+        }
+    })
 }
 
 fn builder() -> Builder {

@@ -2,6 +2,7 @@
 
 use escrow_core::PaymentHash;
 use escrow_core::order::OrderId;
+use escrow_core::payout::PayoutId;
 
 use super::error::StorageError;
 use super::key::{KeyPart, key};
@@ -9,43 +10,43 @@ use super::page::{Mark, Page};
 use super::table::Table;
 use super::view::View;
 
-/// The row that carries an invoice. An order and its payout carry the same
-/// one for a while; each has its own index row, so neither removes the other's.
+/// The row that carries an invoice. Several carry the same one for a while;
+/// each has an index row of its own, so that none removes another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InvoiceOf {
-    /// The maker's or the taker's invoice of a living order.
+pub(super) enum InvoiceOwner {
+    /// The living order itself, for its maker or its taker.
     Order,
-    /// The destination of a payout that is not paid.
-    Payout,
+    /// A payout of it that is not paid.
+    Payout(PayoutId),
 }
 
-impl KeyPart for InvoiceOf {
+impl KeyPart for InvoiceOwner {
     fn write(&self, key: &mut Vec<u8>) {
-        key.push(match self {
-            InvoiceOf::Order => 1,
-            InvoiceOf::Payout => 2,
-        });
+        match self {
+            InvoiceOwner::Order => 1_u8.write(key),
+            InvoiceOwner::Payout(id) => (2_u8, *id).write(key),
+        }
     }
 
     fn read(key: &mut &[u8]) -> Option<Self> {
         match u8::read(key)? {
-            1 => Some(InvoiceOf::Order),
-            2 => Some(InvoiceOf::Payout),
+            1 => Some(InvoiceOwner::Order),
+            2 => PayoutId::read(key).map(InvoiceOwner::Payout),
             _ => None,
         }
     }
 }
 
 /// The index row of an invoice.
-pub(super) fn invoice_mark(hash: PaymentHash, order: OrderId, of: InvoiceOf) -> Mark {
-    (Table::InvoiceHashes, key(&(hash, order, of)))
+pub(super) fn invoice_mark(hash: PaymentHash, order: OrderId, owner: InvoiceOwner) -> Mark {
+    (Table::InvoiceHashes, key(&(hash, order, owner)))
 }
 
 impl View {
     /// The living order, or the order of an unpaid payout, whose buyer wants
     /// to be paid to an invoice with this hash.
     pub fn order_with_invoice(&self, hash: PaymentHash) -> Result<Option<OrderId>, StorageError> {
-        let names: Vec<(OrderId, InvoiceOf)> = self.names(Table::InvoiceHashes, &key(&hash))?;
+        let names: Vec<(OrderId, InvoiceOwner)> = self.names(Table::InvoiceHashes, &key(&hash))?;
         Ok(names.first().map(|(order, _)| *order))
     }
 

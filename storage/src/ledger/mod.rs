@@ -148,3 +148,6 @@ impl Views {
         self.file.view()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use escrow_core::PaymentHash;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::stage::Stage;
 
 use super::error::StorageError;
-use super::invoices::{InvoiceOf, invoice_mark};
+use super::invoices::{InvoiceOwner, invoice_mark};
 use super::key::{key, read_key};
 use super::page::{Mark, Page};
 use super::record::{Record, decode};
@@ -108,7 +109,7 @@ impl Page<'_> {
                 what: format!("order {} has ended and would live again", order.id.0),
             });
         }
-        for (_, hash) in invoices(&order) {
+        for hash in invoices(&order) {
             self.refuse_foreign_invoice(hash, order.id)?;
         }
         order.revision = before
@@ -141,8 +142,8 @@ fn marks(order: &Order) -> BTreeSet<Mark> {
             marks.insert((Table::LivingIdentities, key(&(identity, order.id))));
         }
     }
-    for (of, hash) in invoices(order) {
-        marks.insert(invoice_mark(hash, order.id, of));
+    for hash in invoices(order) {
+        marks.insert(invoice_mark(hash, order.id, InvoiceOwner::Order));
     }
     if order.stage == Stage::Pending && order.maker.identity == Identity::FullPrivacy {
         marks.insert((Table::PendingPrivate, key(&order.id)));
@@ -151,12 +152,11 @@ fn marks(order: &Order) -> BTreeSet<Mark> {
 }
 
 /// The invoices to which the buyer of a living order wants to be paid.
-fn invoices(order: &Order) -> Vec<(InvoiceOf, escrow_core::PaymentHash)> {
+fn invoices(order: &Order) -> Vec<PaymentHash> {
     if order.stage.is_terminal() {
         return Vec::new();
     }
     let taken = order.stage.take().and_then(|take| take.payout.as_ref());
     let both = order.offer.payout.iter().chain(taken);
-    both.map(|invoice| (InvoiceOf::Order, invoice.hash))
-        .collect()
+    both.map(|invoice| invoice.hash).collect()
 }

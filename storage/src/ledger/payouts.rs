@@ -7,7 +7,7 @@ use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
 
 use super::error::StorageError;
-use super::invoices::{InvoiceOf, invoice_mark};
+use super::invoices::{InvoiceOwner, invoice_mark};
 use super::key::{KeyPart, key, read_key};
 use super::page::{Mark, Page};
 use super::record::Record;
@@ -170,7 +170,7 @@ fn marks(payout: &Payout) -> BTreeSet<Mark> {
         marks.insert(invoice_mark(
             payout.destination.hash,
             payout.order,
-            InvoiceOf::Payout,
+            InvoiceOwner::Payout(payout.id),
         ));
     }
     marks

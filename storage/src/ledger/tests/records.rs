@@ -1,0 +1,152 @@
+//! Old records are read, records from the future are refused.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::mem::discriminant;
+
+use escrow_core::user::User;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::samples::{attempts, fixture, holds, orders, payouts};
+use crate::ledger::record::{Record, decode, encode};
+use crate::ledger::table::Table;
+use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, Seen, SetAside, StorageError};
+
+/// Reads the bytes that version 1 wrote, and what this version makes of them.
+fn survives<R: Record + PartialEq + Debug>(table: Table, bytes: &[u8]) {
+    let records: Vec<R> = fixture(table, bytes);
+    assert!(!records.is_empty(), "{} has a fixture", table.name());
+    for record in records {
+        assert_eq!(decode::<R>(table, &encode(&record)).unwrap(), record);
+    }
+}
+
+#[test]
+fn records_of_version_1_are_read() {
+    survives::<User>(Table::Users, include_bytes!("../fixtures/users.v1"));
+    survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
+    survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
+    survives::<JournalEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
+    survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
+    survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
+}
+
+#[test]
+fn records_of_version_1_are_read_in_every_state() {
+    fn round<R: Record + PartialEq + Debug>(table: Table, records: &[R]) {
+        for record in records {
+            assert_eq!(&decode::<R>(table, &encode(record)).unwrap(), record);
+        }
+    }
+    round(Table::Orders, &orders());
+    round(Table::Holds, &holds());
+    round(Table::Payouts, &payouts());
+    round(Table::Attempts, &attempts());
+
+    let stages: HashSet<_> = orders()
+        .iter()
+        .map(|order| discriminant(&order.stage))
+        .collect();
+    let holds: HashSet<_> = holds()
+        .iter()
+        .map(|hold| discriminant(&hold.state))
+        .collect();
+    let payouts: HashSet<_> = payouts().iter().map(|p| discriminant(&p.state)).collect();
+    let attempts: HashSet<_> = attempts().iter().map(|a| discriminant(&a.state)).collect();
+    assert_eq!(
+        (stages.len(), holds.len(), payouts.len(), attempts.len()),
+        (11, 8, 6, 3)
+    );
+}
+
+/// A kind of record whose shape has changed twice.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Price {
+    sats: u64,
+    fee: u64,
+}
+
+impl Record for Price {
+    const VERSION: u8 = 3;
+
+    fn upgrade(from: u8, mut json: Value) -> Value {
+        match from {
+            1 => json!({ "sats": json["amount"] }),
+            _ => {
+                json["fee"] = json!(0);
+                json
+            }
+        }
+    }
+}
+
+#[test]
+fn an_older_record_is_upgraded_step_by_step() {
+    let read = |bytes: &[u8]| decode::<Price>(Table::Orders, bytes).unwrap();
+    assert_eq!(read(b"\x01{\"amount\":7}"), Price { sats: 7, fee: 0 });
+    assert_eq!(read(b"\x02{\"sats\":7}"), Price { sats: 7, fee: 0 });
+    assert_eq!(
+        read(b"\x03{\"sats\":7,\"fee\":1}"),
+        Price { sats: 7, fee: 1 }
+    );
+    assert_eq!(
+        encode(&Price { sats: 7, fee: 1 }),
+        b"\x03{\"sats\":7,\"fee\":1}"
+    );
+}
+
+#[test]
+fn a_record_from_the_future_is_a_clear_error() {
+    let error = decode::<Price>(Table::Orders, b"\x04{}").unwrap_err();
+    assert!(matches!(
+        error,
+        StorageError::NewerRecord {
+            table: "orders",
+            found: 4,
+            known: 3
+        }
+    ));
+    assert!(!error.is_temporary());
+}
+
+#[test]
+fn a_damaged_record_names_its_table() {
+    for bytes in [
+        &b""[..],
+        b"\x00{}",
+        b"\x01{}",
+        b"\x03",
+        b"\x03{\"sats\":-1,\"fee\":0}",
+    ] {
+        let error = decode::<Price>(Table::Holds, bytes).unwrap_err();
+        assert!(
+            matches!(error, StorageError::Damaged { table: "holds", .. }),
+            "{bytes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_row_is_an_error_of_the_question_that_reads_it() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    page.put(Table::Orders, vec![7; 16], b"\x09{}".to_vec())
+        .unwrap();
+    page.put(Table::Timers, vec![7; 3], Vec::new()).unwrap();
+    page.commit().unwrap();
+
+    let view = ledger.views().view().unwrap();
+    let order = view.living_orders().unwrap().next().unwrap();
+    assert!(matches!(
+        order,
+        Err(StorageError::NewerRecord { found: 9, .. })
+    ));
+    assert!(matches!(
+        view.next_timer(),
+        Err(StorageError::Damaged {
+            table: "timers",
+            ..
+        })
+    ));
+}

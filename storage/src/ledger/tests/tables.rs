@@ -1,0 +1,301 @@
+//! The smaller tables, each by its promise.
+
+use std::collections::BTreeSet;
+
+use escrow_core::UnixTime;
+use escrow_core::timer::{Timer, TimerKind};
+use nostr::key::PublicKey;
+
+use super::samples::{letter, order_id, trade_key};
+use crate::ledger::table::Table;
+use crate::ledger::{
+    JournalEntry, Ledger, NodeIdentity, OutboxSeq, SET_ASIDE_LIMIT, Seen, SeenKey, SetAside,
+    StorageError,
+};
+
+#[test]
+fn tables_are_listed_in_the_order_of_the_enum() {
+    for (place, table) in Table::ALL.into_iter().enumerate() {
+        assert_eq!(table as usize, place, "{}", table.name());
+    }
+    let names: BTreeSet<_> = Table::ALL.map(Table::name).into();
+    assert_eq!(names.len(), Table::ALL.len());
+}
+
+#[test]
+fn g2_a_message_is_known_by_either_key_until_it_is_purged() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for at in 0..10 {
+        let seen = Seen {
+            at: UnixTime(at),
+            receipt: format!("receipt {at}"),
+        };
+        let n = u8::try_from(at).unwrap();
+        page.put_seen(SeenKey::Event([n; 32]), &seen).unwrap();
+        page.put_seen(SeenKey::Inner([n; 32]), &seen).unwrap();
+    }
+    page.commit().unwrap();
+
+    let mut page = ledger.page().unwrap();
+    assert_eq!(page.purge_seen(UnixTime(5), 3).unwrap(), 3);
+    assert_eq!(page.purge_seen(UnixTime(5), 100).unwrap(), 7);
+    assert_eq!(page.purge_seen(UnixTime(5), 100).unwrap(), 0);
+    page.commit().unwrap();
+
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.seen(SeenKey::Event([4; 32])).unwrap(), None);
+    assert_eq!(
+        view.seen(SeenKey::Inner([5; 32])).unwrap().unwrap().receipt,
+        "receipt 5"
+    );
+    assert_eq!(view.seen_len().unwrap(), 10);
+}
+
+#[test]
+fn g2_a_message_that_is_seen_again_lives_from_then_on() {
+    let key = SeenKey::Event([1; 32]);
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for at in [10, 20] {
+        page.put_seen(
+            key,
+            &Seen {
+                at: UnixTime(at),
+                receipt: String::new(),
+            },
+        )
+        .unwrap();
+    }
+    assert_eq!(page.purge_seen(UnixTime(20), 100).unwrap(), 0);
+    assert!(page.seen(key).unwrap().is_some());
+}
+
+#[test]
+fn outbox_numbers_are_never_used_twice() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    let first = page.push_outbox(&letter(1, 100)).unwrap();
+    let second = page.push_outbox(&letter(2, 100)).unwrap();
+    page.done_outbox(&[second]).unwrap();
+    page.commit().unwrap();
+    ledger.reopen().unwrap();
+
+    let mut page = ledger.page().unwrap();
+    let third = page.push_outbox(&letter(3, 100)).unwrap();
+    assert!(first < second && second < third);
+    assert_eq!(page.outbox_len().unwrap(), 2);
+    let waiting = page.outbox_from(OutboxSeq(0), 10).unwrap();
+    assert_eq!(waiting, [(first, letter(1, 100)), (third, letter(3, 100))]);
+    assert_eq!(
+        page.outbox_from(second, 1).unwrap(),
+        [(third, letter(3, 100))]
+    );
+    page.done_outbox(&[first, second, third]).unwrap();
+    assert_eq!(page.outbox_len().unwrap(), 0);
+}
+
+#[test]
+fn s9_a_timer_is_due_at_its_moment_and_replaces_the_one_before() {
+    let timer = |at, n, kind| Timer {
+        at: UnixTime(at),
+        order: order_id(n),
+        kind,
+    };
+    let opening = timer(30, 1, TimerKind::OpeningHold);
+    let retry = timer(20, 1, TimerKind::PayoutRetry);
+    let later = timer(25, 1, TimerKind::PayoutRetry);
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    page.put_timer(opening, 1).unwrap();
+    page.put_timer(retry, 2).unwrap();
+    assert_eq!(page.next_timer().unwrap(), Some(UnixTime(20)));
+    page.put_timer(later, 3).unwrap();
+    page.commit().unwrap();
+
+    let mut page = ledger.page().unwrap();
+    assert_eq!(page.next_timer().unwrap(), Some(UnixTime(25)));
+    assert_eq!(page.due_timers(UnixTime(24), 10).unwrap(), []);
+    let due = page.due_timers(UnixTime(30), 10).unwrap();
+    let timers: Vec<_> = due.iter().map(|due| (due.timer, due.revision)).collect();
+    assert_eq!(timers, [(later, 3), (opening, 1)]);
+    assert_eq!(page.due_timers(UnixTime(30), 1).unwrap().len(), 1);
+
+    // A worker that still holds the replaced timer does not stop the later one.
+    page.remove_timer(retry).unwrap();
+    assert_eq!(
+        page.timer_of(order_id(1), TimerKind::PayoutRetry).unwrap(),
+        Some(later)
+    );
+    page.remove_timer(later).unwrap();
+    assert_eq!(
+        page.timer_of(order_id(1), TimerKind::PayoutRetry).unwrap(),
+        None
+    );
+    page.remove_timer(opening).unwrap();
+    assert_eq!(page.next_timer().unwrap(), None);
+}
+
+#[test]
+fn s5_stamps_strictly_increase_also_over_a_restart() {
+    let mut ledger = Ledger::in_memory();
+    let mut last = UnixTime(0);
+    for now in [100, 100, 50, 101, 200] {
+        let mut page = ledger.page().unwrap();
+        let public = page.next_stamp("38383:node:a", UnixTime(now)).unwrap();
+        let letter = page.next_letter_stamp(trade_key(1), UnixTime(now)).unwrap();
+        assert_eq!(public, letter);
+        assert!(public > last && public >= UnixTime(now));
+        last = public;
+        page.commit().unwrap();
+        ledger.reopen().unwrap();
+    }
+    assert_eq!(last, UnixTime(200));
+    let mut page = ledger.page().unwrap();
+    assert_eq!(
+        page.next_stamp("38383:node:b", UnixTime(7)).unwrap(),
+        UnixTime(7)
+    );
+}
+
+#[test]
+fn letter_stamps_are_purged_by_age_and_public_ones_are_kept() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    page.next_stamp("38383:node:a", UnixTime(1)).unwrap();
+    page.next_letter_stamp(trade_key(1), UnixTime(1)).unwrap();
+    page.next_letter_stamp(trade_key(2), UnixTime(1)).unwrap();
+    page.next_letter_stamp(trade_key(2), UnixTime(9)).unwrap();
+    assert_eq!(page.purge_letter_stamps(UnixTime(9), 10).unwrap(), 1);
+    assert_eq!(page.letter_stamp(trade_key(1)).unwrap(), None);
+    assert_eq!(page.letter_stamp(trade_key(2)).unwrap(), Some(UnixTime(9)));
+    assert_eq!(page.stamp("38383:node:a").unwrap(), Some(UnixTime(1)));
+}
+
+#[test]
+fn the_journal_is_read_by_number_and_pruned_by_age() {
+    let entry = |at| JournalEntry {
+        at: UnixTime(at),
+        origin: "trader".into(),
+        order: Some(order_id(1)),
+        command: "release".into(),
+        outcome: "releasing".into(),
+    };
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for at in 1..=6 {
+        assert_eq!(page.push_journal(&entry(at)).unwrap(), at);
+    }
+    assert_eq!(page.prune_journal(UnixTime(4), 2).unwrap(), 2);
+    assert_eq!(page.prune_journal(UnixTime(4), 100).unwrap(), 1);
+    assert_eq!(page.prune_journal(UnixTime(4), 100).unwrap(), 0);
+    let numbers = |rows: Vec<(u64, JournalEntry)>| rows.iter().map(|row| row.0).collect::<Vec<_>>();
+    assert_eq!(numbers(page.journal_from(0, 100).unwrap()), [4, 5, 6]);
+    assert_eq!(numbers(page.journal_from(5, 1).unwrap()), [5]);
+}
+
+#[test]
+fn messages_set_aside_are_bounded_and_the_oldest_goes() {
+    let message = SetAside {
+        at: UnixTime(1),
+        event: "{}".into(),
+        why: "panic: index out of bounds".into(),
+    };
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for _ in 0..SET_ASIDE_LIMIT + 2 {
+        page.push_set_aside(&message).unwrap();
+    }
+    page.commit().unwrap();
+    let kept = ledger
+        .views()
+        .view()
+        .unwrap()
+        .set_aside(usize::MAX)
+        .unwrap();
+    assert_eq!(kept.len() as u64, SET_ASIDE_LIMIT);
+    assert_eq!(kept[0], (3, message));
+}
+
+#[test]
+fn the_ledger_says_whose_it_is() {
+    let node = NodeIdentity {
+        public_key: PublicKey::from_byte_array([1; 32]),
+        network: "regtest".into(),
+    };
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    assert_eq!(page.node_identity().unwrap(), None);
+    assert_eq!(page.heartbeat().unwrap(), None);
+    page.put_node_identity(&node).unwrap();
+    page.put_heartbeat(UnixTime(5)).unwrap();
+    page.commit().unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.node_identity().unwrap(), Some(node));
+    assert_eq!(view.heartbeat().unwrap(), Some(UnixTime(5)));
+}
+
+#[test]
+fn a_page_that_is_dropped_leaves_no_trace_and_a_view_does_not_move() {
+    let mut ledger = Ledger::in_memory();
+    let views = ledger.views();
+    let before = views.view().unwrap();
+    let mut page = ledger.page().unwrap();
+    page.put_heartbeat(UnixTime(1)).unwrap();
+    drop(page);
+    assert_eq!(views.view().unwrap().heartbeat().unwrap(), None);
+
+    let mut page = ledger.page().unwrap();
+    page.put_heartbeat(UnixTime(2)).unwrap();
+    page.commit().unwrap();
+    assert_eq!(before.heartbeat().unwrap(), None);
+    assert_eq!(
+        views.view().unwrap().heartbeat().unwrap(),
+        Some(UnixTime(2))
+    );
+}
+
+#[test]
+fn a_file_of_a_newer_format_is_refused() {
+    let disk = crate::testing::PowerCutDisk::new();
+    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
+    let mut page = ledger.page().unwrap();
+    page.put(
+        Table::Node,
+        b"format".to_vec(),
+        2_u32.to_be_bytes().to_vec(),
+    )
+    .unwrap();
+    page.commit().unwrap();
+    drop(ledger);
+    let error = Ledger::with_backend(disk).unwrap_err();
+    assert!(matches!(
+        error,
+        StorageError::NewerFormat { found: 2, known: 1 }
+    ));
+}
+
+#[test]
+fn another_programs_file_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let stranger: redb::TableDefinition<u64, u64> = redb::TableDefinition::new("bees");
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(stranger).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = Ledger::open(&path).unwrap_err();
+    assert!(matches!(error, StorageError::Damaged { table: "file", .. }));
+}
+
+#[test]
+fn a_second_process_is_told_that_the_file_is_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let ledger = Ledger::open(&path).unwrap();
+    let error = Ledger::open(&path).unwrap_err();
+    assert!(matches!(&error, StorageError::Locked { path: locked } if *locked == path));
+    drop(ledger);
+    Ledger::open(&path).unwrap();
+}
