@@ -1,4 +1,6 @@
 //! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.
 
+pub mod cli;
 pub mod identity;
+pub mod sandbox_door;
 pub mod settings;

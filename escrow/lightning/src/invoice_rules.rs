@@ -194,8 +194,8 @@ mod tests {
         }
     }
 
-    /// The invoice of the BOLT11 examples whose text says "nonsense": priced,
-    /// on mainnet, written before payment secrets were required.
+    /// The "cup of coffee" among the first examples of BOLT11, from the time
+    /// before payment secrets.
     fn without_payment_secret() -> &'static str {
         "lnbc2500u1pvjluezpp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7\
          enxv4jsxqzpuaztrnwngzn3kdzw5hydlzf03qdgm2hdq27cqv3agm2awhz5se903vruatfhq77w3ls4evs3ch9z\

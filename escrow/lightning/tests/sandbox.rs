@@ -467,6 +467,74 @@ fn wallets_pay_each_other_once() {
 }
 
 #[test]
+fn each_part_waits_two_minutes_for_the_rest() {
+    let mut world = World::new(&setup(), START);
+    let preimage = Preimage::new([1; 32]);
+    let act = CreateHold::from(&hold_request(&preimage));
+    let hold = world.apply(START, act).reply.unwrap();
+    let part = WalletPays {
+        part: Some(Msat(2_000_000)),
+        total: Some(Msat(10_000_000)),
+        ..WalletPays::exactly(DEFAULT_WALLET, &hold.bolt11)
+    };
+    for secs in [0, 60] {
+        let sent = world.apply(START.plus(secs), part.clone()).reply;
+        assert_eq!(sent, Ok(WalletPayment::PartHeld));
+    }
+    for (secs, partial) in [
+        (119, 4_000_000),
+        (120, 2_000_000),
+        (179, 2_000_000),
+        (180, 0),
+    ] {
+        world.apply(START.plus(secs), Tick);
+        let state = world.hold(preimage.hash()).unwrap().state;
+        assert_eq!(
+            state,
+            HoldState::Open {
+                partial: Msat(partial)
+            },
+            "after {secs} seconds"
+        );
+    }
+    let other_total = WalletPays {
+        total: Some(Msat(11_000_000)),
+        ..part.clone()
+    };
+    world.apply(START.plus(200), part).reply.unwrap();
+    let sent = world.apply(START.plus(200), other_total).reply;
+    assert_eq!(
+        sent,
+        Err(PayRefusal::WrongDetails),
+        "the parts disagree on the whole"
+    );
+}
+
+#[test]
+fn a_payee_who_was_paid_already_refuses() {
+    let mut world = World::new(&setup(), START);
+    world
+        .apply(
+            START,
+            Fund {
+                wallet: "bob".into(),
+                amount: Sats(0),
+            },
+        )
+        .reply
+        .unwrap();
+    let bolt11 = world.apply(START, invoice("bob", 7_000)).reply.unwrap();
+    let gift = WalletPays::exactly(DEFAULT_WALLET, &bolt11);
+    world.apply(START, gift).reply.unwrap();
+    let before = world.liquidity();
+    let refused = PaymentState::Failed {
+        reason: FailReason::WrongDetails,
+    };
+    assert_eq!(pay(&mut world, bolt11, 7_000, 10_000), refused);
+    assert_eq!(world.liquidity(), before);
+}
+
+#[test]
 fn a_block_is_found_every_ten_minutes() {
     let mut world = World::new(&setup(), START);
     let height = world.height();
@@ -505,6 +573,7 @@ enum Move {
     Cancel(u8),
     Invoice(u8),
     Payout(u8),
+    Gift(u8, u8),
     Fail(u32),
     Mine(u32),
     Wait(u64),
@@ -520,7 +589,8 @@ fn moves() -> impl Strategy<Value = Move> {
         3 => (0..6_u8).prop_map(Move::Settle),
         3 => (0..6_u8).prop_map(Move::Cancel),
         2 => (0..2_u8).prop_map(Move::Invoice),
-        3 => (0..6_u8).prop_map(Move::Payout),
+        3 => (0..3_u8).prop_map(Move::Payout),
+        2 => (0..2_u8, 0..3_u8).prop_map(|(payer, invoice)| Move::Gift(payer, invoice)),
         1 => (0..3_u32).prop_map(Move::Fail),
         2 => (1..150_u32).prop_map(Move::Mine),
         3 => (1..700_u64).prop_map(Move::Wait),
@@ -533,6 +603,9 @@ trait Scene {
     fn play<A: Act + Send + 'static>(&mut self, now: UnixTime, act: A) -> A::Reply
     where
         A::Reply: Send + 'static;
+
+    /// Time passes and nobody does anything.
+    fn wait(&mut self, now: UnixTime);
 }
 
 impl Scene for World {
@@ -541,6 +614,10 @@ impl Scene for World {
         A::Reply: Send + 'static,
     {
         self.apply(now, act).reply
+    }
+
+    fn wait(&mut self, now: UnixTime) {
+        self.apply(now, Tick);
     }
 }
 
@@ -558,6 +635,11 @@ impl Scene for Remembered {
     {
         self.clock.store(now.0, Ordering::SeqCst);
         self.sandbox.apply(act).now_or_never().unwrap().unwrap()
+    }
+
+    fn wait(&mut self, now: UnixTime) {
+        self.clock.store(now.0, Ordering::SeqCst);
+        self.sandbox.look(|_| ()).now_or_never().unwrap().unwrap();
     }
 }
 
@@ -609,6 +691,14 @@ impl Story {
                 let made = scene.play(now, invoice(wallet(payee), 3_000_000));
                 self.invoices.extend(made);
             }
+            Move::Gift(payer, number) => {
+                let bolt11 = self
+                    .invoices
+                    .get(usize::from(number))
+                    .cloned()
+                    .unwrap_or_default();
+                let _paid_or_not = scene.play(now, WalletPays::exactly(wallet(payer), &bolt11));
+            }
             Move::Payout(number) => {
                 let bolt11 = self
                     .invoices
@@ -621,7 +711,7 @@ impl Story {
             Move::Mine(blocks) => drop(scene.play(now, Mine { blocks })),
             Move::Wait(secs) => {
                 self.now += secs;
-                scene.play(START.plus(self.now), Tick);
+                scene.wait(START.plus(self.now));
             }
             Move::TurnBack(secs) => self.now = self.now.saturating_sub(secs),
         }

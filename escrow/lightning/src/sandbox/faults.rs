@@ -60,7 +60,6 @@ pub struct Fault {
     /// Which call; none = any.
     pub op: Option<Op>,
     /// What goes wrong.
-    #[serde(flatten)]
     pub action: FaultAction,
 }
 

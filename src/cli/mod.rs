@@ -1,0 +1,3 @@
+//! The subcommands of `mostro-relay`.
+
+pub mod sandbox;
