@@ -1,1 +1,3 @@
 //! What the node remembers.
+
+pub mod events;

@@ -45,13 +45,15 @@ mod tests {
     use super::*;
     use crate::rules::samples::event;
 
+    type Tags<'a> = &'a [&'a [&'a str]];
+
     #[test]
     fn a_message_is_ours_when_its_only_p_tag_is_the_node() {
         let (sender, node) = (Keys::generate(), Keys::generate().public_key());
         let (ours, theirs) = (node.to_hex(), Keys::generate().public_key().to_hex());
         let shouted = ours.to_uppercase();
         let (node_alone, others) = (Some(Addressee::Node), Some(Addressee::Others));
-        let table: [(&str, u16, &[&[&str]], Option<Addressee>); 10] = [
+        let table: [(&str, u16, Tags, Option<Addressee>); 10] = [
             ("kind 14 to us", 14, &[&["p", &ours]], node_alone),
             ("gift wrap to us", 1059, &[&["p", &ours]], node_alone),
             (
