@@ -1,6 +1,8 @@
 //! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.
 
 pub mod cli;
+pub mod front_door;
 pub mod identity;
+pub mod relay;
 pub mod sandbox_door;
 pub mod settings;

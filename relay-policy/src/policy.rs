@@ -1,0 +1,49 @@
+//! The two questions a relay engine asks.
+
+use nostr::event::Event;
+use nostr::filter::Filter;
+use nostr::types::Timestamp;
+
+use crate::{Refusal, Session, Verdict};
+
+/// One event as it came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The event, well-formed but not yet verified.
+    pub event: &'a Event,
+    /// Size of its JSON text in bytes.
+    pub size_bytes: usize,
+    /// The time of arrival.
+    pub now: Timestamp,
+}
+
+/// Decides what may be written.
+///
+/// The engine asks twice, once on each side of the signature check: first what is cheap
+/// and trusts nothing, then what relies on the author. Neither question may block.
+pub trait WritePolicy: Send + Sync {
+    /// Judges what can be judged before the id and the signature are verified.
+    ///
+    /// # Errors
+    ///
+    /// The refusal becomes the `OK false` of the sender.
+    fn before_signature(&self, session: &Session, arrival: Arrival<'_>) -> Result<(), Refusal>;
+
+    /// Decides what shall become of an event that is verified.
+    fn after_signature(&self, session: &Session, arrival: Arrival<'_>) -> Verdict;
+}
+
+/// Decides what may be read.
+pub trait QueryPolicy: Send + Sync {
+    /// Judges a `REQ` before anything is read.
+    ///
+    /// # Errors
+    ///
+    /// The refusal becomes the `CLOSED` of the subscription.
+    fn admit(&self, session: &Session, filters: &[Filter]) -> Result<(), Refusal>;
+
+    /// Tells whether `event` may answer `filter`: it matches, lives, and may be seen.
+    ///
+    /// The one check for stored and for live events.
+    fn shows(&self, session: &Session, filter: &Filter, event: &Event, now: Timestamp) -> bool;
+}

@@ -1,0 +1,196 @@
+//! Room in the order book for strangers.
+//!
+//! The relay carries the orders of any Mostro that signs them, but one key must not fill
+//! the book: the addresses it keeps alive are counted.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use nostr::event::Event;
+use nostr::key::PublicKey;
+use nostr::types::Timestamp;
+
+use crate::gate::GateTerms;
+use crate::{Arrival, Prefix, Refusal};
+
+/// Kind of an order event.
+const ORDER: u16 = 38_383;
+
+/// The live order addresses of everybody but the node.
+#[derive(Debug, Default)]
+pub(crate) struct OrderBook {
+    shelves: Mutex<Shelves>,
+}
+
+/// `d` tag → the second after which the address is free again.
+type Shelf = HashMap<String, u64>;
+
+#[derive(Debug, Default)]
+struct Shelves {
+    by_author: HashMap<PublicKey, Shelf>,
+    total: usize,
+}
+
+impl OrderBook {
+    /// Counts an order that is stored already.
+    pub(crate) fn remember(&self, order: &Event) {
+        if order.kind.as_u16() == ORDER {
+            self.shelves
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put(order);
+        }
+    }
+
+    /// Finds room for an order, or refuses it.
+    pub(crate) fn check(&self, arrival: Arrival<'_>, terms: &GateTerms) -> Result<(), Refusal> {
+        if arrival.event.kind.as_u16() != ORDER {
+            return Ok(());
+        }
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shelves.holds(arrival.event) {
+            shelves.make_room(&arrival.event.pubkey, arrival.now, terms)?;
+        }
+        shelves.put(arrival.event);
+        Ok(())
+    }
+}
+
+impl Shelves {
+    fn holds(&self, order: &Event) -> bool {
+        self.by_author
+            .get(&order.pubkey)
+            .is_some_and(|shelf| shelf.contains_key(name(order)))
+    }
+
+    fn put(&mut self, order: &Event) {
+        // An order without expiration holds its place for as long as the process lives.
+        let free_after = order.tags.expiration().map_or(u64::MAX, |at| at.as_secs());
+        let held = self.by_author.entry(order.pubkey).or_default();
+        if held.insert(name(order).to_owned(), free_after).is_none() {
+            self.total = self.total.saturating_add(1);
+        }
+    }
+
+    fn make_room(
+        &mut self,
+        author: &PublicKey,
+        now: Timestamp,
+        terms: &GateTerms,
+    ) -> Result<(), Refusal> {
+        let full = |shelves: &Self| {
+            shelves.by_author.get(author).map_or(0, Shelf::len) >= terms.orders_per_key
+        };
+        if full(self) || self.total >= terms.orders_of_strangers {
+            self.clear_expired(now);
+        }
+        if full(self) {
+            let quota = terms.orders_per_key;
+            return Err(Refusal::new(
+                Prefix::RateLimited,
+                format!("this key has {quota} live orders, the most that are carried"),
+            ));
+        }
+        if self.total >= terms.orders_of_strangers {
+            return Err(Refusal::new(Prefix::RateLimited, "the order book is full"));
+        }
+        Ok(())
+    }
+
+    fn clear_expired(&mut self, now: Timestamp) {
+        self.by_author.retain(|_, shelf| {
+            shelf.retain(|_, free_after| *free_after >= now.as_secs());
+            !shelf.is_empty()
+        });
+        self.total = self.by_author.values().map(Shelf::len).sum();
+    }
+}
+
+fn name(order: &Event) -> &str {
+    order
+        .tags
+        .iter()
+        .find(|tag| tag.kind() == "d")
+        .and_then(|tag| tag.content())
+        .unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use nostr::key::Keys;
+
+    use super::*;
+    use crate::rules::samples::{NOW, arrival, event};
+
+    fn terms(orders_per_key: usize, orders_of_strangers: usize) -> GateTerms {
+        GateTerms {
+            orders_per_key,
+            orders_of_strangers,
+            ..GateTerms::default()
+        }
+    }
+
+    fn order(by: &Keys, name: &str, expires: u64) -> Event {
+        event(
+            by,
+            ORDER,
+            &[&["d", name], &["expiration", &expires.to_string()]],
+        )
+    }
+
+    #[test]
+    fn a_key_keeps_its_quota_of_live_addresses() {
+        let (alice, bob) = (Keys::generate(), Keys::generate());
+        let (book, terms) = (OrderBook::default(), terms(2, 100));
+        let mut now = Timestamp::from(NOW);
+        let mut carried = |event: &Event, at: u64| {
+            now = Timestamp::from(at);
+            book.check(
+                Arrival {
+                    now,
+                    ..arrival(event)
+                },
+                &terms,
+            )
+            .is_ok()
+        };
+        assert!(carried(&order(&alice, "a", NOW + 10), NOW));
+        assert!(carried(&order(&alice, "b", NOW + 99), NOW));
+        assert!(
+            carried(&order(&alice, "a", NOW + 20), NOW),
+            "a new version takes no room"
+        );
+        assert!(
+            !carried(&order(&alice, "c", NOW + 99), NOW),
+            "the quota is used up"
+        );
+        assert!(
+            carried(&order(&bob, "c", NOW + 99), NOW),
+            "others have their own quota"
+        );
+        assert!(
+            carried(&event(&alice, 1, &[&["d", "x"]]), NOW),
+            "only orders are counted"
+        );
+        assert!(
+            carried(&order(&alice, "c", NOW + 99), NOW + 21),
+            "an expired order frees room"
+        );
+    }
+
+    #[test]
+    fn the_whole_book_is_bounded_and_counts_what_is_stored() {
+        let (alice, bob) = (Keys::generate(), Keys::generate());
+        let (book, terms) = (OrderBook::default(), terms(10, 2));
+        book.remember(&order(&alice, "stored", NOW + 10));
+        book.remember(&event(&alice, 1, &[]));
+        assert!(
+            book.check(arrival(&order(&bob, "a", NOW + 10)), &terms)
+                .is_ok()
+        );
+        assert!(
+            book.check(arrival(&order(&bob, "b", NOW + 10)), &terms)
+                .is_err()
+        );
+    }
+}

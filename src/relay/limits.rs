@@ -1,0 +1,90 @@
+//! What one client may cost.
+
+use std::time::Duration;
+
+use relay_policy::{GateTerms, Rate};
+
+/// The limits the relay enforces; NIP-11 is written from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Largest event in bytes, messages excepted.
+    pub event_bytes: usize,
+    /// Largest message (kinds 14 and 1059) in bytes.
+    pub message_bytes: usize,
+    /// Largest frame that is read, in bytes.
+    pub frame_bytes: usize,
+    /// Filters in one `REQ`.
+    pub filters_per_req: usize,
+    /// Values in all lists of one filter together.
+    pub values_per_filter: usize,
+    /// Open subscriptions of one connection.
+    pub subscriptions: usize,
+    /// Longest subscription id in characters (NIP-01 says 64).
+    pub subscription_id_chars: usize,
+    /// Stored events for one filter; a filter without limit gets as many.
+    pub max_limit: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections of one address (IPv6: one /64); loopback is exempt, since a
+    /// reverse proxy in front of the relay lends its address to all clients.
+    pub connections_per_address: usize,
+    /// How far ahead of the clock a stranger's `created_at` may be, in seconds.
+    pub future_secs: u64,
+    /// Frames of one connection; absent means no bound.
+    pub frames: Option<Rate>,
+    /// Bytes that may wait for a slow subscriber before he is disconnected.
+    pub waiting_bytes: usize,
+    /// Events of one connection that may be on their way to the disk at once; further
+    /// frames are read when one has arrived.
+    pub saves_per_connection: usize,
+    /// Messages of one connection to the node that may wait for their receipt at once.
+    pub receipts_per_connection: usize,
+    /// Time between pings.
+    pub ping_every: Duration,
+    /// Time without any frame, pongs included, after which a connection is closed.
+    pub idle_after: Duration,
+    /// Time a closing connection has to take its last words.
+    pub closing_time: Duration,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        let gate = GateTerms::default();
+        Self {
+            event_bytes: gate.event_bytes,
+            message_bytes: gate.message_bytes,
+            frame_bytes: 256 * 1024,
+            filters_per_req: 20,
+            values_per_filter: 1_000,
+            subscriptions: 100,
+            subscription_id_chars: 64,
+            max_limit: 5_000,
+            connections: 2_000,
+            connections_per_address: 50,
+            future_secs: gate.future_secs,
+            frames: Some(Rate {
+                per_second: 1_000,
+                burst: 5_000,
+            }),
+            waiting_bytes: 4 * 1024 * 1024,
+            saves_per_connection: 64,
+            receipts_per_connection: 64,
+            ping_every: Duration::from_secs(30),
+            idle_after: Duration::from_secs(120),
+            closing_time: Duration::from_secs(5),
+        }
+    }
+}
+
+impl RelayLimits {
+    /// Takes over the limits that the gate enforces, so that both have one source.
+    #[must_use]
+    pub fn gate_terms(&self, terms: GateTerms) -> GateTerms {
+        GateTerms {
+            event_bytes: self.event_bytes,
+            message_bytes: self.message_bytes,
+            future_secs: self.future_secs,
+            ..terms
+        }
+    }
+}

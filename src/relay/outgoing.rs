@@ -1,0 +1,243 @@
+//! What waits to be sent to one client.
+//!
+//! Nothing that a client was promised is ever skipped. Answers wait for room, which in
+//! turn stops the reading of his frames; live events do not wait for anybody: a client
+//! who lets more than the cap pile up is disconnected with a reason.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Answers fill at most this part of the cap, so that a client who reads a long history
+/// at his own pace is not taken for one who has stopped reading.
+const PART_FOR_ANSWERS: usize = 4;
+
+/// The connection is closing; nothing more will be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closing;
+
+/// Why a connection is closed, as the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Farewell {
+    pub(super) code: CloseCode,
+    pub(super) reason: String,
+}
+
+impl Farewell {
+    pub(super) fn new(code: CloseCode, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What the writer shall do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Send these frames, then ask again.
+    Send(Vec<Utf8Bytes>),
+    /// Say farewell and close.
+    Close(Farewell),
+}
+
+/// What becomes of frames that wait when a connection begins to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    Sent,
+    Dropped,
+}
+
+/// The queue between everybody who talks to a client and the one who writes.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    waiting: Mutex<Waiting>,
+    cap: usize,
+    something_to_do: Notify,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<Utf8Bytes>,
+    bytes: usize,
+    farewell: Option<Farewell>,
+}
+
+impl Outgoing {
+    /// Holds at most `cap` bytes.
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            waiting: Mutex::new(Waiting::default()),
+            cap,
+            something_to_do: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
+    /// Queues a live frame, or begins to close the connection when it is one too many.
+    pub(super) fn push_live(&self, frame: String) {
+        let mut waiting = self.lock();
+        if waiting.farewell.is_some() {
+            return;
+        }
+        if waiting.bytes.saturating_add(frame.len()) > self.cap {
+            drop(waiting);
+            return self.overflow();
+        }
+        waiting.push(frame);
+        drop(waiting);
+        self.something_to_do.notify_one();
+    }
+
+    /// Begins to close the connection because its client does not keep up.
+    pub(super) fn overflow(&self) {
+        let cap = self.cap;
+        let reason = format!("too slow: over {cap} bytes were waiting for you");
+        self.begin_to_close(Farewell::new(CloseCode::Policy, reason), Unsent::Dropped);
+    }
+
+    /// Queues an answer once there is room for it.
+    pub(super) async fn push(&self, frame: String) -> Result<(), Closing> {
+        loop {
+            // Created before the look, so that room made in between is not missed.
+            let room = self.room.notified();
+            {
+                let mut waiting = self.lock();
+                if waiting.farewell.is_some() {
+                    return Err(Closing);
+                }
+                if waiting.bytes <= self.cap / PART_FOR_ANSWERS {
+                    waiting.push(frame);
+                    break;
+                }
+            }
+            room.await;
+        }
+        self.something_to_do.notify_one();
+        Ok(())
+    }
+
+    /// Begins to close the connection, after what waits already; the first reason stands.
+    pub(super) fn close(&self, farewell: Farewell) {
+        self.begin_to_close(farewell, Unsent::Sent);
+    }
+
+    fn begin_to_close(&self, farewell: Farewell, unsent: Unsent) {
+        let mut waiting = self.lock();
+        if waiting.farewell.is_none() {
+            if unsent == Unsent::Dropped {
+                waiting.frames.clear();
+            }
+            waiting.farewell = Some(farewell);
+        }
+        drop(waiting);
+        self.something_to_do.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// Takes everything that waits, for the one who writes.
+    ///
+    /// The bytes count as waiting until [`Self::sent`] says otherwise.
+    pub(super) async fn next(&self) -> Next {
+        loop {
+            let something_to_do = self.something_to_do.notified();
+            {
+                let mut waiting = self.lock();
+                if !waiting.frames.is_empty() {
+                    return Next::Send(waiting.frames.drain(..).collect());
+                }
+                if let Some(farewell) = &waiting.farewell {
+                    return Next::Close(farewell.clone());
+                }
+            }
+            something_to_do.await;
+        }
+    }
+
+    /// Ends when the connection begins to close.
+    pub(super) async fn closing(&self) {
+        loop {
+            let change = self.room.notified();
+            if self.lock().farewell.is_some() {
+                return;
+            }
+            change.await;
+        }
+    }
+
+    /// Frees the room of frames that have left.
+    pub(super) fn sent(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        waiting.bytes = waiting.bytes.saturating_sub(bytes);
+        drop(waiting);
+        self.room.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, frame: String) {
+        self.bytes = self.bytes.saturating_add(frame.len());
+        self.frames.push_back(frame.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn live_frames_over_the_cap_close_with_a_reason() {
+        let outgoing = Outgoing::new(10);
+        outgoing.push_live("12345".to_owned());
+        outgoing.push_live("67890".to_owned());
+        outgoing.push_live("!".to_owned());
+        let Next::Close(farewell) = outgoing.next().await else {
+            panic!("still open")
+        };
+        assert_eq!(farewell.code, CloseCode::Policy);
+        assert!(farewell.reason.starts_with("too slow: "));
+        assert_eq!(outgoing.push("late".to_owned()).await, Err(Closing));
+    }
+
+    #[tokio::test]
+    async fn frames_taken_but_not_sent_still_count() {
+        let outgoing = Outgoing::new(10);
+        outgoing.push_live("1234567890".to_owned());
+        assert!(matches!(outgoing.next().await, Next::Send(frames) if frames.len() == 1));
+        outgoing.push_live("!".to_owned());
+        assert!(matches!(outgoing.next().await, Next::Close(_)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_for_room() {
+        let outgoing = Outgoing::new(16);
+        outgoing.push("12345".to_owned()).await.unwrap();
+        let answer = outgoing.push("678".to_owned());
+        tokio::pin!(answer);
+        assert_eq!(answer.as_mut().now_or_never(), None);
+        outgoing.sent(5);
+        assert_eq!(answer.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_waits_is_woken_by_the_close() {
+        let outgoing = Outgoing::new(16);
+        outgoing.push("12345".to_owned()).await.unwrap();
+        let answer = outgoing.push("678".to_owned());
+        tokio::pin!(answer);
+        assert_eq!(answer.as_mut().now_or_never(), None);
+        outgoing.close(Farewell::new(CloseCode::Away, "bye"));
+        assert_eq!(answer.await, Err(Closing));
+        outgoing.closing().await;
+    }
+}

@@ -1,0 +1,281 @@
+//! Who wants to see what as it happens.
+//!
+//! Sessions know subscriptions by this type alone, and an event knows nobody: how the
+//! subscriptions that an event may answer are found is decided here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use nostr::event::{Event, EventId};
+use nostr::filter::Filter;
+use nostr::types::Timestamp;
+use relay_policy::{QueryPolicy, Session};
+
+use super::outgoing::Outgoing;
+use super::words;
+
+/// An event on its way to subscribers, written as JSON once for all of them.
+#[derive(Debug)]
+pub(super) struct LiveEvent {
+    pub(super) event: Event,
+    json: String,
+}
+
+impl LiveEvent {
+    pub(super) fn new(event: Event) -> Arc<Self> {
+        let json = event.as_json();
+        Arc::new(Self { event, json })
+    }
+}
+
+/// Every open subscription of every connection.
+pub(super) struct Subscriptions {
+    policy: Arc<dyn QueryPolicy>,
+    readers: RwLock<HashMap<u64, Arc<Reader>>>,
+    on_their_way: Mutex<HashMap<EventId, usize>>,
+}
+
+/// One connection, as far as subscriptions care.
+#[derive(Debug)]
+pub(super) struct Reader {
+    session: Session,
+    outgoing: Arc<Outgoing>,
+    held_bytes_cap: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_name: HashMap<String, Subscription>,
+    opened: u64,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    filters: Vec<Filter>,
+    number: u64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The stored part is being read; live events wait until it has been sent.
+    Reading {
+        held: Vec<Arc<LiveEvent>>,
+        held_bytes: usize,
+    },
+    /// Live events are sent as they come, but for these, which the stored part contained.
+    Live { already_sent: HashSet<EventId> },
+}
+
+/// A subscription whose stored part is still to be sent.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) name: String,
+    pub(super) filters: Vec<Filter>,
+    number: u64,
+}
+
+/// The connection has as many subscriptions as it may have.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Subscriptions {
+    pub(super) fn new(policy: Arc<dyn QueryPolicy>) -> Self {
+        Self {
+            policy,
+            readers: RwLock::new(HashMap::new()),
+            on_their_way: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Adds a connection that has no subscription yet.
+    pub(super) fn join(
+        &self,
+        session: Session,
+        outgoing: Arc<Outgoing>,
+        held_bytes_cap: usize,
+    ) -> Arc<Reader> {
+        let id = session.id;
+        let reader = Arc::new(Reader {
+            session,
+            outgoing,
+            held_bytes_cap,
+            open: Mutex::default(),
+        });
+        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        readers.insert(id, reader.clone());
+        reader
+    }
+
+    /// Removes a connection with all its subscriptions.
+    pub(super) fn leave(&self, session: &Session) {
+        self.readers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&session.id);
+    }
+
+    /// Notes that an event may be stored before it is delivered.
+    ///
+    /// To be called before the event is saved; the mark is held until it is delivered.
+    pub(super) fn set_out(self: &Arc<Self>, id: EventId) -> OnItsWay {
+        let mut on_their_way = self
+            .on_their_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let marks = on_their_way.entry(id).or_default();
+        *marks = marks.saturating_add(1);
+        OnItsWay {
+            id,
+            subscriptions: self.clone(),
+        }
+    }
+
+    /// Sends an event to everybody who wants it and may see it.
+    pub(super) fn deliver(&self, live: &Arc<LiveEvent>, now: Timestamp) {
+        let readers: Vec<Arc<Reader>> = {
+            let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
+            readers.values().cloned().collect()
+        };
+        for reader in readers {
+            reader.receive(live, |filter| {
+                self.policy.shows(&reader.session, filter, &live.event, now)
+            });
+        }
+    }
+
+    /// Ends the stored part of a subscription: `EOSE`, then what came meanwhile, then live.
+    ///
+    /// No event is missed, because the subscription was open before the store was read.
+    /// None is shown twice, because an event that the store returned is either already
+    /// held here, or delivered before the subscription opened, or still on its way; the
+    /// last are remembered until they come by.
+    pub(super) fn go_live(&self, reader: &Reader, ticket: &Ticket, sent: &HashSet<EventId>) {
+        let mut open = reader.lock();
+        let Some(subscription) = open.current(ticket) else {
+            return;
+        };
+        reader.outgoing.push_live(words::eose(&ticket.name));
+        let already_sent = self.still_to_come(sent);
+        let before = std::mem::replace(&mut subscription.phase, Phase::Live { already_sent });
+        if let Phase::Reading { held, .. } = before {
+            for live in held.iter().filter(|live| !sent.contains(&live.event.id)) {
+                reader
+                    .outgoing
+                    .push_live(words::event(&ticket.name, &live.json));
+            }
+        }
+    }
+
+    fn still_to_come(&self, sent: &HashSet<EventId>) -> HashSet<EventId> {
+        let on_their_way = self
+            .on_their_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        on_their_way
+            .keys()
+            .filter(|id| sent.contains(*id))
+            .copied()
+            .collect()
+    }
+}
+
+impl Reader {
+    /// Opens a subscription, in place of one with the same name.
+    pub(super) fn open(
+        &self,
+        name: String,
+        filters: Vec<Filter>,
+        most: usize,
+    ) -> Result<Ticket, TooMany> {
+        let mut open = self.lock();
+        if open.by_name.len() >= most && !open.by_name.contains_key(&name) {
+            return Err(TooMany);
+        }
+        open.opened = open.opened.saturating_add(1);
+        let number = open.opened;
+        let phase = Phase::Reading {
+            held: Vec::new(),
+            held_bytes: 0,
+        };
+        let subscription = Subscription {
+            filters: filters.clone(),
+            number,
+            phase,
+        };
+        open.by_name.insert(name.clone(), subscription);
+        Ok(Ticket {
+            name,
+            filters,
+            number,
+        })
+    }
+
+    /// Closes the subscription with this name, if there is one.
+    pub(super) fn close(&self, name: &str) {
+        self.lock().by_name.remove(name);
+    }
+
+    /// Tells whether the subscription is neither closed nor replaced.
+    pub(super) fn is_open(&self, ticket: &Ticket) -> bool {
+        self.lock().current(ticket).is_some()
+    }
+
+    fn receive(&self, live: &Arc<LiveEvent>, shows: impl Fn(&Filter) -> bool) {
+        let mut open = self.lock();
+        for (name, subscription) in &mut open.by_name {
+            if !subscription.filters.iter().any(&shows) {
+                continue;
+            }
+            match &mut subscription.phase {
+                Phase::Reading { held, held_bytes } => {
+                    *held_bytes = held_bytes.saturating_add(live.json.len());
+                    if *held_bytes > self.held_bytes_cap {
+                        return self.outgoing.overflow();
+                    }
+                    held.push(live.clone());
+                }
+                Phase::Live { already_sent } => {
+                    if !already_sent.remove(&live.event.id) {
+                        self.outgoing.push_live(words::event(name, &live.json));
+                    }
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn current(&mut self, ticket: &Ticket) -> Option<&mut Subscription> {
+        self.by_name
+            .get_mut(&ticket.name)
+            .filter(|it| it.number == ticket.number)
+    }
+}
+
+/// Marks an event as perhaps stored and not yet delivered.
+pub(super) struct OnItsWay {
+    id: EventId,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let mut on_their_way = self
+            .subscriptions
+            .on_their_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(marks) = on_their_way.get_mut(&self.id) {
+            *marks = marks.saturating_sub(1);
+            if *marks == 0 {
+                on_their_way.remove(&self.id);
+            }
+        }
+    }
+}

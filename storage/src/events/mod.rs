@@ -1,0 +1,148 @@
+//! The event store: every Nostr event the relay keeps, in LMDB.
+//!
+//! LMDB and its indexes come from `nostr-lmdb`. What that crate gets wrong is put right
+//! here, so that [`EventStore`] never returns an event that does not answer the question,
+//! and never forgets a deletion:
+//!
+//! - it is asked only questions it answers rightly, for a superset ([`plan`]), and every
+//!   event is checked again with the whole filter ([`answer`]);
+//! - addresses are told apart by us where its index cannot ([`address`]);
+//! - deletions are decided by us, from the deletion events themselves ([`deletion`]);
+//! - saves in flight are bounded, and one that failed only because it shared a
+//!   transaction with a bad one is saved again.
+
+mod address;
+mod answer;
+mod author_locks;
+mod deletion;
+mod plan;
+mod purge;
+mod save;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use nostr::event::{Event, EventId, Kind};
+use nostr::filter::Filter;
+use nostr::key::PublicKey;
+use nostr::types::Timestamp;
+use nostr_database::NostrDatabase;
+use nostr_database::error::Error as DatabaseError;
+use nostr_lmdb::NostrLmdb;
+use tokio::sync::{RwLock, Semaphore};
+
+use self::author_locks::AuthorLocks;
+pub use self::save::Saved;
+
+/// How the store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventStoreOptions {
+    /// Largest size the database file may grow to, in bytes. It is address space, not
+    /// memory: a save beyond it fails.
+    pub map_size_bytes: usize,
+    /// Saves that may wait for the database at once; further ones wait before it.
+    pub saves_in_flight: usize,
+    /// Queries that may read at once, each on its own thread; further ones wait.
+    pub reads_at_once: usize,
+}
+
+impl Default for EventStoreOptions {
+    fn default() -> Self {
+        Self {
+            map_size_bytes: 32 << 30,
+            saves_in_flight: 256,
+            reads_at_once: 16,
+        }
+    }
+}
+
+/// What the store could not do, because the disk or the database failed.
+///
+/// Trying again makes sense once the cause is gone: nothing was half done.
+#[derive(Debug, thiserror::Error)]
+pub enum EventStoreError {
+    /// The database could not be opened.
+    #[error("cannot open the event store at {path}: {source}")]
+    Open {
+        /// The folder of the database.
+        path: PathBuf,
+        /// What the database said.
+        source: DatabaseError,
+    },
+    /// The event was not saved.
+    #[error("cannot save event {id}: {source}")]
+    Save {
+        /// The event.
+        id: EventId,
+        /// What the database said.
+        source: DatabaseError,
+    },
+    /// Stored events could not be read.
+    #[error("cannot read the event store: {0}")]
+    Read(#[source] DatabaseError),
+    /// Stored events could not be removed.
+    #[error("cannot remove events from the store: {0}")]
+    Remove(#[source] DatabaseError),
+}
+
+/// Every event the relay keeps.
+#[derive(Debug)]
+pub struct EventStore {
+    db: NostrLmdb,
+    in_flight: Semaphore,
+    reads: Semaphore,
+    /// Held shared by every first attempt to write, alone by a second one.
+    shared_batch: RwLock<()>,
+    authors: AuthorLocks,
+    /// Authors of stored deletion events; all others are spared the look-up.
+    deleters: Mutex<HashSet<PublicKey>>,
+}
+
+impl EventStore {
+    /// Opens the store in the folder `path`, which is created when missing.
+    ///
+    /// # Errors
+    ///
+    /// [`EventStoreError::Open`] when the database cannot be opened.
+    pub async fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        let open = |source| EventStoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let db = NostrLmdb::builder(path)
+            .map_size(options.map_size_bytes)
+            .process_nip09(false)
+            .process_nip62(false)
+            .build()
+            .await
+            .map_err(open)?;
+        let deletions = db
+            .query(Filter::new().kind(Kind::EventDeletion))
+            .await
+            .map_err(open)?;
+        Ok(Self {
+            db,
+            in_flight: Semaphore::new(options.saves_in_flight),
+            reads: Semaphore::new(options.reads_at_once),
+            shared_batch: RwLock::new(()),
+            authors: AuthorLocks::new(),
+            deleters: Mutex::new(deletions.into_iter().map(|event| event.pubkey).collect()),
+        })
+    }
+
+    /// Reads one event, unless it has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`EventStoreError::Read`] when the database fails.
+    pub async fn get(&self, id: EventId, now: Timestamp) -> Result<Option<Event>, EventStoreError> {
+        let _turn = self.reading_turn().await;
+        let found = self
+            .db
+            .event_by_id(&id)
+            .await
+            .map_err(EventStoreError::Read)?;
+        Ok(found.filter(|event| !event.is_expired_at(now)))
+    }
+}

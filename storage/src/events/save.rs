@@ -1,0 +1,205 @@
+//! Saving one event.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use nostr::event::{Event, EventId, Kind};
+use nostr::filter::Filter;
+use nostr_database::error::Error as DatabaseError;
+use nostr_database::{NostrDatabase, RejectedReason, SaveEventStatus};
+use tokio::sync::SemaphorePermit;
+
+use super::address::{Address, Place, outlasts};
+use super::{EventStore, EventStoreError};
+
+/// What became of an event that was to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// It is on disk.
+    Stored,
+    /// It was on disk already.
+    Duplicate,
+    /// A newer version of it is on disk.
+    Superseded,
+    /// Its author has deleted it, before or after it came.
+    Deleted,
+    /// Ephemeral events are never stored.
+    Ephemeral,
+    /// It cannot be kept, for this reason.
+    Unkeepable(&'static str),
+}
+
+impl EventStore {
+    /// Saves an event; when this returns [`Saved::Stored`], it survives power loss.
+    ///
+    /// Saves of many callers share one commit. The future is to be driven to its end:
+    /// dropped half-way, the event may be on disk or not. The event is taken as verified.
+    ///
+    /// # Errors
+    ///
+    /// [`EventStoreError::Save`] when the event could not be written even in a
+    /// transaction of its own, [`EventStoreError::Read`] and [`EventStoreError::Remove`]
+    /// when what it replaces or deletes could not be found or removed. Then the event is
+    /// not stored, and saving it again repeats what was left undone.
+    pub async fn save(&self, event: Event) -> Result<Saved, EventStoreError> {
+        if event.kind.is_ephemeral() {
+            return Ok(Saved::Ephemeral);
+        }
+        let place = Place::of(&event);
+        let _turn = self.saving_turn().await;
+        if event.kind == Kind::EventDeletion {
+            return self.save_deletion(&event).await;
+        }
+        match &place {
+            Place::Ambiguous(why) => Ok(Saved::Unkeepable(why)),
+            Place::Regular | Place::Replacing(_) => {
+                let _others_may = self.authors.share(&event.pubkey).await;
+                self.save_unless_deleted(&event, place.address()).await
+            }
+            Place::ReplacingByHand(address) => {
+                let _nobody_else = self.authors.claim(&event.pubkey).await;
+                self.save_by_hand(&event, address).await
+            }
+        }
+    }
+
+    async fn saving_turn(&self) -> SemaphorePermit<'_> {
+        self.in_flight
+            .acquire()
+            .await
+            .expect("the semaphore is never closed")
+    }
+
+    /// Removes what the deletion names, then stores it.
+    ///
+    /// A crash in between has removed what the author wanted removed, and told him
+    /// nothing: he sends the deletion again. The other order could leave a stored
+    /// deletion beside the event it names.
+    async fn save_deletion(&self, deletion: &Event) -> Result<Saved, EventStoreError> {
+        let _nobody_else = self.authors.claim(&deletion.pubkey).await;
+        self.remove_what_it_names(deletion).await?;
+        let saved = self.put(deletion).await?;
+        self.deleters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(deletion.pubkey);
+        Ok(saved)
+    }
+
+    async fn save_unless_deleted(
+        &self,
+        event: &Event,
+        address: Option<&Address>,
+    ) -> Result<Saved, EventStoreError> {
+        if self.is_deleted(event, address).await? {
+            return Ok(Saved::Deleted);
+        }
+        self.put(event).await
+    }
+
+    /// Replaces older versions at an address the database cannot look up.
+    ///
+    /// The older version goes first: a crash in between loses an event that its author
+    /// had replaced, where the other order would show two versions of one address.
+    async fn save_by_hand(
+        &self,
+        event: &Event,
+        address: &Address,
+    ) -> Result<Saved, EventStoreError> {
+        if self.is_deleted(event, Some(address)).await? {
+            return Ok(Saved::Deleted);
+        }
+        let stored = self.stored_at(address).await?;
+        if stored.iter().any(|stored| stored.id == event.id) {
+            return Ok(Saved::Duplicate);
+        }
+        if stored.iter().any(|stored| outlasts(stored, event)) {
+            return Ok(Saved::Superseded);
+        }
+        self.remove(stored.iter().map(|stored| stored.id)).await?;
+        self.put(event).await
+    }
+
+    /// Finds all stored versions of an address.
+    pub(super) async fn stored_at(&self, address: &Address) -> Result<Vec<Event>, EventStoreError> {
+        let mut filter = Filter::new().author(address.author).kind(address.kind);
+        if !address.name.is_empty() {
+            // Author and name without the kind: the three together are answered wrongly.
+            filter = Filter::new()
+                .author(address.author)
+                .identifier(&address.name);
+        }
+        let candidates = self.read(filter).await?;
+        Ok(candidates
+            .into_iter()
+            .filter(|event| address.holds(event))
+            .collect())
+    }
+
+    /// Writes an event in a shared transaction, and alone when that failed.
+    ///
+    /// One bad write fails its whole transaction; only an event that fails alone is bad.
+    async fn put(&self, event: &Event) -> Result<Saved, EventStoreError> {
+        let first = {
+            let _with_others = self.shared_batch.read().await;
+            self.db.save_event(event).await
+        };
+        match first {
+            Ok(status) => Ok(outcome(status)),
+            Err(_) => self.put_alone(event).await,
+        }
+    }
+
+    async fn put_alone(&self, event: &Event) -> Result<Saved, EventStoreError> {
+        let _alone = self.shared_batch.write().await;
+        let failed = |source: DatabaseError| EventStoreError::Save {
+            id: event.id,
+            source,
+        };
+        let saved = outcome(self.db.save_event(event).await.map_err(failed)?);
+        // A duplicate of itself: the first attempt reported a failure but reached the disk.
+        Ok(if saved == Saved::Duplicate {
+            Saved::Stored
+        } else {
+            saved
+        })
+    }
+
+    /// Removes events by id.
+    pub(super) async fn remove(
+        &self,
+        ids: impl IntoIterator<Item = EventId>,
+    ) -> Result<(), EventStoreError> {
+        let filter = Filter::new().ids(ids);
+        // A filter without ids would mean every event.
+        if filter.ids.as_ref().is_none_or(BTreeSet::is_empty) {
+            return Ok(());
+        }
+        {
+            let _with_others = self.shared_batch.read().await;
+            if self.db.delete(filter.clone()).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let _alone = self.shared_batch.write().await;
+        self.db
+            .delete(filter)
+            .await
+            .map_err(EventStoreError::Remove)
+    }
+}
+
+fn outcome(status: SaveEventStatus) -> Saved {
+    match status {
+        SaveEventStatus::Success => Saved::Stored,
+        SaveEventStatus::Rejected(reason) => match reason {
+            RejectedReason::Duplicate => Saved::Duplicate,
+            RejectedReason::Replaced => Saved::Superseded,
+            RejectedReason::Deleted | RejectedReason::Vanished => Saved::Deleted,
+            RejectedReason::Ephemeral => Saved::Ephemeral,
+            RejectedReason::Expired => Saved::Unkeepable("expired"),
+            RejectedReason::InvalidDelete => Saved::Unkeepable("a deletion of foreign events"),
+            RejectedReason::Other => Saved::Unkeepable("the database refuses it"),
+        },
+    }
+}

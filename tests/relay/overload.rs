@@ -1,0 +1,116 @@
+//! Clients who read too slowly, say too little, or stay until the end.
+
+use std::time::Duration;
+
+use mostro_relay::relay::RelayLimits;
+use nostr::event::Event;
+use nostr::key::Keys;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::harbour::{Harbour, draft};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_who_stops_reading_is_closed_with_a_reason() {
+    let limits = RelayLimits {
+        waiting_bytes: 100_000,
+        closing_time: Duration::from_secs(30),
+        ..RelayLimits::default()
+    };
+    let harbour = Harbour::with(limits).await;
+    let mut author = harbour.client().await;
+    let mut sleeper = harbour.client_with_small_buffer().await;
+    let mut reader = harbour.client().await;
+    sleeper.req("all", &[json!({"kinds": [1]})]).await;
+    reader.req("all", &[json!({"kinds": [1]})]).await;
+    let keys = Keys::generate();
+    let page = "x".repeat(30_000);
+    let pages: Vec<Event> = (0..300_u16)
+        .map(|number| draft(1).text(format!("{number}{page}")).by(&keys))
+        .collect();
+    for event in &pages {
+        assert_eq!(author.publish(event).await, (true, String::new()));
+        assert_eq!(
+            reader.live("all").await,
+            event.id.to_hex(),
+            "who reads misses nothing"
+        );
+    }
+    let ended = sleeper.reads_to_the_end().await;
+    assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Policy));
+    assert!(ended.notices[0].contains("too slow"), "{:?}", ended.notices);
+    harbour.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_history_waits_for_a_slow_reader() {
+    let limits = RelayLimits {
+        waiting_bytes: 100_000,
+        ..RelayLimits::default()
+    };
+    let harbour = Harbour::with(limits).await;
+    let keys = Keys::generate();
+    let page = "x".repeat(30_000);
+    let pages: Vec<Event> = (0..200_u16)
+        .map(|number| draft(1).text(format!("{number}{page}")).by(&keys))
+        .collect();
+    harbour.relay.publish(pages).await.unwrap();
+    let mut slow = harbour.client_with_small_buffer().await;
+    slow.subscribe("history", &[json!({"kinds": [1]})]).await;
+    let mut other = harbour.client().await;
+    assert_eq!(
+        other.req("history", &[json!({"kinds": [1]})]).await.len(),
+        200
+    );
+    assert_eq!(slow.stored("history").await.len(), 200);
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_client_is_closed_with_a_reason() {
+    let limits = RelayLimits {
+        idle_after: Duration::from_millis(200),
+        ping_every: Duration::from_secs(3_600),
+        ..RelayLimits::default()
+    };
+    let harbour = Harbour::with(limits).await;
+    let ended = harbour.client().await.reads_to_the_end().await;
+    assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Policy));
+    assert!(ended.notices[0].contains("idle"), "{:?}", ended.notices);
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn pings_keep_a_listener_connected() {
+    let limits = RelayLimits {
+        idle_after: Duration::from_millis(600),
+        ping_every: Duration::from_millis(50),
+        ..RelayLimits::default()
+    };
+    let harbour = Harbour::with(limits).await;
+    let (mut listener, mut author) = (harbour.client().await, harbour.client().await);
+    listener.req("notes", &[json!({"kinds": [1]})]).await;
+    let keys = Keys::generate();
+    let begun = std::time::Instant::now();
+    let mut number = 0_u64;
+    while begun.elapsed() < 3 * limits.idle_after {
+        let note = draft(1).text(number.to_string()).by(&keys);
+        number += 1;
+        author.publish(&note).await;
+        assert_eq!(listener.live("notes").await, note.id.to_hex());
+    }
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_says_goodbye_and_ends() {
+    let harbour = Harbour::open().await;
+    let mut client = harbour.client().await;
+    client.req("all", &[json!({})]).await;
+    let stopped = harbour.stop();
+    let ended = client.reads_to_the_end().await;
+    assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Away));
+    assert!(ended.notices[0].contains("stopping"), "{:?}", ended.notices);
+    drop(client);
+    stopped.await;
+}
