@@ -4,7 +4,7 @@ use escrow_core::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
-use super::key::{KeyPart, key, read_key};
+use super::key::{KeyPart, key};
 use super::page::Page;
 use super::record::Record;
 use super::table::Table;
@@ -83,25 +83,5 @@ impl Page<'_> {
             self.remove(Table::Seen, key(message))?;
         }
         Ok(old.len())
-    }
-}
-
-impl View {
-    /// The first rows of a table whose keys begin with a moment before `until`.
-    pub(super) fn keys_before<K: KeyPart>(
-        &self,
-        table: Table,
-        until: UnixTime,
-        limit: usize,
-    ) -> Result<Vec<(UnixTime, K)>, StorageError> {
-        let mut keys = Vec::new();
-        for row in self.rows(table)?.take(limit) {
-            let (at, rest) = read_key(table, &row?.0)?;
-            if at >= until {
-                break;
-            }
-            keys.push((at, rest));
-        }
-        Ok(keys)
     }
 }

@@ -71,13 +71,12 @@ impl Record for Price {
     const VERSION: u8 = 3;
 
     fn upgrade(from: u8, mut json: Value) -> Value {
-        match from {
-            1 => json!({ "sats": json["amount"] }),
-            _ => {
-                json["fee"] = json!(0);
-                json
-            }
+        if from == 1 {
+            json = json!({ "sats": json["amount"] });
+        } else {
+            json["fee"] = json!(0);
         }
+        json
     }
 }
 

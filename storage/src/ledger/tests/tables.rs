@@ -23,6 +23,14 @@ fn tables_are_listed_in_the_order_of_the_enum() {
 }
 
 #[test]
+fn views_may_go_to_any_thread() {
+    fn goes_anywhere<T: Send + Sync + 'static>() {}
+    goes_anywhere::<Ledger>();
+    goes_anywhere::<crate::ledger::Views>();
+    goes_anywhere::<crate::ledger::View>();
+}
+
+#[test]
 fn g2_a_message_is_known_by_either_key_until_it_is_purged() {
     let mut ledger = Ledger::in_memory();
     let mut page = ledger.page().unwrap();
@@ -255,23 +263,32 @@ fn a_page_that_is_dropped_leaves_no_trace_and_a_view_does_not_move() {
     );
 }
 
-#[test]
-fn a_file_of_a_newer_format_is_refused() {
+/// What opening says of a file that claims this format.
+fn opening_format(format: u32) -> StorageError {
     let disk = crate::testing::PowerCutDisk::new();
     let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
     let mut page = ledger.page().unwrap();
     page.put(
         Table::Node,
         b"format".to_vec(),
-        2_u32.to_be_bytes().to_vec(),
+        format.to_be_bytes().to_vec(),
     )
     .unwrap();
     page.commit().unwrap();
     drop(ledger);
-    let error = Ledger::with_backend(disk).unwrap_err();
+    Ledger::with_backend(disk).unwrap_err()
+}
+
+#[test]
+fn a_file_of_another_format_is_refused() {
+    let newer = opening_format(2);
     assert!(matches!(
-        error,
+        newer,
         StorageError::NewerFormat { found: 2, known: 1 }
+    ));
+    assert!(matches!(
+        opening_format(0),
+        StorageError::Damaged { table: "file", .. }
     ));
 }
 
