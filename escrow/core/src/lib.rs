@@ -11,6 +11,10 @@
 #[cfg(test)]
 extern crate self as escrow_core;
 
+#[cfg(test)]
+#[path = "../tests/fixtures/mod.rs"]
+mod fixtures;
+
 pub mod amount;
 pub mod command;
 pub mod decide;

@@ -162,3 +162,166 @@ fn ended(order: &Order, take: &Take, why: CancelReason, now: Now) -> Order {
         now.at,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::time::UnixTime;
+    use crate::wire::CantDo;
+
+    fn report(scene: &Scene) -> Decision {
+        let hold = scene.hold.as_ref().unwrap();
+        let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+        hold_canceled(&scene.order, hold, payout, now())
+    }
+
+    fn hold_is(scene: &Scene, state: HoldState) -> Vec<Hold> {
+        vec![hold(&scene.order, state)]
+    }
+
+    fn push(party: &Party, notice: Notice) -> Letter {
+        Letter::push(party, order_id(), notice)
+    }
+
+    fn ended(scene: &Scene, why: CancelReason) -> Vec<Order> {
+        let take = scene.order.stage.take().cloned();
+        vec![scene.order.moved(Stage::Canceled { why, take }, NOW)]
+    }
+
+    #[test]
+    fn b6_a_hold_canceled_while_it_opens_leaves_nothing_to_cancel() {
+        let scene = opening(Side::Buy, BackTo::Pending);
+        let asker = request(&taker(), Ask::TakeBuy).asker();
+        let expected = Decision {
+            orders: vec![scene.order.moved(Stage::Pending, NOW)],
+            holds: hold_is(&scene, HoldState::Canceled),
+            answer: Some(Letter::refusal(
+                &asker,
+                Some(order_id()),
+                CantDo::TooManyRequests,
+            )),
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn h8_e3_s7_an_unpaid_buy_order_is_back_in_the_book() {
+        let mut scene = waiting_payment(Side::Buy);
+        scene.order.offer.payout = Some(invoice(50));
+        let back = scene.order.moved(Stage::Pending, NOW);
+        let again = Notice::BackInBook(Box::new(view::back(&back)));
+        let expected = Decision {
+            orders: vec![back],
+            holds: hold_is(&scene, HoldState::Canceled),
+            pushes: vec![push(&maker(), again), push(&taker(), Notice::Canceled)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn h8_e4_an_unpaid_sell_order_is_over() {
+        let scene = waiting_payment(Side::Sell);
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::NotPaid),
+            holds: hold_is(&scene, HoldState::Canceled),
+            pushes: vec![
+                push(&maker(), Notice::Canceled),
+                push(&taker(), Notice::Canceled),
+            ],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn x6_up_m8_an_escrow_lost_in_a_trade_ends_it_and_all_are_told() {
+        let lost = |party: &Party| push(party, Notice::EscrowCanceled);
+        let over = |party: &Party| push(party, Notice::Canceled);
+        let (a, b) = (&maker(), &taker());
+        let table = [
+            (
+                paid_waiting_invoice(Side::Sell),
+                vec![lost(a), lost(b), over(a), over(b)],
+            ),
+            (active(Side::Buy), vec![lost(a), lost(b), over(a), over(b)]),
+            (after_fiat(Side::Sell), vec![lost(a), lost(b)]),
+        ];
+        for (scene, pushes) in table {
+            let expected = Decision {
+                orders: ended(&scene, CancelReason::EscrowLost),
+                holds: hold_is(&scene, HoldState::Canceled),
+                pushes,
+                effects: vec![
+                    Effect::PublishOrder(order_id()),
+                    Effect::Alarm(Alarm::EscrowLost(fresh_hold().hash)),
+                ],
+                ..Decision::default()
+            };
+            assert_eq!(report(&scene), expected, "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn r6_p14_a_release_that_came_too_late_is_answered_and_its_debt_parked() {
+        let scene = releasing(Side::Sell);
+        let asker = request(&maker(), Ask::Release).asker();
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::EscrowLost),
+            holds: hold_is(&scene, HoldState::Lost),
+            payouts: vec![crate::fixtures::payout(PayoutState::Parked)],
+            answer: Some(Letter::answer(&asker, order_id(), Notice::EscrowCanceled)),
+            pushes: vec![push(&taker(), Notice::EscrowCanceled)],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::Alarm(Alarm::HoldLost(fresh_hold().hash)),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn b8_r6_a_late_answer_carries_no_number() {
+        let scene = releasing(Side::Sell);
+        let (hold, owed) = (scene.hold.unwrap(), scene.owed.unwrap());
+        let late = at(UnixTime(NOW.0 + 9));
+        let decision = hold_canceled(&scene.order, &hold, Some(&owed.payout), late);
+        assert_eq!(decision.answer.unwrap().request_id, None);
+    }
+
+    #[test]
+    fn h1_a_cancel_that_was_decided_or_seen_moves_no_order() {
+        let order = sell_order();
+        let report = |state| hold_canceled(&order, &hold(&order, state), None, now());
+        let done = Decision {
+            holds: vec![hold(&order, HoldState::Canceled)],
+            ..Decision::default()
+        };
+        assert_eq!(report(HoldState::Canceling), done);
+        assert_eq!(report(HoldState::Canceled), nothing());
+        assert_eq!(report(HoldState::Lost), nothing());
+    }
+
+    #[test]
+    fn h1_a_cancel_that_contradicts_the_ledger_is_an_alarm() {
+        let order = sell_order();
+        let unexpected = alarm(Alarm::UnexpectedHold(fresh_hold().hash));
+        let states = [
+            HoldState::New,
+            open_state(),
+            HoldState::Accepted(acceptance()),
+            HoldState::Settling(acceptance()),
+            HoldState::Settled(acceptance()),
+        ];
+        for state in states {
+            let decision = hold_canceled(&order, &hold(&order, state), None, now());
+            assert_eq!(decision, unexpected);
+        }
+    }
+}

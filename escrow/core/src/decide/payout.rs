@@ -73,7 +73,7 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
 /// The timer of a payout is due: the same invoice is tried again.
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     let PayoutFacts { payout, attempt } = owed;
-    let Some(take) = paying(order, payout.id) else {
+    let Some(take) = take_being_paid(order, payout.id) else {
         return nothing();
     };
     match payout.state {
@@ -151,7 +151,8 @@ pub fn payment_failed(
         AttemptState::Failed { .. } => return nothing(),
         AttemptState::Succeeded { .. } => return alarm(contradiction),
     }
-    let (Some(take), PayoutState::Paying) = (paying(order, payout.id), payout.state) else {
+    let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout.id), payout.state)
+    else {
         return alarm(contradiction);
     };
     let mut decision = match blame(reason) {
@@ -325,7 +326,7 @@ fn paid(
 }
 
 /// The take of an order that is paying out this payout.
-fn paying(order: &Order, id: PayoutId) -> Option<&Take> {
+fn take_being_paid(order: &Order, id: PayoutId) -> Option<&Take> {
     match &order.stage {
         Stage::PayingBuyer { take, payout, .. } if *payout == id => Some(take),
         Stage::PayingBuyer { .. }
@@ -343,9 +344,356 @@ fn paying(order: &Order, id: PayoutId) -> Option<&Take> {
 }
 
 fn success(order: &Order, id: PayoutId) -> Option<Stage> {
-    let take = paying(order, id)?.clone();
+    let take = take_being_paid(order, id)?.clone();
     let Stage::PayingBuyer { hold, payout, .. } = order.stage else {
         return None;
     };
     Some(Stage::Success { take, hold, payout })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::terms::Terms;
+    use crate::time::UnixTime;
+
+    const FAILED: AttemptState = AttemptState::Failed {
+        reason: PaymentFailure::NoRoute,
+        at: SINCE,
+    };
+
+    fn failing(reason: PaymentFailure, tries_before: u32) -> Decision {
+        let payout = payout(PayoutState::Paying).edit(|payout| payout.tries = tries_before);
+        let sent = attempt(AttemptState::Sent);
+        payment_failed(&paying(Side::Sell).order, &payout, &sent, reason, now())
+    }
+
+    /// What every failure writes, around what it leads to.
+    fn failed(reason: PaymentFailure, tries: u32, state: PayoutState) -> Decision {
+        Decision {
+            payouts: vec![payout(state).edit(|payout| payout.tries = tries)],
+            attempts: vec![attempt(AttemptState::Failed { reason, at: NOW })],
+            ..Decision::default()
+        }
+    }
+
+    fn later() -> (PayoutState, Effect) {
+        let at = UnixTime(NOW.0 + 60);
+        let timer = Timer {
+            at,
+            order: order_id(),
+            kind: TimerKind::PayoutRetry,
+        };
+        (PayoutState::Ready { not_before: at }, Effect::WakeAt(timer))
+    }
+
+    fn to_buyer(notice: Notice) -> Letter {
+        Letter::push(&taker(), order_id(), notice)
+    }
+
+    fn told(attempts_left: u32) -> Letter {
+        to_buyer(Notice::PaymentFailed {
+            attempts_left,
+            retry_secs: 60,
+        })
+    }
+
+    fn asked() -> Letter {
+        let order = paying(Side::Sell).order;
+        let retry = view::retry(&order, &take_with_invoice(), "lnbcrt-50");
+        to_buyer(Notice::InvoiceWanted(Box::new(retry)))
+    }
+
+    const STUCK: Effect = Effect::Alarm(Alarm::PayoutStuck(crate::order::OrderId(
+        uuid::Uuid::from_u128(1),
+    )));
+
+    #[test]
+    fn p5_p6a_p6b_the_first_counted_failure_is_told_and_the_last_asks() {
+        for reason in [
+            PaymentFailure::NoRoute,
+            PaymentFailure::Timeout,
+            PaymentFailure::Error,
+        ] {
+            let (ready, wake) = later();
+            let first = Decision {
+                pushes: vec![told(2)],
+                effects: vec![wake],
+                ..failed(reason, 1, ready)
+            };
+            assert_eq!(failing(reason, 0), first, "{reason:?}");
+            let second = Decision {
+                effects: vec![wake],
+                ..failed(reason, 2, ready)
+            };
+            assert_eq!(failing(reason, 1), second, "{reason:?}");
+            let last = Decision {
+                pushes: vec![asked()],
+                effects: vec![STUCK],
+                ..failed(reason, 3, PayoutState::NeedInvoice)
+            };
+            assert_eq!(failing(reason, 2), last, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn p5_up_s19_with_one_attempt_both_leave_at_once() {
+        let terms = Terms {
+            payment_attempts: 1,
+            ..terms()
+        };
+        let now = Now {
+            at: NOW,
+            terms: &terms,
+        };
+        let reason = PaymentFailure::NoRoute;
+        let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+        let decision = payment_failed(&paying(Side::Sell).order, &payout, &sent, reason, now);
+        let expected = Decision {
+            pushes: vec![told(0), asked()],
+            effects: vec![STUCK],
+            ..failed(reason, 1, PayoutState::NeedInvoice)
+        };
+        assert_eq!(decision, expected);
+    }
+
+    #[test]
+    fn p6c_a_refused_invoice_ends_the_count() {
+        for reason in [PaymentFailure::WrongDetails, PaymentFailure::InvoiceRefused] {
+            let expected = Decision {
+                pushes: vec![told(0), asked()],
+                effects: vec![STUCK],
+                ..failed(reason, 0, PayoutState::NeedInvoice)
+            };
+            assert_eq!(failing(reason, 0), expected, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn p6d_an_expired_invoice_is_asked_for_without_blame() {
+        let expected = Decision {
+            pushes: vec![asked()],
+            effects: vec![STUCK],
+            ..failed(PaymentFailure::InvoiceExpired, 1, PayoutState::NeedInvoice)
+        };
+        assert_eq!(failing(PaymentFailure::InvoiceExpired, 1), expected);
+    }
+
+    #[test]
+    fn p6f_p16_up_m16_our_own_fault_costs_the_buyer_no_try() {
+        let (ready, wake) = later();
+        for reason in [
+            PaymentFailure::InsufficientBalance,
+            PaymentFailure::Canceled,
+        ] {
+            let expected = Decision {
+                effects: vec![wake, Effect::Alarm(Alarm::OwnFault(hash(50)))],
+                ..failed(reason, 2, ready)
+            };
+            assert_eq!(failing(reason, 2), expected, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn h1_p3_a_failure_reported_twice_or_of_nothing_changes_nothing() {
+        let report = |scene: &Scene, payout, state| {
+            let attempt = attempt(state);
+            payment_failed(
+                &scene.order,
+                &payout,
+                &attempt,
+                PaymentFailure::NoRoute,
+                now(),
+            )
+        };
+        let unexpected = alarm(Alarm::UnexpectedPayment(hash(50)));
+        let paying = paying(Side::Sell);
+        let ready = payout(PayoutState::Ready { not_before: NOW });
+        assert_eq!(report(&paying, ready.clone(), FAILED), nothing());
+        assert_eq!(report(&paying, ready, AttemptState::Sent), unexpected);
+        let paid = AttemptState::Succeeded {
+            routing_fee: Msat(1),
+        };
+        assert_eq!(report(&paying, payout(PayoutState::Paid), paid), unexpected);
+        let elsewhere = releasing(Side::Sell);
+        let sent = AttemptState::Sent;
+        assert_eq!(
+            report(&elsewhere, payout(PayoutState::Paying), sent),
+            unexpected
+        );
+    }
+
+    fn succeeding(payout: &Payout, attempt: &Attempt, proof: u8) -> Decision {
+        let order = paying(Side::Sell).order;
+        payment_succeeded(
+            &order,
+            payout,
+            attempt,
+            &preimage(proof),
+            Msat(1_500),
+            now(),
+        )
+    }
+
+    fn paid_out() -> Decision {
+        let order = paying(Side::Sell).order;
+        Decision {
+            orders: vec![order.moved(success_stage(), NOW)],
+            payouts: vec![payout(PayoutState::Paid)],
+            attempts: vec![attempt(AttemptState::Succeeded {
+                routing_fee: Msat(1_500),
+            })],
+            pushes: vec![to_buyer(Notice::PurchaseCompleted), to_buyer(Notice::Rate)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        }
+    }
+
+    fn success_stage() -> Stage {
+        crate::fixtures::success()
+    }
+
+    #[test]
+    fn p12_k1_a_proven_payment_ends_the_trade() {
+        let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+        assert_eq!(succeeding(&payout, &sent, 50), paid_out());
+    }
+
+    #[test]
+    fn p12_a_wrong_proof_ends_nothing() {
+        let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+        assert_eq!(
+            succeeding(&payout, &sent, 51),
+            alarm(Alarm::UnexpectedPayment(hash(50)))
+        );
+    }
+
+    #[test]
+    fn p3_up_m1_a_success_after_a_failure_ends_the_trade_unless_another_is_under_way() {
+        let unexpected = Effect::Alarm(Alarm::UnexpectedPayment(hash(50)));
+        for state in [
+            PayoutState::NeedInvoice,
+            PayoutState::Ready { not_before: NOW },
+        ] {
+            let late = succeeding(&payout(state), &attempt(FAILED), 50);
+            let expected = Decision {
+                effects: vec![Effect::PublishOrder(order_id()), unexpected],
+                ..paid_out()
+            };
+            assert_eq!(late, expected, "{state:?}");
+        }
+        let other_in_flight = succeeding(&payout(PayoutState::Paying), &attempt(FAILED), 50);
+        let expected = Decision {
+            effects: vec![unexpected],
+            ..Decision::default()
+        };
+        assert_eq!(other_in_flight, expected);
+    }
+
+    #[test]
+    fn h1_a_success_reported_twice_counts_once() {
+        let done = attempt(AttemptState::Succeeded {
+            routing_fee: Msat(1_500),
+        });
+        assert_eq!(succeeding(&payout(PayoutState::Paid), &done, 50), nothing());
+        let sent = attempt(AttemptState::Sent);
+        let parked = succeeding(&payout(PayoutState::Parked), &sent, 50);
+        assert_eq!(parked, alarm(Alarm::UnexpectedPayment(hash(50))));
+    }
+
+    fn due(payout: Payout, attempt: Option<Attempt>) -> Decision {
+        payout_due(
+            &paying(Side::Sell).order,
+            &PayoutFacts { payout, attempt },
+            now(),
+        )
+    }
+
+    #[test]
+    fn p3_p4_the_same_invoice_is_tried_again_on_the_same_row() {
+        let ready = payout(PayoutState::Ready { not_before: NOW }).edit(|payout| payout.tries = 1);
+        let expected = Decision {
+            payouts: vec![payout(PayoutState::Paying).edit(|payout| payout.tries = 1)],
+            attempts: vec![attempt(AttemptState::Sent).edit(|attempt| attempt.tries = 2)],
+            effects: vec![Effect::Pay(hash(50))],
+            ..Decision::default()
+        };
+        assert_eq!(due(ready, Some(attempt(FAILED))), expected);
+    }
+
+    #[test]
+    fn p2_p11_f6_the_first_try_pins_amount_and_limits() {
+        let expected = Decision {
+            payouts: vec![payout(PayoutState::Paying)],
+            attempts: vec![attempt(AttemptState::Sent)],
+            effects: vec![Effect::Pay(hash(50))],
+            ..Decision::default()
+        };
+        assert_eq!(
+            due(payout(PayoutState::Ready { not_before: NOW }), None),
+            expected
+        );
+    }
+
+    #[test]
+    fn p3_a_payout_that_is_not_ready_is_not_tried() {
+        let too_early = PayoutState::Ready {
+            not_before: UnixTime(NOW.0 + 1),
+        };
+        let states = [
+            too_early,
+            PayoutState::WaitFunds,
+            PayoutState::Paying,
+            PayoutState::NeedInvoice,
+            PayoutState::Paid,
+            PayoutState::Parked,
+        ];
+        for state in states {
+            assert_eq!(
+                due(payout(state), Some(attempt(FAILED))),
+                nothing(),
+                "{state:?}"
+            );
+        }
+        let ready = payout(PayoutState::Ready { not_before: NOW });
+        let in_flight = due(ready, Some(attempt(AttemptState::Sent)));
+        assert_eq!(in_flight, alarm(Alarm::UnexpectedPayment(hash(50))));
+    }
+
+    #[test]
+    fn p9_an_invoice_with_less_than_a_minute_is_asked_for_again() {
+        let dying = |secs| {
+            let ready = PayoutState::Ready { not_before: NOW };
+            payout(ready).edit(|p| p.destination.expires_at = UnixTime(NOW.0 + secs))
+        };
+        let decision = due(dying(59), Some(attempt(FAILED)));
+        let payout = Payout {
+            state: PayoutState::NeedInvoice,
+            ..dying(59)
+        };
+        let expected = Decision {
+            payouts: vec![payout],
+            pushes: vec![asked()],
+            effects: vec![STUCK],
+            ..Decision::default()
+        };
+        assert_eq!(decision, expected);
+        assert_eq!(due(dying(60), None).effects, [Effect::Pay(hash(50))]);
+    }
+
+    #[test]
+    fn f8_more_than_came_in_never_goes_out() {
+        let greedy = |state| payout(state).edit(|payout| payout.amount = Sats(SELLER_PAYS.0 + 1));
+        let expected = Decision {
+            payouts: vec![greedy(PayoutState::Parked)],
+            effects: vec![Effect::Alarm(Alarm::UnexpectedPayment(hash(50)))],
+            ..Decision::default()
+        };
+        assert_eq!(
+            due(greedy(PayoutState::Ready { not_before: NOW }), None),
+            expected
+        );
+    }
 }
