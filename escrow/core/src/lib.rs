@@ -5,7 +5,7 @@
 //!
 //! Read [`stage`], then [`command`], then `decide/take.rs`.
 
-#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 // The builders of `tests/fixtures` serve the unit tests too, under one name.
 #[cfg(test)]

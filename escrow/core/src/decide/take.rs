@@ -155,62 +155,38 @@ mod tests {
     }
 
     #[test]
-    fn t2_to_t6_g12_a_take_is_refused() {
-        let expired = UnixTime(NOW.0);
-        let by_maker = request(
-            &maker().edit(|p| p.trade_index = TradeIndex(8)),
-            Ask::TakeBuy,
-        );
-        let by_his_other_key = take_sell_request().edit(|r| r.sender.identity = maker().identity);
-        let without_index = take_sell_request().edit(|r| r.trade_index = None);
-        let with_index = |index| take_sell_request().edit(|r| r.trade_index = Some(index));
+    fn g12_a_take_without_a_fresh_index_is_refused() {
+        let refused = |index, facts: &TakeFacts| {
+            let req = take_sell_request().edit(|r| r.trade_index = index);
+            take_sell(&sell_order(), &req, None, now(), facts).err()
+        };
+        for index in [
+            None,
+            Some(0),
+            Some(-1),
+            Some(6),
+            Some(1 << 32),
+            Some(i64::MIN),
+        ] {
+            let reason = refused(index, &take_facts());
+            assert_eq!(reason, Some(CantDo::InvalidTradeIndex), "{index:?}");
+        }
+        assert_eq!(refused(Some(7), &take_facts()), None);
         let reserved = take_facts().edit(|f| f.person.reserved_index = Some(TradeIndex(7)));
+        assert_eq!(refused(Some(7), &reserved), Some(CantDo::InvalidTradeIndex));
+        assert_eq!(refused(Some(8), &reserved), None);
+    }
+
+    #[test]
+    fn t2_to_t6_a_take_is_refused() {
+        let by_maker =
+            take_sell_request().edit(|r| r.sender = request(&maker(), Ask::TakeBuy).sender);
+        let by_his_other_key = take_sell_request().edit(|r| r.sender.identity = maker().identity);
         let bound = take_facts().edit(|f| f.has_unfinished_take = true);
         let taken = active(Side::Sell).order;
+        let ended = sell_order().edit(|o| o.offer.expires_at = NOW);
         let (order, req, facts) = (sell_order, take_sell_request, take_facts);
         let table = [
-            (
-                "g12 without index",
-                order(),
-                without_index,
-                facts(),
-                CantDo::InvalidTradeIndex,
-            ),
-            (
-                "g12 with index 0",
-                order(),
-                with_index(0),
-                facts(),
-                CantDo::InvalidTradeIndex,
-            ),
-            (
-                "g12 below zero",
-                order(),
-                with_index(-1),
-                facts(),
-                CantDo::InvalidTradeIndex,
-            ),
-            (
-                "g12 used",
-                order(),
-                with_index(6),
-                facts(),
-                CantDo::InvalidTradeIndex,
-            ),
-            (
-                "g12 too high",
-                order(),
-                with_index(1 << 32),
-                facts(),
-                CantDo::InvalidTradeIndex,
-            ),
-            (
-                "g12 reserved",
-                order(),
-                req(),
-                reserved,
-                CantDo::InvalidTradeIndex,
-            ),
             (
                 "t2 while another waits",
                 order(),
@@ -234,7 +210,7 @@ mod tests {
             ),
             (
                 "t5 after its deadline",
-                order().edit(|o| o.offer.expires_at = expired),
+                ended,
                 req(),
                 facts(),
                 CantDo::InvalidOrderStatus,

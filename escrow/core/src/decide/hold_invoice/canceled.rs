@@ -1,5 +1,7 @@
 //! Lightning reports that nothing is locked by a hold any more.
 
+use crate::decide::opening::back;
+use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision, Effect};
 use crate::facts::Now;
 use crate::hold::{Hold, HoldState};
@@ -10,9 +12,8 @@ use crate::payout::{Payout, PayoutState};
 use crate::stage::{BackTo, CancelReason, Stage};
 use crate::view;
 
-use super::hold_invoice::{Release, awaiting_payment, hold_failed, release_of};
-use super::opening::back;
-use super::{alarm, nothing};
+use super::opened::hold_failed;
+use super::{Release, awaiting_payment, release_of};
 
 /// A hold is canceled: as decided, because the seller's time was up (rule H8),
 /// or against the ledger (rules X6, R6). `payout` is that of a release.
@@ -179,10 +180,6 @@ mod tests {
 
     fn hold_is(scene: &Scene, state: HoldState) -> Vec<Hold> {
         vec![hold(&scene.order, state)]
-    }
-
-    fn push(party: &Party, notice: Notice) -> Letter {
-        Letter::push(party, order_id(), notice)
     }
 
     fn ended(scene: &Scene, why: CancelReason) -> Vec<Order> {
