@@ -305,14 +305,6 @@ mod tests {
         }
     }
 
-    fn waiting_invoice() -> Scene {
-        let stage = Stage::WaitingInvoice {
-            take: take(),
-            deadline: deadline(),
-        };
-        scene("waiting-invoice", Side::Sell, stage)
-    }
-
     fn take_to_60() -> Take {
         take().edit(|take| take.payout = Some(invoice(60)))
     }
