@@ -19,14 +19,14 @@ use nostr::key::{Keys, SecretKey};
 use nostr::types::Timestamp;
 use storage::events::{EventStore, EventStoreOptions, Saved};
 
-const EVENTS_PER_ROUND: usize = 120;
+const EVENTS_PER_ROUND: usize = 400;
 const QUERIES_PER_EVENT: usize = 2;
 const BEGIN: u64 = 1_000;
 const SECONDS: u64 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_answers_as_a_naive_one_does() {
-    let rounds = number_from_env("EVENT_STORE_ROUNDS").unwrap_or(16);
+    let rounds = number_from_env("EVENT_STORE_ROUNDS").unwrap_or(8);
     let first = number_from_env("EVENT_STORE_SEED").unwrap_or(1);
     let (mut checks, mut hits) = (0, 0);
     for seed in first..first + rounds {
@@ -219,7 +219,9 @@ struct World {
     events: Vec<Event>,
 }
 
-const KINDS: [u16; 10] = [1, 1, 14, 0, 10_002, 38_383, 38_383, 38_383, 30_078, 20_001];
+const KINDS: [u16; 12] = [
+    1, 1, 1, 14, 14, 0, 10_002, 38_383, 38_383, 38_383, 30_078, 20_001,
+];
 
 impl World {
     fn new(dice: &mut Dice) -> Self {
