@@ -273,7 +273,10 @@ impl World {
                 Some(_) | None => vec!["e".to_owned(), target.id.to_hex()],
             }
         });
-        let tags = tags.collect();
+        let mut tags: Vec<Vec<String>> = tags.collect();
+        if dice.one_in(4) {
+            tags.push(expiration(dice));
+        }
         self.sign(dice, 5, tags)
     }
 
@@ -318,6 +321,10 @@ impl World {
         }
         filter
     }
+}
+
+fn expiration(dice: &mut Dice) -> Vec<String> {
+    vec!["expiration".to_owned(), dice.second().as_secs().to_string()]
 }
 
 /// Names that an index could mix up: empty, equal but for the last byte, of full length.
