@@ -89,31 +89,27 @@ impl Subscriptions {
         }
     }
 
-    /// Adds a connection that has no subscription yet.
+    /// Adds a connection that has no subscription yet, for as long as the guard lives.
     pub(super) fn join(
-        &self,
+        self: &Arc<Self>,
         session: Session,
         outgoing: Arc<Outgoing>,
         held_bytes_cap: usize,
-    ) -> Arc<Reader> {
+    ) -> Joined {
         let id = session.id;
+        let open = Mutex::default();
         let reader = Arc::new(Reader {
             session,
             outgoing,
             held_bytes_cap,
-            open: Mutex::default(),
+            open,
         });
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         readers.insert(id, reader.clone());
-        reader
-    }
-
-    /// Removes a connection with all its subscriptions.
-    pub(super) fn leave(&self, session: &Session) {
-        self.readers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&session.id);
+        Joined {
+            reader,
+            subscriptions: self.clone(),
+        }
     }
 
     /// Notes that an event may be stored before it is delivered.
@@ -222,6 +218,16 @@ impl Reader {
         self.lock().current(ticket).is_some()
     }
 
+    /// Closes this very subscription, and tells whether it was still open.
+    pub(super) fn give_up(&self, ticket: &Ticket) -> bool {
+        let mut open = self.lock();
+        let was_open = open.current(ticket).is_some();
+        if was_open {
+            open.by_name.remove(&ticket.name);
+        }
+        was_open
+    }
+
     fn receive(&self, live: &Arc<LiveEvent>, shows: impl Fn(&Filter) -> bool) {
         let mut open = self.lock();
         for (name, subscription) in &mut open.by_name {
@@ -255,6 +261,23 @@ impl Open {
         self.by_name
             .get_mut(&ticket.name)
             .filter(|it| it.number == ticket.number)
+    }
+}
+
+/// The presence of one connection; ends with its subscriptions when dropped.
+pub(super) struct Joined {
+    pub(super) reader: Arc<Reader>,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let mut readers = self
+            .subscriptions
+            .readers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        readers.remove(&self.reader.session.id);
     }
 }
 

@@ -8,14 +8,14 @@ use nostr::key::Keys;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harbour::{Harbour, draft};
+use crate::harbour::{Harbour, draft, limits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_who_stops_reading_is_closed_with_a_reason() {
     let limits = RelayLimits {
         waiting_bytes: 100_000,
         closing_time: Duration::from_secs(30),
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let mut author = harbour.client().await;
@@ -39,6 +39,7 @@ async fn a_subscriber_who_stops_reading_is_closed_with_a_reason() {
     let ended = sleeper.reads_to_the_end().await;
     assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Policy));
     assert!(ended.notices[0].contains("too slow"), "{:?}", ended.notices);
+    drop((author, sleeper, reader));
     harbour.stop().await;
 }
 
@@ -46,7 +47,7 @@ async fn a_subscriber_who_stops_reading_is_closed_with_a_reason() {
 async fn a_long_history_waits_for_a_slow_reader() {
     let limits = RelayLimits {
         waiting_bytes: 100_000,
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let keys = Keys::generate();
@@ -71,7 +72,7 @@ async fn a_silent_client_is_closed_with_a_reason() {
     let limits = RelayLimits {
         idle_after: Duration::from_millis(200),
         ping_every: Duration::from_secs(3_600),
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let ended = harbour.client().await.reads_to_the_end().await;
@@ -85,7 +86,7 @@ async fn pings_keep_a_listener_connected() {
     let limits = RelayLimits {
         idle_after: Duration::from_millis(600),
         ping_every: Duration::from_millis(50),
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let (mut listener, mut author) = (harbour.client().await, harbour.client().await);

@@ -1,5 +1,7 @@
 //! Who is shown what, and when.
 
+use std::slice;
+
 use nostr::event::Event;
 use nostr::key::Keys;
 use serde_json::json;
@@ -85,8 +87,8 @@ async fn subscriptions_are_apart_until_closed_or_replaced() {
     assert_eq!(client.live("ones").await, hex(&one));
     assert_eq!(client.live("both").await, hex(&one));
     assert_eq!(client.live("both").await, hex(&seven));
-    client.say(json!(["CLOSE", "ones"])).await;
-    client.say(json!(["CLOSE", "never opened"])).await;
+    client.say(&json!(["CLOSE", "ones"])).await;
+    client.say(&json!(["CLOSE", "never opened"])).await;
     assert_eq!(
         client.req("both", &[json!({"kinds": [7]})]).await,
         [hex(&seven)]
@@ -115,9 +117,9 @@ async fn private_messages_are_shown_only_to_who_names_a_key() {
     spy.req("spy", &[json!({}), ids.clone(), node.clone()])
         .await;
     let mine = json!({"kinds": [14, 1059], "#p": [key(&trader)]});
-    friend.req("mine", &[mine.clone()]).await;
+    friend.req("mine", slice::from_ref(&mine)).await;
     let by_author = json!({"kinds": [14], "authors": [key(&chatter), key(&harbour.node)]});
-    reader.req("chat", &[by_author.clone()]).await;
+    reader.req("chat", slice::from_ref(&by_author)).await;
 
     harbour.relay.publish(vec![answer.clone()]).await.unwrap();
     spy.publish(&chat).await;

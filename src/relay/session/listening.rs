@@ -1,84 +1,35 @@
-//! One client, from the handshake to the farewell.
-//!
-//! Three loops share a connection: one listens, one sends what waits, one answers `REQ`s
-//! from the store, one after the other. Events are saved by tasks of their own, so that
-//! neither a slow disk nor a vanished client stops anything half-way.
+//! The loop that listens.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
 use nostr::event::Event;
 use nostr::filter::Filter;
 use nostr::message::SubscriptionId;
-use relay_policy::{Arrival, BoxFuture, Prefix, Rate, Receipt, Refusal, Session, Verdict};
+use relay_policy::{Arrival, BoxFuture, Prefix, Receipt, Refusal, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as SocketError};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-use super::outgoing::{Closing, Farewell, Next, Outgoing};
-use super::subscriptions::{Reader, Ticket};
-use super::words::{self, Said};
-use super::{Relay, Turns};
+use super::Client;
+use super::allowance::Allowance;
+use crate::relay::Turns;
+use crate::relay::outgoing::{Closing, Farewell};
+use crate::relay::subscriptions::Ticket;
+use crate::relay::words::{self, Said};
 
 /// Bytes of an `EVENT` frame that are not the event: `["EVENT",` and `]`.
 const EVENT_FRAME_BYTES: usize = 10;
 
-/// Serves one client until the connection is over.
-pub(super) async fn serve<Stream>(
-    relay: &Relay,
-    socket: WebSocketStream<Stream>,
-    session: Session,
-    stop: CancellationToken,
-) where
-    Stream: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let limits = relay.limits();
-    let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
-    let subscriptions = &relay.inner.subscriptions;
-    let reader = subscriptions.join(session.clone(), outgoing.clone(), limits.waiting_bytes);
-    let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
-    let (sink, stream) = socket.split();
-    let client = Client {
-        relay,
-        session: &session,
-        outgoing: &outgoing,
-        reader: &reader,
-    };
-    let ears = Ears {
-        client,
-        to_answer,
-        saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
-        receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
-        turns: Turns::default(),
-        allowance: Allowance::new(limits.frames),
-    };
-    tokio::join!(
-        ears.listen(stream, stop),
-        client.answer_from_store(answers),
-        client.send(sink)
-    );
-    subscriptions.leave(&session);
-}
-
-/// What the three loops share.
-#[derive(Clone, Copy)]
-struct Client<'a> {
-    relay: &'a Relay,
-    session: &'a Session,
-    outgoing: &'a Arc<Outgoing>,
-    reader: &'a Arc<Reader>,
-}
-
 /// The loop that listens.
-struct Ears<'a> {
+pub(super) struct Ears<'a> {
     client: Client<'a>,
     to_answer: mpsc::Sender<Ticket>,
     saves: Arc<Semaphore>,
@@ -87,8 +38,20 @@ struct Ears<'a> {
     allowance: Allowance,
 }
 
-impl Ears<'_> {
-    async fn listen<Stream>(
+impl<'a> Ears<'a> {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Ticket>) -> Self {
+        let limits = client.relay.limits();
+        Self {
+            client,
+            to_answer,
+            saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
+            receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
+            turns: Turns::default(),
+            allowance: Allowance::new(limits.frames),
+        }
+    }
+
+    pub(super) async fn listen<Stream>(
         mut self,
         mut stream: SplitStream<WebSocketStream<Stream>>,
         stop: CancellationToken,
@@ -296,157 +259,6 @@ impl Ears<'_> {
     }
 }
 
-impl Client<'_> {
-    /// The loop that answers `REQ`s from the store.
-    ///
-    /// One at a time: the stored part of one subscription is all that a connection may
-    /// hold in memory, however slowly its client reads.
-    async fn answer_from_store(self, mut tickets: mpsc::Receiver<Ticket>) {
-        loop {
-            let ticket = tokio::select! {
-                () = self.outgoing.closing() => return,
-                ticket = tickets.recv() => ticket,
-            };
-            let Some(ticket) = ticket else { return };
-            if let Err(Closing) = self.answer(ticket).await {
-                return;
-            }
-        }
-    }
-
-    async fn answer(self, ticket: Ticket) -> Result<(), Closing> {
-        let parts = &self.relay.inner.parts;
-        let now = self.relay.now();
-        let found = parts
-            .store
-            .query_where(ticket.filters.clone(), now, |filter, event| {
-                parts.reading.shows(self.session, filter, event, now)
-            })
-            .await;
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(%error, "a REQ could not be answered");
-                self.reader.close(&ticket.name);
-                let answer = words::closed(&ticket.name, "error: the store could not be read");
-                return self.outgoing.push(answer).await;
-            }
-        };
-        let sent: HashSet<_> = found.iter().map(|event| event.id).collect();
-        for event in found {
-            if !self.reader.is_open(&ticket) {
-                return Ok(());
-            }
-            self.outgoing
-                .push(words::event(&ticket.name, &event.as_json()))
-                .await?;
-        }
-        self.relay
-            .inner
-            .subscriptions
-            .go_live(self.reader, &ticket, &sent);
-        Ok(())
-    }
-
-    /// The loop that sends what waits.
-    async fn send<Stream>(self, mut sink: SplitSink<WebSocketStream<Stream>, Message>)
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        let limits = self.relay.limits();
-        let first_ping = Instant::now() + limits.ping_every;
-        let mut pings = interval_at(first_ping, limits.ping_every);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let farewell = loop {
-            let sending = tokio::select! {
-                next = self.outgoing.next() => match next {
-                    Next::Send(frames) => self.send_frames(&mut sink, frames).await,
-                    Next::Close(farewell) => break farewell,
-                },
-                _ = pings.tick() => self.send_one(&mut sink, Message::Ping(Bytes::new())).await,
-            };
-            if let Err(farewell) = sending {
-                self.outgoing.close(farewell.clone());
-                break farewell;
-            }
-        };
-        let _in_time = timeout(limits.closing_time, say_farewell(&mut sink, farewell)).await;
-    }
-
-    async fn send_frames<Stream>(
-        self,
-        sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-        frames: Vec<Utf8Bytes>,
-    ) -> Result<(), Farewell>
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
-        let sending = async {
-            for frame in frames {
-                sink.feed(Message::Text(frame)).await?;
-            }
-            sink.flush().await
-        };
-        self.within_time(sending).await?;
-        self.outgoing.sent(bytes);
-        Ok(())
-    }
-
-    async fn send_one<Stream>(
-        self,
-        sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-        message: Message,
-    ) -> Result<(), Farewell>
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.within_time(sink.send(message)).await
-    }
-
-    /// Gives a write the idle time, and only the closing time once the connection closes.
-    async fn within_time(
-        self,
-        sending: impl Future<Output = Result<(), SocketError>>,
-    ) -> Result<(), Farewell> {
-        let limits = self.relay.limits();
-        let out_of_time = async {
-            tokio::select! {
-                () = sleep(limits.idle_after) => (),
-                () = async {
-                    self.outgoing.closing().await;
-                    sleep(limits.closing_time).await;
-                } => (),
-            }
-        };
-        tokio::select! {
-            sent = sending => sent.map_err(|_| Farewell::new(CloseCode::Normal, "")),
-            () = out_of_time => Err(Farewell::new(CloseCode::Policy, "too slow: nothing was read")),
-        }
-    }
-}
-
-async fn say_farewell<Stream>(
-    sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-    farewell: Farewell,
-) where
-    Stream: AsyncRead + AsyncWrite + Unpin,
-{
-    let Farewell { code, reason } = farewell;
-    if !reason.is_empty() {
-        // Many clients do not show the reason of a close frame, but all show notices.
-        let notice = words::notice(&format!("closing: {reason}"));
-        let _told = sink.feed(Message::Text(notice.into())).await;
-    }
-    let _told = sink
-        .send(Message::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        })))
-        .await;
-    let _closed = sink.close().await;
-}
-
 fn farewell_after(error: &SocketError) -> Farewell {
     if let SocketError::Capacity(CapacityError::MessageTooLong { size, max_size }) = error {
         let reason = format!("a message of {size} bytes is over {max_size} bytes");
@@ -464,14 +276,10 @@ fn farewell_after(error: &SocketError) -> Farewell {
 
 fn values_in(filter: &Filter) -> usize {
     let count = |length: Option<usize>| length.unwrap_or(0);
-    let tags: usize = filter
-        .generic_tags
-        .values()
-        .map(std::collections::BTreeSet::len)
-        .sum();
-    count(filter.ids.as_ref().map(std::collections::BTreeSet::len))
-        + count(filter.authors.as_ref().map(std::collections::BTreeSet::len))
-        + count(filter.kinds.as_ref().map(std::collections::BTreeSet::len))
+    let tags: usize = filter.generic_tags.values().map(BTreeSet::len).sum();
+    count(filter.ids.as_ref().map(BTreeSet::len))
+        + count(filter.authors.as_ref().map(BTreeSet::len))
+        + count(filter.kinds.as_ref().map(BTreeSet::len))
         + tags
 }
 
@@ -487,35 +295,4 @@ fn too_fast() -> Refusal {
         Prefix::RateLimited,
         "too many frames, try again in a moment",
     )
-}
-
-/// How many frames a client may still send.
-struct Allowance {
-    rate: Option<Rate>,
-    left: u32,
-    filled_at: Instant,
-}
-
-impl Allowance {
-    fn new(rate: Option<Rate>) -> Self {
-        Self {
-            rate,
-            left: rate.map_or(0, |rate| rate.burst),
-            filled_at: Instant::now(),
-        }
-    }
-
-    /// Takes one frame from the allowance, and tells whether there was one.
-    fn take(&mut self) -> bool {
-        let Some(rate) = self.rate else { return true };
-        let seconds = u32::try_from(self.filled_at.elapsed().as_secs()).unwrap_or(u32::MAX);
-        if seconds > 0 {
-            let earned = seconds.saturating_mul(rate.per_second);
-            self.left = self.left.saturating_add(earned).min(rate.burst);
-            self.filled_at = Instant::now();
-        }
-        let paid = self.left.checked_sub(1);
-        self.left = paid.unwrap_or(0);
-        paid.is_some()
-    }
 }
