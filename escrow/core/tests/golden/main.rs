@@ -2,22 +2,16 @@
 //! and events and beside upstream's own library.
 
 #[cfg(test)]
-#[path = "golden/envelopes.rs"]
 mod envelopes;
 #[cfg(test)]
-#[path = "golden/events.rs"]
 mod events;
 #[cfg(test)]
-#[path = "golden/hand_made.rs"]
 mod hand_made;
 #[cfg(test)]
-#[path = "golden/intake.rs"]
 mod intake;
 #[cfg(test)]
-#[path = "golden/messages.rs"]
 mod messages;
 #[cfg(test)]
-#[path = "golden/properties.rs"]
 mod properties;
 
 /// Fills the places of ids and keys in an example.
