@@ -6,3 +6,4 @@ pub mod identity;
 pub mod relay;
 pub mod sandbox_door;
 pub mod settings;
+pub mod trader;
