@@ -45,7 +45,9 @@ impl Machine {
 #[must_use]
 pub fn resident_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1_024)
 }
@@ -71,7 +73,10 @@ fn verify_rate() -> f64 {
     let digest = [7; 32];
     let signature = keys.sign_schnorr_with_aux_rand(&secp, digest, &[0; 32]);
     let signature = secp256k1::schnorr::Signature::from_byte_array(signature.to_bytes());
-    let key = keys.public_key().xonly().expect("it was made from a secret key");
+    let key = keys
+        .public_key()
+        .xonly()
+        .expect("it was made from a secret key");
     let (began, mut done) = (Instant::now(), 0.0);
     while began.elapsed() < VERIFYING {
         let good = secp.verify_schnorr(black_box(&signature), &digest, &key);

@@ -89,7 +89,12 @@ async fn play(teller: &mut Storyteller) -> anyhow::Result<ExitCode> {
     let settings = box_in(folder.path());
     let fee = settings.mostro.fee;
     let node = Node::start(settings).await?;
-    teller.opens(node.url(), node.public_key(), folder.path(), began.elapsed());
+    teller.opens(
+        node.url(),
+        node.public_key(),
+        folder.path(),
+        began.elapsed(),
+    );
     let shown = show(&node, fee, teller).await;
     let memory = machine::resident_memory();
     node.stop().await?;

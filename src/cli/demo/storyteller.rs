@@ -208,7 +208,10 @@ fn detail(heard: &Heard) -> String {
     let payload = heard.message.payload.as_ref();
     match (heard.order(), payload) {
         (Some(order), Some(Payload::PaymentRequest(..))) => {
-            format!(", a hold invoice of {}", amount(Sats(order.amount.unsigned_abs())))
+            format!(
+                ", a hold invoice of {}",
+                amount(Sats(order.amount.unsigned_abs()))
+            )
         }
         (Some(order), _) => format!(", {}", amount(Sats(order.amount.unsigned_abs()))),
         (None, Some(Payload::Peer(peer))) if peer.pubkey.is_empty() => {
