@@ -321,13 +321,15 @@ impl People {
     ) -> Request {
         let person = &self.persons[self.selves[&key].owner];
         self.next_id += 1;
+        // A late answer to a release has no id, so its request needs one to be told apart.
+        let is_nameless = ask != Ask::Release && scene.dice.percent(5);
         Request {
             sender: Sender {
                 trade_key: key,
                 identity: person.identity,
                 transport: person.transport,
             },
-            request_id: (!scene.dice.percent(5)).then_some(self.next_id),
+            request_id: (!is_nameless).then_some(self.next_id),
             trade_index,
             order,
             signed_at: scene.now,

@@ -11,7 +11,7 @@ pub(crate) struct Trace {
 }
 
 /// Characters of a line that are shown.
-const SHOWN: usize = 400;
+const SHOWN: usize = 40_000;
 
 impl Trace {
     pub(crate) fn new(is_shown: bool) -> Trace {

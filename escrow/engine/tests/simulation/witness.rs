@@ -17,6 +17,7 @@ use escrow_lightning::backend::{HoldState as Seen, PaymentState};
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use storage::ledger::{Lane, OutboxRow, OutboxSeq, View};
+use uuid::Uuid;
 
 use crate::lightning::{Line, Task, Workers};
 use crate::people::People;
@@ -27,18 +28,28 @@ use crate::tally::Tally;
 pub(crate) struct Heard {
     to: TradeKey,
     request_id: Option<u64>,
+    order: Option<Uuid>,
     action: Action,
 }
 
 /// A request and what came of it.
 struct Asked {
     by: TradeKey,
-    is_release: bool,
+    /// What it asks for, of which order.
+    what: &'static str,
+    order: Option<Uuid>,
     answers: u32,
     is_decided: bool,
     /// Its answer may have been lost with a commit of unknown outcome.
     is_doubtful: bool,
     index: Option<(IdentityKey, i64)>,
+}
+
+impl Asked {
+    fn waits_for(&self, letter: &Heard) -> bool {
+        let is_its_own = self.by == letter.to && self.order == letter.order;
+        is_its_own && self.is_decided && self.answers == 0
+    }
 }
 
 /// What was seen so far.
@@ -48,7 +59,9 @@ pub(crate) struct Witness {
     asked: BTreeMap<u64, Asked>,
     decided: BTreeSet<[u8; 32]>,
     doubtful: BTreeSet<[u8; 32]>,
-    /// Indices of refused requests, which nobody has used otherwise.
+    /// How many requests brought an index.
+    uses: BTreeMap<(IdentityKey, i64), u32>,
+    /// Indices of refused requests; those that one request alone brought must stay unused.
     unburnt: BTreeSet<(IdentityKey, i64)>,
     pub(crate) orders: Vec<OrderId>,
     ended: BTreeMap<OrderId, Stage>,
@@ -67,6 +80,7 @@ impl Witness {
             asked: BTreeMap::new(),
             decided: BTreeSet::new(),
             doubtful: BTreeSet::new(),
+            uses: BTreeMap::new(),
             unburnt: BTreeSet::new(),
             orders: Vec::new(),
             ended: BTreeMap::new(),
@@ -79,22 +93,27 @@ impl Witness {
 
     /// A trader asks.
     pub(crate) fn asks(&mut self, request: &Request) {
-        let Some(id) = request.request_id else {
-            return;
-        };
         let is_counted = matches!(
             request.ask,
             Ask::NewOrder(_) | Ask::TakeBuy | Ask::TakeSell { .. }
         );
         let index = match request.sender.identity {
             Identity::Known(identity) if is_counted => {
-                request.trade_index.map(|index| (identity, index))
+                let index = request.trade_index.filter(|index| *index > 0);
+                index.map(|index| (identity, index))
             }
             Identity::Known(_) | Identity::FullPrivacy => None,
         };
+        if let Some(index) = index {
+            *self.uses.entry(index).or_default() += 1;
+        }
+        let Some(id) = request.request_id else {
+            return;
+        };
         let asked = Asked {
             by: request.sender.trade_key,
-            is_release: request.ask == Ask::Release,
+            what: request.ask.name(),
+            order: request.order.map(|order| order.0),
             answers: 0,
             is_decided: false,
             is_doubtful: false,
@@ -153,19 +172,19 @@ impl Witness {
     pub(crate) fn hears(&mut self, heard: &[Heard], alone: bool, tally: &mut Tally) {
         let mut pushed = BTreeSet::new();
         for letter in heard {
-            match letter.request_id {
-                Some(id) => {
-                    self.answered(id, letter, tally);
-                    assert!(
-                        !alone || !pushed.contains(&letter.to),
-                        "a push before an answer: {heard:?}"
-                    );
-                }
-                None => {
-                    pushed.insert(letter.to);
-                    self.answered_late(letter, tally);
-                }
-            }
+            let Some(id) = letter.request_id else {
+                pushed.insert(letter.to);
+                continue;
+            };
+            self.answered(id, letter, tally);
+            assert!(
+                !alone || !pushed.contains(&letter.to),
+                "a push before an answer: {heard:?}"
+            );
+        }
+        // Whatever is without an answer by id may have got a late one.
+        for letter in heard.iter().filter(|letter| letter.request_id.is_none()) {
+            self.answered_late(letter, tally);
         }
     }
 
@@ -174,13 +193,26 @@ impl Witness {
         assert_eq!(asked.by, letter.to, "another's id in {letter:?}");
         asked.answers += 1;
         assert_eq!(asked.answers, 1, "answered again: {letter:?}");
-        if letter.action == Action::CantDo {
+        let index = asked.index;
+        if letter.action == Action::Canceled {
+            self.left_an_opening(letter);
+        } else if letter.action == Action::CantDo {
             tally.add("refusal");
-            if let Some(index) = asked.index {
+            if let Some(index) = index {
                 tally.add("refused take or order");
                 self.unburnt.insert(index);
             }
         }
+    }
+
+    /// Who leaves an opening of his own hears `canceled` once, and nothing more
+    /// of his take (rule C3).
+    fn left_an_opening(&mut self, letter: &Heard) {
+        let takes = self
+            .asked
+            .values_mut()
+            .filter(|asked| asked.what.starts_with("take") && asked.waits_for(letter));
+        takes.for_each(|take| take.answers = 1);
     }
 
     /// An answer to a release that came too late to echo its id (rule B8).
@@ -189,9 +221,10 @@ impl Witness {
             letter.action,
             Action::HoldInvoicePaymentSettled | Action::HoldInvoicePaymentCanceled
         );
-        let mut open = self.asked.values_mut().filter(|asked| {
-            asked.is_release && asked.is_decided && asked.answers == 0 && asked.by == letter.to
-        });
+        let mut open = self
+            .asked
+            .values_mut()
+            .filter(|asked| asked.what == "release" && asked.waits_for(letter));
         if ends_release && let Some(asked) = open.next() {
             asked.answers = 1;
             tally.add("late answer to a release");
@@ -241,6 +274,7 @@ impl Witness {
         Heard {
             to,
             request_id: message.request_id,
+            order: message.id,
             action: message.action,
         }
     }
@@ -252,6 +286,7 @@ impl Witness {
             .map(|letter| Heard {
                 to: letter.to,
                 request_id: letter.request_id,
+                order: letter.order.map(|order| order.0),
                 action: letters::message(letter).action,
             })
             .collect()
@@ -264,7 +299,8 @@ impl Witness {
             inspects_holds(order, view, line);
         }
         self.inspects_money(view, line, people);
-        for (identity, index) in &self.unburnt {
+        let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
+        for (identity, index) in unburnt {
             let user = view.user(*identity).unwrap();
             let last = user.map_or(0, |user| i64::from(user.last_index.0));
             assert_ne!(last, *index, "a refusal has used an index");
