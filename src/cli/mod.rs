@@ -1,6 +1,7 @@
 //! The command line of `mostro-relay`.
 
 mod banner;
+pub mod bench;
 pub mod demo;
 mod run;
 pub mod sandbox;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::bench::BenchArgs;
 use self::demo::DemoArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
@@ -38,6 +40,8 @@ enum Command {
     Sandbox(SandboxArgs),
     /// Show three trades in a box of their own.
     Demo(DemoArgs),
+    /// Measure whole trades and the writer on this machine.
+    Bench(BenchArgs),
 }
 
 impl CommandLine {
@@ -54,6 +58,7 @@ impl CommandLine {
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
+            Some(Command::Bench(args)) => ended(bench::run(args).await),
         }
     }
 
