@@ -77,12 +77,10 @@ impl RunningBox {
 
     async fn writes(&mut self, words: &str) {
         let reading = async {
-            while let Some(line) = self.log.next_line().await.unwrap() {
-                if line.contains(words) {
-                    return;
-                }
+            let mut line = String::new();
+            while !line.contains(words) {
+                line = self.log.next_line().await.unwrap().expect(words);
             }
-            panic!("the box ended and never wrote {words:?}");
         };
         timeout(PATIENCE, reading).await.unwrap();
     }
