@@ -5,6 +5,8 @@
 
 mod crew;
 mod open;
+mod port;
+mod readiness;
 mod seams;
 mod terms;
 

@@ -13,7 +13,8 @@
 //! | `POST /faults` | [`Fault`] | `null` |
 //! | `DELETE /faults` | – | `null`; what hangs goes on |
 //!
-//! A refusal is a status from 400 on with `{"error": "the reason"}`. `/pay`
+//! What the sandbox refuses is answered by a status from 400 on with
+//! `{"error": "the reason"}`; what is no request at all, by plain words. `/pay`
 //! answers when the hold is accepted, the payment done, or refused.
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use mostro_relay::sandbox_door;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 
@@ -30,7 +30,7 @@ struct Town {
     address: SocketAddr,
     sandbox: Sandbox,
     stop: oneshot::Sender<()>,
-    door: JoinHandle<()>,
+    door: JoinSet<()>,
 }
 
 impl Town {
@@ -40,8 +40,8 @@ impl Town {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
-        #[expect(clippy::disallowed_methods, reason = "Town::closes awaits it")]
-        let door = tokio::spawn(sandbox_door::run(listener, sandbox.clone(), stopped));
+        let mut door = JoinSet::new();
+        door.spawn(sandbox_door::run(listener, sandbox.clone(), stopped));
         Town {
             address,
             sandbox,
@@ -76,9 +76,9 @@ impl Town {
         self.sandbox.create_hold(&request).await.unwrap().bolt11
     }
 
-    async fn closes(self) {
+    async fn closes(mut self) {
         drop(self.stop);
-        self.door.await.unwrap();
+        self.door.join_next().await.unwrap().unwrap();
     }
 }
 

@@ -129,12 +129,13 @@ fn every_file_is_reachable() {
         let mut roots = vec![package.join("build.rs")];
         roots.extend(["src/lib.rs", "src/main.rs"].map(|root| package.join(root)));
         for folder in ["src/bin", "tests", "benches", "examples"] {
-            let files = rust_files(&package.join(folder));
-            roots.extend(
-                files
-                    .into_iter()
-                    .filter(|file| file.parent() == Some(&package.join(folder))),
-            );
+            let folder = package.join(folder);
+            let is_root = |file: &PathBuf| {
+                let above = file.parent().and_then(Path::parent);
+                file.parent() == Some(&folder)
+                    || file.ends_with("main.rs") && above == Some(&folder)
+            };
+            roots.extend(rust_files(&folder).into_iter().filter(is_root));
         }
         for root in roots.into_iter().filter(|root| root.is_file()) {
             let folder = root.parent().unwrap().to_owned();

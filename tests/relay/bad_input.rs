@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harbour::{Harbour, draft};
+use crate::harbour::{Harbour, draft, limits};
 
 #[tokio::test]
 async fn nonsense_is_answered_and_the_connection_lives() {
@@ -64,7 +64,7 @@ async fn a_half_readable_event_is_refused_by_its_id() {
     for (field, value) in changes {
         let mut event = json!(note);
         event[field] = value.clone();
-        client.say(json!(["EVENT", event])).await;
+        client.say(&json!(["EVENT", event])).await;
         let (accepted, message) = client.ok(&note).await;
         assert!(
             !accepted && message.starts_with("invalid: "),
@@ -78,7 +78,7 @@ async fn a_half_readable_event_is_refused_by_its_id() {
 async fn a_req_out_of_bounds_is_closed_with_a_reason() {
     let limits = RelayLimits {
         subscriptions: 3,
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let mut client = harbour.client().await;
@@ -110,7 +110,7 @@ async fn a_req_out_of_bounds_is_closed_with_a_reason() {
     }
     client.subscribe("d", &[json!({})]).await;
     assert!(client.closed("d").await.starts_with("rate-limited: "));
-    client.say(json!(["CLOSE", "a"])).await;
+    client.say(&json!(["CLOSE", "a"])).await;
     client.req("d", &[json!({})]).await;
     harbour.stop().await;
 }
@@ -148,11 +148,7 @@ async fn too_many_frames_are_refused_and_the_connection_lives() {
         per_second: 1,
         burst: 4,
     });
-    let harbour = Harbour::with(RelayLimits {
-        frames,
-        ..RelayLimits::default()
-    })
-    .await;
+    let harbour = Harbour::with(RelayLimits { frames, ..limits() }).await;
     let mut client = harbour.client().await;
     let keys = Keys::generate();
     let notes: Vec<_> = (0..20_u8)

@@ -1,6 +1,7 @@
 //! A relay on a free port, and clients to sail there.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,22 +28,31 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 /// The second in which every test begins.
-pub const NOW: u64 = 1_700_000_000;
+pub(crate) const NOW: u64 = 1_700_000_000;
 
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The limits of the tests: the defaults, but clients who do not answer a farewell are
+/// not waited for.
+pub(crate) fn limits() -> RelayLimits {
+    RelayLimits {
+        closing_time: Duration::from_millis(100),
+        ..RelayLimits::default()
+    }
+}
+
 /// Waits for something that is about to happen.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what)
         .await
         .expect("it should have happened by now")
 }
 
 /// A message to the node, and the way to answer it.
-pub struct Delivery {
-    pub event: Event,
-    pub receipt: oneshot::Sender<Receipt>,
+pub(crate) struct Delivery {
+    pub(crate) event: Event,
+    pub(crate) receipt: oneshot::Sender<Receipt>,
 }
 
 /// Hands every message to the test, which decides when it is answered.
@@ -57,14 +67,13 @@ impl Inbox for TestInbox {
 }
 
 /// A running relay.
-pub struct Harbour {
-    pub node: Keys,
-    pub relay: Relay,
-    pub store: Arc<EventStore>,
-    pub address: SocketAddr,
-    pub readiness: watch::Sender<Readiness>,
-    pub profile: RelayProfile,
-    pub deliveries: Mutex<mpsc::UnboundedReceiver<Delivery>>,
+pub(crate) struct Harbour {
+    pub(crate) node: Keys,
+    pub(crate) relay: Relay,
+    pub(crate) address: SocketAddr,
+    pub(crate) readiness: watch::Sender<Readiness>,
+    pub(crate) profile: RelayProfile,
+    pub(crate) deliveries: Mutex<mpsc::UnboundedReceiver<Delivery>>,
     clock: Arc<AtomicU64>,
     stop: CancellationToken,
     running: Mutex<JoinSet<std::io::Result<()>>>,
@@ -72,11 +81,11 @@ pub struct Harbour {
 }
 
 impl Harbour {
-    pub async fn open() -> Self {
-        Self::with(RelayLimits::default()).await
+    pub(crate) async fn open() -> Self {
+        Self::with(limits()).await
     }
 
-    pub async fn with(limits: RelayLimits) -> Self {
+    pub(crate) async fn with(limits: RelayLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EventStoreOptions {
             map_size_bytes: 1 << 30,
@@ -97,7 +106,7 @@ impl Harbour {
         let clock = Arc::new(AtomicU64::new(NOW));
         let hands = clock.clone();
         let relay = Relay::new(RelayParts {
-            store: store.clone(),
+            store,
             writing: Arc::new(gate),
             reading: Arc::new(Reading::new(node.public_key())),
             limits,
@@ -123,7 +132,6 @@ impl Harbour {
         Self {
             node,
             relay,
-            store,
             address,
             readiness,
             profile,
@@ -135,23 +143,23 @@ impl Harbour {
         }
     }
 
-    pub fn set_clock(&self, now: u64) {
+    pub(crate) fn set_clock(&self, now: u64) {
         self.clock.store(now, Ordering::Relaxed);
     }
 
     /// Tells the relay to stop; the future ends when it has.
-    pub fn stop(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn stop(&self) -> impl Future<Output = ()> + use<> {
         self.stop.cancel();
         let mut running = std::mem::take(&mut *self.running.lock().unwrap());
         async move { soon(running.join_next()).await.unwrap().unwrap().unwrap() }
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::over(TcpStream::connect(self.address).await.unwrap()).await
     }
 
     /// A client whose system holds next to nothing that he has not read.
-    pub async fn client_with_small_buffer(&self) -> Client {
+    pub(crate) async fn client_with_small_buffer(&self) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         Client::over(socket.connect(self.address).await.unwrap()).await
@@ -159,22 +167,22 @@ impl Harbour {
 
     /// Waits for a message to the node.
     #[expect(clippy::await_holding_lock, reason = "only one test holds the harbour")]
-    pub async fn delivery(&self) -> Delivery {
+    pub(crate) async fn delivery(&self) -> Delivery {
         soon(self.deliveries.lock().unwrap().recv()).await.unwrap()
     }
 }
 
 /// A websocket client that keeps what it heard until somebody asks for it.
-pub struct Client {
+pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
     heard: VecDeque<Value>,
 }
 
 /// How a connection ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub notices: Vec<String>,
-    pub frame: Option<CloseFrame>,
+pub(crate) struct Ended {
+    pub(crate) notices: Vec<String>,
+    pub(crate) frame: Option<CloseFrame>,
 }
 
 impl Client {
@@ -186,31 +194,31 @@ impl Client {
         }
     }
 
-    pub async fn say(&mut self, words: Value) {
+    pub(crate) async fn say(&mut self, words: &Value) {
         self.say_raw(words.to_string()).await;
     }
 
-    pub async fn say_raw(&mut self, words: impl Into<String>) {
+    pub(crate) async fn say_raw(&mut self, words: impl Into<String>) {
         self.send(Message::text(words.into())).await;
     }
 
-    pub async fn send(&mut self, message: Message) {
+    pub(crate) async fn send(&mut self, message: Message) {
         soon(self.socket.send(message)).await.unwrap();
     }
 
     /// Sends an event and does not wait.
-    pub async fn offer(&mut self, event: &Event) {
-        self.say(json!(["EVENT", event])).await;
+    pub(crate) async fn offer(&mut self, event: &Event) {
+        self.say(&json!(["EVENT", event])).await;
     }
 
     /// Sends an event and waits for its `OK`.
-    pub async fn publish(&mut self, event: &Event) -> (bool, String) {
+    pub(crate) async fn publish(&mut self, event: &Event) -> (bool, String) {
         self.offer(event).await;
         self.ok(event).await
     }
 
     /// Waits for the `OK` of an event.
-    pub async fn ok(&mut self, event: &Event) -> (bool, String) {
+    pub(crate) async fn ok(&mut self, event: &Event) -> (bool, String) {
         let id = json!(event.id.to_hex());
         let ok = self
             .wait_for(|heard| heard[0] == "OK" && heard[1] == id)
@@ -219,20 +227,20 @@ impl Client {
     }
 
     /// Opens a subscription and returns its stored part.
-    pub async fn req(&mut self, name: &str, filters: &[Value]) -> Vec<String> {
+    pub(crate) async fn req(&mut self, name: &str, filters: &[Value]) -> Vec<String> {
         self.subscribe(name, filters).await;
         self.stored(name).await
     }
 
     /// Opens a subscription and does not wait.
-    pub async fn subscribe(&mut self, name: &str, filters: &[Value]) {
+    pub(crate) async fn subscribe(&mut self, name: &str, filters: &[Value]) {
         let mut words = vec![json!("REQ"), json!(name)];
         words.extend(filters.iter().cloned());
-        self.say(Value::Array(words)).await;
+        self.say(&Value::Array(words)).await;
     }
 
     /// Reads up to `EOSE` and returns the ids of what came before it.
-    pub async fn stored(&mut self, name: &str) -> Vec<String> {
+    pub(crate) async fn stored(&mut self, name: &str) -> Vec<String> {
         let mut ids = Vec::new();
         loop {
             let next = self
@@ -246,26 +254,26 @@ impl Client {
     }
 
     /// Waits for the next event of a subscription and returns its id.
-    pub async fn live(&mut self, name: &str) -> String {
+    pub(crate) async fn live(&mut self, name: &str) -> String {
         let event = self.wait_for(|it| it[0] == "EVENT" && it[1] == name).await;
         event[2]["id"].as_str().unwrap().to_owned()
     }
 
     /// Waits for the `CLOSED` of a subscription and returns its text.
-    pub async fn closed(&mut self, name: &str) -> String {
+    pub(crate) async fn closed(&mut self, name: &str) -> String {
         let closed = self.wait_for(|it| it[0] == "CLOSED" && it[1] == name).await;
         closed[2].as_str().unwrap().to_owned()
     }
 
-    pub async fn notice(&mut self) -> String {
+    pub(crate) async fn notice(&mut self) -> String {
         let notice = self.wait_for(|it| it[0] == "NOTICE").await;
         notice[1].as_str().unwrap().to_owned()
     }
 
     /// Makes sure that everything said before has been followed, and that nothing but
     /// the answer to this came of it.
-    pub async fn hears_nothing_else(&mut self) {
-        self.say(json!(["REQ", "any other words?", {"kinds": [65_000], "limit": 0}]))
+    pub(crate) async fn hears_nothing_else(&mut self) {
+        self.say(&json!(["REQ", "any other words?", {"kinds": [65_000], "limit": 0}]))
             .await;
         let _eose = self.stored("any other words?").await;
         assert_eq!(self.heard, Vec::<Value>::new());
@@ -296,7 +304,7 @@ impl Client {
     }
 
     /// Reads to the end of the connection.
-    pub async fn reads_to_the_end(&mut self) -> Ended {
+    pub(crate) async fn reads_to_the_end(&mut self) -> Ended {
         let mut notices = Vec::new();
         loop {
             match self.hear().await {
@@ -311,7 +319,7 @@ impl Client {
 }
 
 /// An event to be signed.
-pub struct Draft {
+pub(crate) struct Draft {
     kind: u16,
     content: String,
     at: u64,
@@ -319,7 +327,7 @@ pub struct Draft {
 }
 
 /// Begins an event of this kind, dated now.
-pub fn draft(kind: u16) -> Draft {
+pub(crate) fn draft(kind: u16) -> Draft {
     Draft {
         kind,
         content: String::new(),
@@ -329,27 +337,27 @@ pub fn draft(kind: u16) -> Draft {
 }
 
 impl Draft {
-    pub fn text(mut self, content: impl Into<String>) -> Self {
+    pub(crate) fn text(mut self, content: impl Into<String>) -> Self {
         self.content = content.into();
         self
     }
 
-    pub fn at(mut self, second: u64) -> Self {
+    pub(crate) fn at(mut self, second: u64) -> Self {
         self.at = second;
         self
     }
 
-    pub fn tag(mut self, name: &str, value: impl ToString) -> Self {
-        self.tags
-            .push(Tag::parse([name.to_owned(), value.to_string()]).unwrap());
+    pub(crate) fn tag(mut self, name: &str, value: impl Display) -> Self {
+        let parts = [name.to_owned(), format!("{value}")];
+        self.tags.push(Tag::parse(parts).unwrap());
         self
     }
 
-    pub fn to(self, keys: &Keys) -> Self {
+    pub(crate) fn to(self, keys: &Keys) -> Self {
         self.tag("p", keys.public_key().to_hex())
     }
 
-    pub fn by(self, keys: &Keys) -> Event {
+    pub(crate) fn by(self, keys: &Keys) -> Event {
         EventBuilder::new(Kind::from(self.kind), self.content)
             .tags(self.tags)
             .custom_created_at(Timestamp::from(self.at))

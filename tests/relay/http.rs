@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harbour::{Harbour, soon};
+use crate::harbour::{Harbour, limits, soon};
 
 /// Sends one request and returns status line with headers, and body.
 async fn request(harbour: &Harbour, head: &str) -> (String, String) {
@@ -24,7 +24,7 @@ async fn nip_11_tells_the_limits_that_are_enforced() {
     let limits = RelayLimits {
         max_limit: 77,
         subscriptions: 7,
-        ..RelayLimits::default()
+        ..limits()
     };
     let harbour = Harbour::with(limits).await;
     let asking = "GET / HTTP/1.1\r\nAccept: application/nostr+json";
@@ -122,7 +122,7 @@ async fn a_browser_is_greeted_and_strange_requests_are_refused() {
 async fn a_full_relay_says_so() {
     let harbour = Harbour::with(RelayLimits {
         connections: 2,
-        ..RelayLimits::default()
+        ..limits()
     })
     .await;
     let (first, _second) = (harbour.client().await, harbour.client().await);

@@ -1,5 +1,11 @@
 //! The relay from outside: real websockets and files, its own port for each test.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall stop there"
+)]
+
 mod bad_input;
 mod harbour;
 mod http;

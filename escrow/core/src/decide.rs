@@ -18,7 +18,6 @@ use crate::wire::CantDo;
 
 pub mod cancel;
 pub mod fiat_sent;
-mod hold_canceled;
 pub mod hold_invoice;
 pub mod open;
 mod opening;

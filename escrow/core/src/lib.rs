@@ -5,11 +5,15 @@
 //!
 //! Read [`stage`], then [`command`], then `decide/take.rs`.
 
-#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 // The builders of `tests/fixtures` serve the unit tests too, under one name.
 #[cfg(test)]
 extern crate self as escrow_core;
+
+#[cfg(test)]
+#[path = "../tests/fixtures/mod.rs"]
+mod fixtures;
 
 pub mod amount;
 pub mod command;

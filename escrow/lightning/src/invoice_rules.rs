@@ -90,9 +90,20 @@ pub fn read_payout_invoice(
         bolt11: text.to_owned(),
         hash: payment_hash_of(&invoice),
         payee,
-        amount: invoice.amount_milli_satoshis().map(Msat),
+        amount: amount_of(&invoice)?,
         expires_at: UnixTime(expires_at.as_secs()),
     })
+}
+
+/// What an invoice asks for. An amount beyond what a number holds must not be
+/// taken for none, which would let the payer choose.
+pub(crate) fn amount_of(invoice: &Bolt11Invoice) -> Result<Option<Msat>, InvoiceRefusal> {
+    let raw = invoice.clone().into_signed_raw();
+    let named = raw.raw_invoice().hrp.raw_amount.is_some();
+    match invoice.amount_milli_satoshis() {
+        None if named => Err(InvoiceRefusal::Unreadable),
+        amount => Ok(amount.map(Msat)),
+    }
 }
 
 /// The payment hash an invoice names.
@@ -135,7 +146,7 @@ mod tests {
 
     use bitcoin::hashes::{Hash, sha256};
     use bitcoin::secp256k1::{Secp256k1, SecretKey};
-    use lightning_invoice::{InvoiceBuilder, PaymentSecret};
+    use lightning_invoice::{InvoiceBuilder, PaymentSecret, SignedRawBolt11Invoice};
 
     use super::*;
 
@@ -294,6 +305,27 @@ mod tests {
         for (case, text, refusal) in table {
             assert_eq!(read_payout_invoice(&text, &rules()), Err(refusal), "{case}");
         }
+    }
+
+    #[test]
+    fn v3_an_amount_too_large_for_a_number_is_not_no_amount() {
+        let text = draft().with(|_| {});
+        let mut raw = text
+            .parse::<SignedRawBolt11Invoice>()
+            .unwrap()
+            .into_parts()
+            .0;
+        raw.hrp.raw_amount = Some(20_000_000);
+        raw.hrp.si_prefix = None;
+        let key = SecretKey::from_slice(&[1; 32]).unwrap();
+        let sign =
+            |message: &_| Ok::<_, ()>(Secp256k1::new().sign_ecdsa_recoverable(message, &key));
+        let text = raw.sign(sign).unwrap().to_string();
+        assert!(text.starts_with("lnbcrt200000001"), "{text}");
+        assert_eq!(
+            read_payout_invoice(&text, &rules()),
+            Err(InvoiceRefusal::Unreadable)
+        );
     }
 
     #[test]

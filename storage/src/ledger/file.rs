@@ -51,14 +51,15 @@ impl Opener {
     /// The database, with all tables in it.
     fn open(&self) -> Result<Database, StorageError> {
         let database = (self.0)()?;
-        match format(&database)? {
+        match format_of(&database)? {
             Some(FORMAT) => {}
-            Some(found) => {
+            Some(found) if found > FORMAT => {
                 return Err(StorageError::NewerFormat {
                     found,
                     known: FORMAT,
                 });
             }
+            Some(found) => return Err(damaged(&format!("it has format {found}"))),
             None => lay_out(&database)?,
         }
         Ok(database)
@@ -191,12 +192,8 @@ fn write(
 }
 
 /// The format of the file; none if it is new.
-fn format(database: &Database) -> Result<Option<u32>, StorageError> {
+fn format_of(database: &Database) -> Result<Option<u32>, StorageError> {
     let failed = || StorageError::engine::<redb::StorageError>("read", Table::Node.name());
-    let damaged = |what: &str| StorageError::Damaged {
-        table: WHOLE,
-        what: what.into(),
-    };
     let snapshot = database
         .begin_read()
         .map_err(StorageError::engine("read", WHOLE))?;
@@ -221,6 +218,13 @@ fn format(database: &Database) -> Result<Option<u32>, StorageError> {
     format
         .map(Some)
         .ok_or_else(|| damaged("it does not say its format"))
+}
+
+fn damaged(what: &str) -> StorageError {
+    StorageError::Damaged {
+        table: WHOLE,
+        what: what.into(),
+    }
 }
 
 /// Makes all tables in one commit, so that a file has all of them or none.

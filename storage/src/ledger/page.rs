@@ -17,7 +17,8 @@ use super::view::View;
 /// and giving up costs nothing. Every method of [`View`] can be called on it
 /// and sees what the page has written.
 ///
-/// A method that fails may have written a part of what it does: drop the page.
+/// A row that is refused (`Conflict`, `Invariant`) leaves the page as it was.
+/// After any other failure drop the page: a part of the row may be in it.
 #[derive(Debug)]
 pub struct Page<'a> {
     file: &'a File,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use escrow_core::UnixTime;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::changes::{Changes, Row, Rows};
@@ -125,6 +126,24 @@ impl View {
             names.push(read_key(table, name)?);
         }
         Ok(names)
+    }
+
+    /// The first rows of a table whose keys begin with a moment before `until`.
+    pub(super) fn keys_before<K: KeyPart>(
+        &self,
+        table: Table,
+        until: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<(UnixTime, K)>, StorageError> {
+        let mut keys = Vec::new();
+        for row in self.rows(table)?.take(limit) {
+            let (at, rest) = read_key(table, &row?.0)?;
+            if at >= until {
+                break;
+            }
+            keys.push((at, rest));
+        }
+        Ok(keys)
     }
 
     /// How many rows a table has; costs the same for one and for a million.

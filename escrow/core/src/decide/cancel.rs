@@ -104,3 +104,129 @@ fn withdraw(order: &Order, req: &Request, take: Option<&Take>, now: Now) -> Deci
         ..Decision::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Party;
+
+    fn says(party: &Party) -> Request {
+        request(party, Ask::Cancel)
+    }
+
+    fn canceling(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
+        let facts = CancelFacts {
+            hold: scene.hold.clone(),
+        };
+        cancel(&scene.order, &says(party), now(), &facts)
+    }
+
+    fn refusal_of(party: &Party, scene: &Scene) -> Option<CantDo> {
+        canceling(scene, party).err()
+    }
+
+    #[test]
+    fn c1_c2_c4_c7_c10_a_cancel_is_refused() {
+        use CantDo::{InvalidPubkey, IsNotYourOrder, NotAllowedByStatus, OrderAlreadyCanceled};
+        for scene in scenes(Side::Sell) {
+            let (parties, others) = match scene.name {
+                "pending" => continue,
+                "opening-hold (pending)" => (None, IsNotYourOrder),
+                "releasing" | "paying-buyer" | "paying-buyer (no invoice)" | "success" => {
+                    (Some(NotAllowedByStatus), NotAllowedByStatus)
+                }
+                "canceled" => (Some(OrderAlreadyCanceled), OrderAlreadyCanceled),
+                _ => (Some(NotAllowedByStatus), InvalidPubkey),
+            };
+            assert_eq!(
+                refusal_of(&maker(), &scene),
+                parties,
+                "maker, {}",
+                scene.name
+            );
+            assert_eq!(
+                refusal_of(&taker(), &scene),
+                parties,
+                "taker, {}",
+                scene.name
+            );
+            assert_eq!(
+                refusal_of(&stranger(), &scene),
+                Some(others),
+                "{}",
+                scene.name
+            );
+        }
+        let pending = scene("pending", Side::Buy, Stage::Pending);
+        assert_eq!(refusal_of(&stranger(), &pending), Some(IsNotYourOrder));
+    }
+
+    #[test]
+    fn c2_the_maker_withdraws_his_order() {
+        let scene = scene("pending", Side::Sell, Stage::Pending);
+        let stage = Stage::Canceled {
+            why: CancelReason::ByMaker,
+            take: None,
+        };
+        let order = &scene.order;
+        let expected = Decision {
+            orders: vec![order.moved(stage, NOW)],
+            answer: Some(Letter::answer(
+                &says(&maker()).asker(),
+                order.id,
+                Notice::Canceled,
+            )),
+            effects: vec![Effect::PublishOrder(order.id)],
+            ..Decision::default()
+        };
+        assert_eq!(canceling(&scene, &maker()), Ok(expected));
+    }
+
+    #[test]
+    fn c3_the_maker_undoes_a_take_whose_hold_is_being_opened() {
+        let scene = opening(Side::Sell, BackTo::Pending);
+        let take = Some(take_with_invoice());
+        let stage = Stage::Canceled {
+            why: CancelReason::ByMaker,
+            take,
+        };
+        let asker = says(&taker()).asker();
+        let refusal = Letter::refusal(&asker, Some(order_id()), CantDo::NotAllowedByStatus);
+        let expected = Decision {
+            orders: vec![scene.order.moved(stage, NOW)],
+            holds: vec![hold(&scene.order, crate::hold::HoldState::Canceling)],
+            answer: Some(Letter::answer(
+                &says(&maker()).asker(),
+                order_id(),
+                Notice::Canceled,
+            )),
+            pushes: vec![refusal],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::CancelHold(fresh_hold().hash),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(canceling(&scene, &maker()), Ok(expected));
+    }
+
+    #[test]
+    fn c3_the_taker_leaves_before_his_hold_is_open() {
+        let scene = opening(Side::Buy, BackTo::Pending);
+        let expected = Decision {
+            orders: vec![scene.order.moved(Stage::Pending, NOW)],
+            holds: vec![hold(&scene.order, crate::hold::HoldState::Canceling)],
+            answer: Some(Letter::answer(
+                &says(&taker()).asker(),
+                order_id(),
+                Notice::Canceled,
+            )),
+            effects: vec![Effect::CancelHold(fresh_hold().hash)],
+            ..Decision::default()
+        };
+        assert_eq!(canceling(&scene, &taker()), Ok(expected));
+    }
+}

@@ -42,3 +42,45 @@ pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, Can
         ..Decision::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Party;
+
+    fn says(party: &Party) -> Request {
+        request(party, Ask::FiatSent)
+    }
+
+    #[test]
+    fn m1_fiat_sent_is_refused() {
+        for scene in scenes(Side::Sell)
+            .into_iter()
+            .filter(|scene| scene.name != "active")
+        {
+            let refused = fiat_sent(&scene.order, &says(&taker()), now());
+            assert_eq!(refused, Err(CantDo::InvalidOrderStatus), "{}", scene.name);
+        }
+        for party in [maker(), stranger()] {
+            let refused = fiat_sent(&active(Side::Sell).order, &says(&party), now());
+            assert_eq!(refused, Err(CantDo::InvalidPubkey));
+        }
+    }
+
+    #[test]
+    fn m3_each_side_learns_the_key_of_the_other() {
+        let order = active(Side::Buy).order;
+        let to_buyer = Notice::FiatSent { peer: trade_key(2) };
+        let to_seller = Notice::FiatSent { peer: trade_key(1) };
+        let expected = Decision {
+            orders: vec![order.moved(after_fiat(Side::Buy).order.stage, NOW)],
+            answer: Some(Letter::answer(&says(&maker()).asker(), order.id, to_buyer)),
+            pushes: vec![Letter::push(&taker(), order.id, to_seller)],
+            ..Decision::default()
+        };
+        assert_eq!(fiat_sent(&order, &says(&maker()), now()), Ok(expected));
+    }
+}

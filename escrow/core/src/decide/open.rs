@@ -228,3 +228,253 @@ fn own_payout(
     let owed = sats.checked_sub(fee).ok_or(CantDo::OutOfRangeSatsAmount)?;
     judge(given, owed, facts.invoice_hash_is_known, now).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Msat;
+    use crate::command::{Ask, GivenInvoice};
+    use crate::facts::PersonFacts;
+    use crate::fixtures::*;
+    use crate::notice::Letter;
+    use crate::party::TradeIndex;
+    use crate::user::{Rating, User};
+
+    fn opening(new: &NewOrder, facts: &OpenFacts) -> Result<Decision, CantDo> {
+        let req = request(&maker(), Ask::NewOrder(new.clone()));
+        open(&req, new, now(), facts)
+    }
+
+    type Refusals<'a> = &'a [(&'a str, fn(&mut NewOrder), CantDo)];
+
+    fn assert_refused(table: Refusals<'_>) {
+        for (case, change, reason) in table {
+            let refused = opening(&new_order(Side::Sell).edit(change), &open_facts());
+            assert_eq!(refused, Err(*reason), "{case}");
+        }
+    }
+
+    #[test]
+    fn o1_to_o4_kind_currency_and_amounts() {
+        use CantDo::{InvalidAmount, InvalidFiatCurrency, InvalidOrderKind};
+        assert_refused(&[
+            ("o1 no kind", |o| o.side = None, InvalidOrderKind),
+            (
+                "o2 small letters",
+                |o| o.fiat_code = "eur".into(),
+                InvalidFiatCurrency,
+            ),
+            (
+                "o2 too short",
+                |o| o.fiat_code = "EU".into(),
+                InvalidFiatCurrency,
+            ),
+            (
+                "o2 not accepted",
+                |o| o.fiat_code = "CHF".into(),
+                InvalidFiatCurrency,
+            ),
+            ("o3 no maximum", |o| o.min_fiat = Some(1), InvalidAmount),
+            ("o3 no minimum", |o| o.max_fiat = Some(1), InvalidAmount),
+            ("o4 no fiat", |o| o.fiat = 0, InvalidAmount),
+            ("o4 negative fiat", |o| o.fiat = -1, InvalidAmount),
+            ("o4 negative sats", |o| o.sats = -1, InvalidAmount),
+            ("o4 empty range", |o| range(o, 5, 5), InvalidAmount),
+            ("o4 below zero", |o| range(o, -1, 5), InvalidAmount),
+            (
+                "o4 sats",
+                |o| (o.min_fiat, o.max_fiat) = (Some(1), Some(5)),
+                InvalidAmount,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn o5_to_o8_premium_methods_deadline_and_mint() {
+        use CantDo::{InvalidMintUrl, InvalidParameters};
+        assert_refused(&[
+            ("o5 premium on sats", |o| o.premium = 1, InvalidParameters),
+            (
+                "o5 a gift",
+                |o| (o.sats, o.premium) = (0, -100),
+                InvalidParameters,
+            ),
+            (
+                "o5 usury",
+                |o| (o.sats, o.premium) = (0, 101),
+                InvalidParameters,
+            ),
+            (
+                "o6 nothing",
+                |o| o.payment_method = " , ".into(),
+                InvalidParameters,
+            ),
+            (
+                "o6 too long",
+                |o| o.payment_method = "x".repeat(501),
+                InvalidParameters,
+            ),
+            (
+                "o6 newline",
+                |o| o.payment_method = "a\nb".into(),
+                InvalidParameters,
+            ),
+            (
+                "o6 format",
+                |o| o.payment_method = "a\u{202e}b".into(),
+                InvalidParameters,
+            ),
+            (
+                "o6 separator",
+                |o| o.payment_method = "a\u{2028}b".into(),
+                InvalidParameters,
+            ),
+            (
+                "o7 ends at 0",
+                |o| o.expires_at = Some(0),
+                InvalidParameters,
+            ),
+            (
+                "o7 ends before",
+                |o| o.expires_at = Some(i64::MIN),
+                InvalidParameters,
+            ),
+            ("o8 a mint", |o| o.names_mint = true, InvalidMintUrl),
+        ]);
+    }
+
+    #[test]
+    fn o9_f7_price_and_limits() {
+        assert_refused(&[
+            ("market", |o| o.sats = 0, CantDo::PriceTooStale),
+            ("range", |o| range(o, 5, 50), CantDo::PriceTooStale),
+            ("too little", |o| o.sats = 99, CantDo::OutOfRangeSatsAmount),
+            (
+                "too much",
+                |o| o.sats = 1_000_001,
+                CantDo::OutOfRangeSatsAmount,
+            ),
+            (
+                "far too much",
+                |o| o.sats = i64::MAX,
+                CantDo::OutOfRangeSatsAmount,
+            ),
+        ]);
+    }
+
+    fn range(order: &mut NewOrder, min: i64, max: i64) {
+        (order.min_fiat, order.max_fiat, order.sats) = (Some(min), Some(max), 0);
+    }
+
+    #[test]
+    fn o2_without_a_list_every_currency_is_accepted() {
+        let terms = crate::terms::Terms {
+            fiat_currencies: Vec::new(),
+            ..terms()
+        };
+        let new = new_order(Side::Sell).edit(|o| o.fiat_code = "CHF".into());
+        let req = request(&maker(), Ask::NewOrder(new.clone()));
+        let now = Now {
+            at: NOW,
+            terms: &terms,
+        };
+        assert!(open(&req, &new, now, &open_facts()).is_ok());
+    }
+
+    #[test]
+    fn g12_an_index_that_was_used_is_refused_before_all_else() {
+        let new = new_order(Side::Sell).edit(|o| o.side = None);
+        let facts = open_facts().edit(|f| {
+            f.person.user = Some(User {
+                last_index: TradeIndex(5),
+                ..user(&maker())
+            });
+        });
+        assert_eq!(opening(&new, &facts), Err(CantDo::InvalidTradeIndex));
+    }
+
+    #[test]
+    fn o10_y5_y7_the_quota_of_pending_orders() {
+        let with = |pending| open_facts().edit(|f| f.pending_orders = pending);
+        let new = || new_order(Side::Sell);
+        assert!(opening(&new(), &with(19)).is_ok());
+        assert_eq!(opening(&new(), &with(20)), Err(CantDo::TooManyRequests));
+
+        let private = request(&maker(), Ask::NewOrder(new()))
+            .edit(|r| r.sender.identity = Identity::FullPrivacy);
+        assert!(open(&private, &new(), now(), &with(499)).is_ok());
+        let refused = open(&private, &new(), now(), &with(500));
+        assert_eq!(refused, Err(CantDo::TooManyRequests));
+    }
+
+    #[test]
+    fn o11_the_makers_invoice_is_over_the_amount_less_the_fee() {
+        let with = |given| new_order(Side::Buy).edit(|o| o.payout = Some(given));
+        let whole = invoice(50).edit(|i| i.amount = Some(Msat(10_000_000)));
+        let whole = with(GivenInvoice::Readable(whole));
+        assert_eq!(opening(&whole, &open_facts()), Err(CantDo::InvalidInvoice));
+        let unusable = with(GivenInvoice::Unusable);
+        assert_eq!(
+            opening(&unusable, &open_facts()),
+            Err(CantDo::InvalidInvoice)
+        );
+        let known = open_facts().edit(|f| f.invoice_hash_is_known = true);
+        assert_eq!(
+            opening(&with(readable(50)), &known),
+            Err(CantDo::InvalidInvoice)
+        );
+
+        let decision = opening(&with(readable(50)), &open_facts()).unwrap();
+        assert_eq!(decision.orders[0].offer.payout, Some(invoice(50)));
+    }
+
+    #[test]
+    fn o13_an_invoice_with_a_sell_order_is_not_even_read() {
+        let new = new_order(Side::Sell).edit(|o| o.payout = Some(GivenInvoice::Unusable));
+        let decision = opening(&new, &open_facts()).unwrap();
+        assert_eq!(decision.orders[0].offer.payout, None);
+    }
+
+    #[test]
+    fn o12_the_deadline_is_cut_to_the_longest_life() {
+        let ends = |wished| {
+            let new = new_order(Side::Sell).edit(|o| o.expires_at = wished);
+            opening(&new, &open_facts()).unwrap().orders[0]
+                .offer
+                .expires_at
+                .0
+                - NOW.0
+        };
+        let in_secs = |secs: i64| Some(i64::try_from(NOW.0).unwrap() + secs);
+        assert_eq!(ends(None), 86_400);
+        assert_eq!(ends(in_secs(1)), 1);
+        assert_eq!(ends(in_secs(15 * 86_400 + 1)), 15 * 86_400);
+        assert_eq!(ends(Some(i64::MAX)), 15 * 86_400);
+    }
+
+    #[test]
+    fn o14_f3_g18_an_order_enters_the_book() {
+        let order = order(Side::Sell).edit(|o| {
+            o.revision = 0;
+            o.offer.created_at = NOW;
+            o.offer.expires_at = UnixTime(NOW.0 + 86_400);
+            o.stage_since = NOW;
+        });
+        let newcomer = User {
+            first_seen: NOW,
+            last_index: TradeIndex(5),
+            rating: Rating::default(),
+        };
+        let published = Notice::OrderPublished(Box::new(view::ack(&order)));
+        let ack = Letter::answer(&request(&maker(), Ask::Cancel).asker(), order.id, published);
+        let expected = Decision {
+            users: vec![(identity_key(1), newcomer)],
+            answer: Some(ack.with_index(TradeIndex(5))),
+            effects: vec![Effect::PublishOrder(order.id)],
+            orders: vec![order],
+            ..Decision::default()
+        };
+        let facts = open_facts().edit(|f| f.person = PersonFacts::default());
+        assert_eq!(opening(&new_order(Side::Sell), &facts), Ok(expected));
+    }
+}

@@ -1,7 +1,5 @@
 //! Paying the buyer: one try after the other, and only one at a time.
 
-use sha2::{Digest, Sha256};
-
 use crate::amount::{Msat, Sats};
 use crate::decision::{Alarm, Decision, Effect};
 use crate::facts::{Now, PayoutFacts};
@@ -9,12 +7,17 @@ use crate::fees::routing_cap;
 use crate::lightning::PaymentHash;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
-use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutId, PayoutState};
+use crate::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
 use crate::stage::Stage;
-use crate::timer::{Timer, TimerKind};
 use crate::view;
 
 use super::{alarm, nothing};
+
+mod failed;
+mod succeeded;
+
+pub use failed::payment_failed;
+pub use succeeded::payment_succeeded;
 
 /// The life an invoice must have left to be tried, in seconds (rule P9).
 const LEAST_LIFE_SECS: u64 = 60;
@@ -73,7 +76,7 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
 /// The timer of a payout is due: the same invoice is tried again.
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     let PayoutFacts { payout, attempt } = owed;
-    let Some(take) = paying(order, payout.id) else {
+    let Some(take) = take_being_paid(order, payout.id) else {
         return nothing();
     };
     match payout.state {
@@ -96,150 +99,6 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     }
 }
 
-/// Lightning reports a payment as made (rule P12); `attempt` is the one of the
-/// reported hash.
-///
-/// A payment that had been reported as failed and succeeds after all ends the
-/// trade too, unless another is under way: the buyer has his sats and must not
-/// get them twice. The operator hears of it.
-pub fn payment_succeeded(
-    order: &Order,
-    payout: &Payout,
-    attempt: &Attempt,
-    preimage: &[u8; 32],
-    routing_fee: Msat,
-    now: Now,
-) -> Decision {
-    let contradiction = Alarm::UnexpectedPayment(attempt.hash);
-    if PaymentHash(Sha256::digest(preimage).into()) != attempt.hash {
-        return alarm(contradiction);
-    }
-    if matches!(attempt.state, AttemptState::Succeeded { .. }) {
-        return nothing();
-    }
-    let (Some(success), true) = (success(order, payout.id), attempt.payout == payout.id) else {
-        return alarm(contradiction);
-    };
-    let was_sent = attempt.state == AttemptState::Sent;
-    let is_only_one = match payout.state {
-        PayoutState::Paying => was_sent,
-        PayoutState::Ready { .. } | PayoutState::NeedInvoice => !was_sent,
-        PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
-    };
-    if !is_only_one {
-        return alarm(contradiction);
-    }
-    let mut decision = paid(order, success, payout, attempt, routing_fee, now);
-    if !was_sent {
-        decision.effects.push(Effect::Alarm(contradiction));
-    }
-    decision
-}
-
-/// Lightning reports a payment as failed for good (rules P4–P6, P9); `attempt`
-/// is the one of the reported hash.
-pub fn payment_failed(
-    order: &Order,
-    payout: &Payout,
-    attempt: &Attempt,
-    reason: PaymentFailure,
-    now: Now,
-) -> Decision {
-    let contradiction = Alarm::UnexpectedPayment(attempt.hash);
-    match attempt.state {
-        AttemptState::Sent => {}
-        AttemptState::Failed { .. } => return nothing(),
-        AttemptState::Succeeded { .. } => return alarm(contradiction),
-    }
-    let (Some(take), PayoutState::Paying) = (paying(order, payout.id), payout.state) else {
-        return alarm(contradiction);
-    };
-    let mut decision = match blame(reason) {
-        Blame::Route => count(order, take, payout, now),
-        Blame::Invoice => {
-            let mut decision = ask_for_another(order, take, payout);
-            decision
-                .pushes
-                .insert(0, told_of_failure(order, take, 0, now));
-            decision
-        }
-        Blame::Time => ask_for_another(order, take, payout),
-        Blame::Node => {
-            let mut decision = try_again(payout, now);
-            decision
-                .effects
-                .push(Effect::Alarm(Alarm::OwnFault(attempt.hash)));
-            decision
-        }
-    };
-    let state = AttemptState::Failed { reason, at: now.at };
-    decision.attempts = vec![Attempt {
-        state,
-        ..attempt.clone()
-    }];
-    decision
-}
-
-/// What a failure is put down to, and so what follows from it.
-enum Blame {
-    /// Counted; the same invoice is tried again.
-    Route,
-    /// It will never be paid; another one is wanted at once.
-    Invoice,
-    /// It has expired; another one is wanted, nothing is counted.
-    Time,
-    /// Our own fault; not counted, tried again.
-    Node,
-}
-
-fn blame(reason: PaymentFailure) -> Blame {
-    match reason {
-        PaymentFailure::NoRoute | PaymentFailure::Timeout | PaymentFailure::Error => Blame::Route,
-        PaymentFailure::WrongDetails | PaymentFailure::InvoiceRefused => Blame::Invoice,
-        PaymentFailure::InvoiceExpired => Blame::Time,
-        PaymentFailure::InsufficientBalance | PaymentFailure::Canceled => Blame::Node,
-    }
-}
-
-/// Rule P5: the buyer hears of the first counted failure, and is asked for
-/// another invoice after the last.
-fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
-    let tries = payout.tries.saturating_add(1);
-    let left = now.terms.payment_attempts.saturating_sub(tries);
-    let payout = Payout {
-        tries,
-        ..payout.clone()
-    };
-    let mut decision = if left == 0 {
-        ask_for_another(order, take, &payout)
-    } else {
-        try_again(&payout, now)
-    };
-    if tries == 1 {
-        decision
-            .pushes
-            .insert(0, told_of_failure(order, take, left, now));
-    }
-    decision
-}
-
-fn try_again(payout: &Payout, now: Now) -> Decision {
-    let not_before = now.at.plus(now.terms.payment_retry_secs);
-    let timer = Timer {
-        at: not_before,
-        order: payout.order,
-        kind: TimerKind::PayoutRetry,
-    };
-    Decision {
-        payouts: vec![Payout {
-            state: PayoutState::Ready { not_before },
-            ..payout.clone()
-        }],
-        effects: vec![Effect::WakeAt(timer)],
-        ..Decision::default()
-    }
-}
-
 fn ask_for_another(order: &Order, take: &Take, payout: &Payout) -> Decision {
     let retry = view::retry(order, take, &payout.destination.bolt11);
     let wanted = Notice::InvoiceWanted(Box::new(retry));
@@ -252,15 +111,6 @@ fn ask_for_another(order: &Order, take: &Take, payout: &Payout) -> Decision {
         effects: vec![Effect::Alarm(Alarm::PayoutStuck(order.id))],
         ..Decision::default()
     }
-}
-
-fn told_of_failure(order: &Order, take: &Take, attempts_left: u32, now: Now) -> Letter {
-    let retry_secs = now.terms.payment_retry_secs;
-    let failed = Notice::PaymentFailed {
-        attempts_left,
-        retry_secs,
-    };
-    Letter::push(order.sides(take).buyer, order.id, failed)
 }
 
 fn park(payout: &Payout, hash: PaymentHash) -> Decision {
@@ -296,36 +146,8 @@ fn first_try(payout: &Payout, amount: Msat, fee_limit: Msat, now: Now) -> Attemp
     }
 }
 
-fn paid(
-    order: &Order,
-    success: Stage,
-    payout: &Payout,
-    attempt: &Attempt,
-    routing_fee: Msat,
-    now: Now,
-) -> Decision {
-    let order = order.moved(success, now.at);
-    let buyer = order.buyer().expect("a paid order has a buyer");
-    let told = |notice| Letter::push(buyer, order.id, notice);
-    let succeeded = AttemptState::Succeeded { routing_fee };
-    Decision {
-        payouts: vec![Payout {
-            state: PayoutState::Paid,
-            ..payout.clone()
-        }],
-        attempts: vec![Attempt {
-            state: succeeded,
-            ..attempt.clone()
-        }],
-        pushes: vec![told(Notice::PurchaseCompleted), told(Notice::Rate)],
-        effects: vec![Effect::PublishOrder(order.id)],
-        orders: vec![order],
-        ..Decision::default()
-    }
-}
-
 /// The take of an order that is paying out this payout.
-fn paying(order: &Order, id: PayoutId) -> Option<&Take> {
+fn take_being_paid(order: &Order, id: PayoutId) -> Option<&Take> {
     match &order.stage {
         Stage::PayingBuyer { take, payout, .. } if *payout == id => Some(take),
         Stage::PayingBuyer { .. }
@@ -342,10 +164,104 @@ fn paying(order: &Order, id: PayoutId) -> Option<&Take> {
     }
 }
 
-fn success(order: &Order, id: PayoutId) -> Option<Stage> {
-    let take = paying(order, id)?.clone();
-    let Stage::PayingBuyer { hold, payout, .. } = order.stage else {
-        return None;
-    };
-    Some(Stage::Success { take, hold, payout })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::time::UnixTime;
+
+    fn due(payout: Payout, attempt: Option<Attempt>) -> Decision {
+        payout_due(
+            &paying(Side::Sell).order,
+            &PayoutFacts { payout, attempt },
+            now(),
+        )
+    }
+
+    #[test]
+    fn p3_p4_the_same_invoice_is_tried_again_on_the_same_row() {
+        let ready = payout(PayoutState::Ready { not_before: NOW }).edit(|payout| payout.tries = 1);
+        let expected = Decision {
+            payouts: vec![payout(PayoutState::Paying).edit(|payout| payout.tries = 1)],
+            attempts: vec![attempt(AttemptState::Sent).edit(|attempt| attempt.tries = 2)],
+            effects: vec![Effect::Pay(hash(50))],
+            ..Decision::default()
+        };
+        assert_eq!(due(ready, Some(attempt(FAILED))), expected);
+    }
+
+    #[test]
+    fn p2_p11_f6_the_first_try_pins_amount_and_limits() {
+        let expected = Decision {
+            payouts: vec![payout(PayoutState::Paying)],
+            attempts: vec![attempt(AttemptState::Sent)],
+            effects: vec![Effect::Pay(hash(50))],
+            ..Decision::default()
+        };
+        assert_eq!(
+            due(payout(PayoutState::Ready { not_before: NOW }), None),
+            expected
+        );
+    }
+
+    #[test]
+    fn p3_a_payout_that_is_not_ready_is_not_tried() {
+        let too_early = PayoutState::Ready {
+            not_before: UnixTime(NOW.0 + 1),
+        };
+        let states = [
+            too_early,
+            PayoutState::WaitFunds,
+            PayoutState::Paying,
+            PayoutState::NeedInvoice,
+            PayoutState::Paid,
+            PayoutState::Parked,
+        ];
+        for state in states {
+            assert_eq!(
+                due(payout(state), Some(attempt(FAILED))),
+                nothing(),
+                "{state:?}"
+            );
+        }
+        let ready = payout(PayoutState::Ready { not_before: NOW });
+        let in_flight = due(ready, Some(attempt(AttemptState::Sent)));
+        assert_eq!(in_flight, alarm(Alarm::UnexpectedPayment(hash(50))));
+    }
+
+    #[test]
+    fn p9_an_invoice_with_less_than_a_minute_is_asked_for_again() {
+        let dying = |secs| {
+            let ready = PayoutState::Ready { not_before: NOW };
+            payout(ready).edit(|p| p.destination.expires_at = UnixTime(NOW.0 + secs))
+        };
+        let decision = due(dying(59), Some(attempt(FAILED)));
+        let payout = Payout {
+            state: PayoutState::NeedInvoice,
+            ..dying(59)
+        };
+        let expected = Decision {
+            payouts: vec![payout],
+            pushes: vec![asked_again()],
+            effects: vec![STUCK],
+            ..Decision::default()
+        };
+        assert_eq!(decision, expected);
+        assert_eq!(due(dying(60), None).effects, [Effect::Pay(hash(50))]);
+    }
+
+    #[test]
+    fn f8_more_than_came_in_never_goes_out() {
+        let greedy = |state| payout(state).edit(|payout| payout.amount = Sats(SELLER_PAYS.0 + 1));
+        let expected = Decision {
+            payouts: vec![greedy(PayoutState::Parked)],
+            effects: vec![Effect::Alarm(Alarm::UnexpectedPayment(hash(50)))],
+            ..Decision::default()
+        };
+        assert_eq!(
+            due(greedy(PayoutState::Ready { not_before: NOW }), None),
+            expected
+        );
+    }
 }

@@ -210,3 +210,245 @@ fn with_payout(order: &Order, invoice: &PayoutInvoice) -> Order {
     }
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::decision::Effect;
+    use crate::fixtures::*;
+    use crate::hold::HoldState;
+    use crate::order::Side;
+    use crate::party::Party;
+    use crate::time::UnixTime;
+    use crate::timer::{Timer, TimerKind};
+
+    fn giving(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
+        let req = request(
+            party,
+            Ask::AddInvoice {
+                payout: readable(60),
+            },
+        );
+        add_invoice(
+            &scene.order,
+            &req,
+            &readable(60),
+            now(),
+            &scene.invoice_facts(),
+        )
+    }
+
+    #[test]
+    fn v1_an_invoice_is_refused() {
+        let wanting = [
+            "waiting-invoice",
+            "paid-waiting-invoice",
+            "releasing",
+            "paying-buyer (no invoice)",
+        ];
+        for scene in scenes(Side::Sell) {
+            for party in [maker(), stranger()] {
+                assert_eq!(
+                    giving(&scene, &party),
+                    Err(CantDo::InvalidPeer),
+                    "{}",
+                    scene.name
+                );
+            }
+            let refused = match scene.name {
+                "pending" => Some(CantDo::InvalidPeer),
+                name if wanting.contains(&name) => None,
+                _ => Some(CantDo::NotAllowedByStatus),
+            };
+            assert_eq!(giving(&scene, &taker()).err(), refused, "{}", scene.name);
+        }
+        let untaken = scene("pending", Side::Buy, Stage::Pending);
+        assert_eq!(giving(&untaken, &maker()), Err(CantDo::NotAllowedByStatus));
+    }
+
+    #[test]
+    fn v3_v4_a_useless_invoice_is_refused_wherever_one_is_wanted() {
+        let stages = [
+            waiting_invoice(),
+            paid_waiting_invoice(Side::Sell),
+            needing_invoice(Side::Sell),
+        ];
+        for scene in stages {
+            let req = request(&taker(), Ask::Cancel);
+            let add = |given: &GivenInvoice, known| {
+                let facts = scene
+                    .invoice_facts()
+                    .edit(|f| f.invoice_hash_is_known = known);
+                add_invoice(&scene.order, &req, given, now(), &facts).err()
+            };
+            let refused = Some(CantDo::InvalidInvoice);
+            assert_eq!(
+                add(&GivenInvoice::Unusable, false),
+                refused,
+                "{}",
+                scene.name
+            );
+            assert_eq!(
+                add(&readable(60), true),
+                refused,
+                "{}: hash is known",
+                scene.name
+            );
+            let dying = invoice(60).edit(|i| i.expires_at = UnixTime(NOW.0 + 3_599));
+            assert_eq!(
+                add(&GivenInvoice::Readable(dying), false),
+                refused,
+                "{}",
+                scene.name
+            );
+        }
+    }
+
+    fn take_to_60() -> Take {
+        take().edit(|take| take.payout = Some(invoice(60)))
+    }
+
+    #[test]
+    fn v7_b1_with_the_invoice_the_hold_is_opened() {
+        let scene = waiting_invoice();
+        let until = UnixTime(NOW.0 + 8);
+        let stage = Stage::OpeningHold {
+            take: take_to_60(),
+            hold: fresh_hold().id,
+            asker: request(&taker(), Ask::Cancel).asker(),
+            back_to: BackTo::WaitingInvoice {
+                deadline: deadline(),
+            },
+            until,
+        };
+        let expected = Decision {
+            orders: vec![scene.order.moved(stage, NOW)],
+            holds: vec![hold(&scene.order, HoldState::New)],
+            effects: vec![
+                Effect::OpenHold(fresh_hold().hash),
+                Effect::WakeAt(Timer {
+                    at: until,
+                    order: order_id(),
+                    kind: TimerKind::OpeningHold,
+                }),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(giving(&scene, &taker()), Ok(expected));
+    }
+
+    #[test]
+    fn v7_t7_without_lightning_the_buyer_may_try_again() {
+        let scene = waiting_invoice();
+        let req = request(&taker(), Ask::Cancel);
+        let facts = scene
+            .invoice_facts()
+            .edit(|f| f.capacity.lightning_is_ready = false);
+        let refused = add_invoice(&scene.order, &req, &readable(60), now(), &facts);
+        assert_eq!(refused, Err(CantDo::TooManyRequests));
+    }
+
+    #[test]
+    fn v8_with_the_invoice_a_paid_trade_begins() {
+        let scene = paid_waiting_invoice(Side::Buy);
+        let active = Stage::Active {
+            take: take_to_60(),
+            hold: fresh_hold().id,
+        };
+        let order = scene.order.moved(active, NOW);
+        let shown = view::act_with_invoice(&order, &take_to_60());
+        let took = view::act(&order, &take_to_60(), Role::Seller);
+        let asker = request(&maker(), Ask::Cancel).asker();
+        let expected = Decision {
+            answer: Some(Letter::answer(
+                &asker,
+                order_id(),
+                Notice::EscrowLocked(Box::new(shown)),
+            )),
+            pushes: vec![Letter::push(
+                &taker(),
+                order_id(),
+                Notice::BuyerTookOrder(Box::new(took)),
+            )],
+            orders: vec![order],
+            ..Decision::default()
+        };
+        assert_eq!(giving(&scene, &maker()), Ok(expected));
+    }
+
+    #[test]
+    fn p8_while_the_hold_is_settled_another_invoice_takes_the_place() {
+        let scene = releasing(Side::Sell);
+        let decision = giving(&scene, &taker()).unwrap();
+        let payout = payout(PayoutState::WaitFunds).edit(|p| p.destination = invoice(60));
+        let asker = request(&taker(), Ask::Cancel).asker();
+        let expected = Decision {
+            orders: vec![with_payout(&scene.order, &invoice(60))],
+            payouts: vec![payout],
+            answer: Some(Letter::answer(&asker, order_id(), Notice::InvoiceUpdated)),
+            ..Decision::default()
+        };
+        assert_eq!(decision, expected);
+        let given = decision.orders[0]
+            .stage
+            .take()
+            .and_then(|take| take.payout.clone());
+        assert_eq!(given, Some(invoice(60)));
+    }
+
+    #[test]
+    fn p8_up_m19_a_new_invoice_is_paid_at_once_with_all_its_tries() {
+        let scene = needing_invoice(Side::Sell);
+        let asker = request(&taker(), Ask::Cancel).asker();
+        let sent = attempt(AttemptState::Sent)
+            .edit(|a| (a.hash, a.bolt11) = (hash(60), invoice(60).bolt11));
+        let expected = Decision {
+            orders: vec![with_payout(&scene.order, &invoice(60))],
+            payouts: vec![payout(PayoutState::Paying).edit(|p| p.destination = invoice(60))],
+            attempts: vec![sent],
+            answer: Some(Letter::answer(&asker, order_id(), Notice::InvoiceUpdated)),
+            effects: vec![Effect::Pay(hash(60))],
+            ..Decision::default()
+        };
+        assert_eq!(giving(&scene, &taker()), Ok(expected));
+    }
+
+    #[test]
+    fn p8_up_m1_no_second_invoice_while_a_payment_may_still_succeed() {
+        let with = |state, attempt_state| {
+            let mut scene = needing_invoice(Side::Sell);
+            let owed = scene.owed.as_mut().unwrap();
+            owed.payout.state = state;
+            owed.attempt = Some(attempt(attempt_state));
+            giving(&scene, &taker()).err()
+        };
+        let failed = |reason, at| AttemptState::Failed { reason, at };
+        let refused = Some(CantDo::NotAllowedByStatus);
+        let (need, no_route) = (PayoutState::NeedInvoice, PaymentFailure::NoRoute);
+        assert_eq!(with(PayoutState::Paying, AttemptState::Sent), refused);
+        assert_eq!(with(PayoutState::Parked, failed(no_route, SINCE)), refused);
+        assert_eq!(
+            with(need, AttemptState::Sent),
+            refused,
+            "whatever the payout says"
+        );
+        assert_eq!(
+            with(
+                PayoutState::Ready { not_before: NOW },
+                failed(no_route, SINCE)
+            ),
+            None
+        );
+
+        let a_day_ago = UnixTime(NOW.0 - 86_400);
+        let error = PaymentFailure::Error;
+        assert_eq!(
+            with(need, failed(error, a_day_ago)),
+            None,
+            "p6b after 144 blocks"
+        );
+        let nearly = UnixTime(a_day_ago.0 + 1);
+        assert_eq!(with(need, failed(error, nearly)), refused, "p6b before");
+    }
+}

@@ -115,3 +115,145 @@ fn with_vote(rating: Rating, stars: u8) -> Rating {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Party;
+
+    fn rating(scene: &Scene, party: &Party, stars: u8) -> Result<Decision, CantDo> {
+        let req = request(party, Ask::RateUser { stars });
+        let facts = RateFacts {
+            rated: Some(user(&taker())),
+        };
+        rate(&scene.order, &req, stars, now(), &facts)
+    }
+
+    fn done() -> Scene {
+        scene("success", Side::Sell, success())
+    }
+
+    #[test]
+    fn k2_a_vote_is_refused() {
+        for scene in scenes(Side::Sell) {
+            let (buyer, seller, other) = match scene.name {
+                "success" => (None, None, Some(CantDo::InvalidPubkey)),
+                "paying-buyer" | "paying-buyer (no invoice)" => (
+                    Some(CantDo::InvalidOrderStatus),
+                    None,
+                    Some(CantDo::InvalidOrderStatus),
+                ),
+                _ => [Some(CantDo::InvalidOrderStatus); 3].into(),
+            };
+            assert_eq!(
+                rating(&scene, &taker(), 5).err(),
+                buyer,
+                "buyer, {}",
+                scene.name
+            );
+            assert_eq!(
+                rating(&scene, &maker(), 5).err(),
+                seller,
+                "seller, {}",
+                scene.name
+            );
+            assert_eq!(
+                rating(&scene, &stranger(), 5).err(),
+                other,
+                "{}",
+                scene.name
+            );
+        }
+        for stars in [0, 6, u8::MAX] {
+            assert_eq!(rating(&done(), &maker(), stars), Err(CantDo::InvalidRating));
+        }
+        let voted = done().edit(|scene| scene.order.rated.by_seller = true);
+        assert_eq!(
+            rating(&voted, &maker(), 5),
+            Err(CantDo::InvalidRating),
+            "a second vote"
+        );
+        assert!(
+            rating(&voted, &taker(), 5).is_ok(),
+            "the other has his own vote"
+        );
+    }
+
+    #[test]
+    fn k3_a_vote_counts_when_it_is_given() {
+        let scene = done();
+        let asker = request(&maker(), Ask::Cancel).asker();
+        let rated = Rating {
+            reviews: 4,
+            total: 4.5 + (2.0 - 4.5) / 4.0,
+            last: 2,
+            min: 2,
+            max: 5,
+        };
+        let expected = Decision {
+            orders: vec![
+                scene
+                    .order
+                    .clone()
+                    .edit(|order| order.rated.by_seller = true),
+            ],
+            users: vec![(
+                identity_key(2),
+                User {
+                    rating: rated,
+                    ..user(&taker())
+                },
+            )],
+            answer: Some(Letter::answer(
+                &asker,
+                order_id(),
+                Notice::RateReceived { stars: 2 },
+            )),
+            ..Decision::default()
+        };
+        assert_eq!(rating(&scene, &maker(), 2), Ok(expected));
+    }
+
+    #[test]
+    fn k4_about_full_privacy_nothing_is_recorded() {
+        let scene = done().edit(|scene| {
+            if let Stage::Success { take, .. } = &mut scene.order.stage {
+                take.taker.identity = Identity::FullPrivacy;
+            }
+        });
+        let asker = request(&maker(), Ask::Cancel).asker();
+        let expected = Decision {
+            answer: Some(Letter::answer(
+                &asker,
+                order_id(),
+                Notice::RateReceived { stars: 5 },
+            )),
+            ..Decision::default()
+        };
+        assert_eq!(rating(&scene, &maker(), 5), Ok(expected));
+    }
+
+    #[test]
+    fn k5_k6_the_worked_votes() {
+        let mut rating = Rating::default();
+        let mut totals = Vec::new();
+        for stars in [5, 4, 1] {
+            rating = with_vote(rating, stars);
+            totals.push(rating.total);
+        }
+        assert_eq!(totals, [2.5, 3.25, 2.5]);
+        assert_eq!(
+            rating,
+            Rating {
+                reviews: 3,
+                total: 2.5,
+                last: 1,
+                min: 1,
+                max: 5
+            }
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, ReleaseFacts};
-use crate::hold::{Hold, HoldState};
+use crate::hold::{Acceptance, Hold, HoldState};
 use crate::order::{Order, Role};
 use crate::payout::{Payout, PayoutState};
 use crate::stage::Stage;
@@ -73,7 +73,7 @@ pub fn release(
     })
 }
 
-fn accepted(hold: &Hold) -> Option<(&Hold, crate::hold::Acceptance)> {
+fn accepted(hold: &Hold) -> Option<(&Hold, Acceptance)> {
     match hold.state {
         HoldState::Accepted(acceptance) => Some((hold, acceptance)),
         HoldState::New
@@ -83,5 +83,70 @@ fn accepted(hold: &Hold) -> Option<(&Hold, crate::hold::Acceptance)> {
         | HoldState::Canceling
         | HoldState::Canceled
         | HoldState::Lost => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Party;
+
+    fn says(party: &Party) -> Request {
+        request(party, Ask::Release)
+    }
+
+    #[test]
+    fn r1_a_release_is_refused() {
+        for scene in scenes(Side::Sell) {
+            let facts = scene.release_facts();
+            for party in [taker(), stranger()] {
+                let refused = release(&scene.order, &says(&party), now(), &facts);
+                assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
+            }
+            if scene.name != "fiat-sent" {
+                let refused = release(&scene.order, &says(&maker()), now(), &facts);
+                assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
+            }
+        }
+    }
+
+    #[test]
+    fn r1_nothing_is_released_but_an_accepted_hold() {
+        let scene = after_fiat(Side::Sell);
+        let states = [
+            open_state(),
+            HoldState::Settling(acceptance()),
+            HoldState::Settled(acceptance()),
+            HoldState::Canceling,
+            HoldState::Canceled,
+            HoldState::Lost,
+        ];
+        for state in states {
+            let hold = Some(hold(&scene.order, state));
+            let facts = ReleaseFacts {
+                hold,
+                payout: payout_id(),
+            };
+            let refused = release(&scene.order, &says(&maker()), now(), &facts);
+            assert_eq!(refused, Err(CantDo::NotAllowedByStatus));
+        }
+    }
+
+    #[test]
+    fn r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
+        let scene = after_fiat(Side::Sell);
+        let after = releasing(Side::Sell);
+        let expected = Decision {
+            orders: vec![scene.order.moved(after.order.stage, NOW)],
+            holds: after.hold.into_iter().collect(),
+            payouts: vec![payout(PayoutState::WaitFunds)],
+            effects: vec![Effect::SettleHold(fresh_hold().hash)],
+            ..Decision::default()
+        };
+        let decision = release(&scene.order, &says(&maker()), now(), &scene.release_facts());
+        assert_eq!(decision, Ok(expected));
     }
 }

@@ -26,7 +26,7 @@ pub fn take_sell(
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
-    let taker = taker(order, req, Side::Sell, now, facts)?;
+    let taker = admitted(order, req, Side::Sell, now, facts)?;
     let Some(given) = given else {
         return Ok(ask_for_invoice(
             order,
@@ -60,7 +60,7 @@ pub fn take_buy(
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
-    let taker = taker(order, req, Side::Buy, now, facts)?;
+    let taker = admitted(order, req, Side::Buy, now, facts)?;
     ensure_capacity(facts.capacity, now.terms)?;
     let take = struck(order, taker, order.offer.payout.clone(), now);
     let opening = Opening {
@@ -72,7 +72,7 @@ pub fn take_buy(
 }
 
 /// The sender as taker, if he may take this order.
-fn taker(
+fn admitted(
     order: &Order,
     req: &Request,
     side: Side,
@@ -127,5 +127,310 @@ fn ask_for_invoice(
         pushes: vec![told],
         effects: vec![Effect::PublishOrder(order.id)],
         ..Decision::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Msat;
+    use crate::command::Ask;
+    use crate::facts::Capacity;
+    use crate::fixtures::*;
+    use crate::hold::HoldState;
+    use crate::notice::Letter;
+    use crate::party::TradeIndex;
+    use crate::terms::OPENING_SECS;
+    use crate::time::UnixTime;
+    use crate::timer::{Timer, TimerKind};
+    use crate::user::User;
+    use crate::wire::Transport;
+
+    fn take_sell_request() -> Request {
+        request(&taker(), Ask::TakeSell { payout: None })
+    }
+
+    fn take_buy_request() -> Request {
+        request(&taker(), Ask::TakeBuy)
+    }
+
+    #[test]
+    fn g12_a_take_without_a_fresh_index_is_refused() {
+        let refused = |index, facts: &TakeFacts| {
+            let req = take_sell_request().edit(|r| r.trade_index = index);
+            take_sell(&sell_order(), &req, None, now(), facts).err()
+        };
+        for index in [
+            None,
+            Some(0),
+            Some(-1),
+            Some(6),
+            Some(1 << 32),
+            Some(i64::MIN),
+        ] {
+            let reason = refused(index, &take_facts());
+            assert_eq!(reason, Some(CantDo::InvalidTradeIndex), "{index:?}");
+        }
+        assert_eq!(refused(Some(7), &take_facts()), None);
+        let reserved = take_facts().edit(|f| f.person.reserved_index = Some(TradeIndex(7)));
+        assert_eq!(refused(Some(7), &reserved), Some(CantDo::InvalidTradeIndex));
+        assert_eq!(refused(Some(8), &reserved), None);
+    }
+
+    #[test]
+    fn t2_to_t6_a_take_is_refused() {
+        let by_maker =
+            take_sell_request().edit(|r| r.sender = request(&maker(), Ask::TakeBuy).sender);
+        let by_his_other_key = take_sell_request().edit(|r| r.sender.identity = maker().identity);
+        let bound = take_facts().edit(|f| f.has_unfinished_take = true);
+        let taken = active(Side::Sell).order;
+        let ended = sell_order().edit(|o| o.offer.expires_at = NOW);
+        let (order, req, facts) = (sell_order, take_sell_request, take_facts);
+        let table = [
+            (
+                "t2 while another waits",
+                order(),
+                req(),
+                bound,
+                CantDo::PendingOrderExists,
+            ),
+            (
+                "t3 for a buy order",
+                buy_order(),
+                req(),
+                facts(),
+                CantDo::InvalidOrderKind,
+            ),
+            (
+                "t4 t12 of a taken order",
+                taken,
+                req(),
+                facts(),
+                CantDo::InvalidOrderStatus,
+            ),
+            (
+                "t5 after its deadline",
+                ended,
+                req(),
+                facts(),
+                CantDo::InvalidOrderStatus,
+            ),
+            (
+                "t6 by its maker",
+                order(),
+                by_maker,
+                facts(),
+                CantDo::InvalidPubkey,
+            ),
+            (
+                "t6 by the same person",
+                order(),
+                by_his_other_key,
+                facts(),
+                CantDo::InvalidPubkey,
+            ),
+        ];
+        for (case, order, req, facts, reason) in table {
+            assert_eq!(
+                take_sell(&order, &req, None, now(), &facts),
+                Err(reason),
+                "{case}"
+            );
+        }
+        let refused = take_buy(&sell_order(), &take_buy_request(), now(), &take_facts());
+        assert_eq!(
+            refused,
+            Err(CantDo::InvalidOrderKind),
+            "t3 for a sell order"
+        );
+    }
+
+    #[test]
+    fn t7_y6_a_take_that_lightning_cannot_carry_is_refused() {
+        let full = |open_holds, opening_holds| Capacity {
+            open_holds,
+            opening_holds,
+            ..capacity()
+        };
+        let away = Capacity {
+            lightning_is_ready: false,
+            ..capacity()
+        };
+        for capacity in [away, full(200, 0), full(190, 10), full(0, 16)] {
+            let facts = take_facts().edit(|f| f.capacity = capacity);
+            let buy = take_buy(&buy_order(), &take_buy_request(), now(), &facts);
+            assert_eq!(buy, Err(CantDo::TooManyRequests), "{capacity:?}");
+            let sell = take_sell(
+                &sell_order(),
+                &take_sell_request(),
+                Some(&readable(50)),
+                now(),
+                &facts,
+            );
+            assert_eq!(sell, Err(CantDo::TooManyRequests), "{capacity:?}");
+            let patient = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts);
+            assert!(patient.is_ok(), "t11 needs no Lightning: {capacity:?}");
+        }
+    }
+
+    #[test]
+    fn t10_v3_v4_v6_a_take_with_a_useless_invoice_is_refused() {
+        let amount = |msat| invoice(50).edit(|i| i.amount = Some(Msat(msat)));
+        let table = [
+            ("too little", amount(9_969_000)),
+            ("the price without the fee", amount(10_000_000)),
+            ("a sub-sat rest", amount(9_970_001)),
+            (
+                "dies in the window",
+                invoice(50).edit(|i| i.expires_at = UnixTime(NOW.0 + 3_599)),
+            ),
+            (
+                "too long",
+                invoice(50).edit(|i| i.bolt11 = "l".repeat(2_049)),
+            ),
+        ];
+        let take = |given: &GivenInvoice, facts: &TakeFacts| {
+            take_sell(
+                &sell_order(),
+                &take_sell_request(),
+                Some(given),
+                now(),
+                facts,
+            )
+        };
+        for (case, invoice) in table {
+            let refused = take(&GivenInvoice::Readable(invoice), &take_facts());
+            assert_eq!(refused, Err(CantDo::InvalidInvoice), "{case}");
+        }
+        let known = take_facts().edit(|f| f.invoice_hash_is_known = true);
+        assert_eq!(
+            take(&readable(50), &known),
+            Err(CantDo::InvalidInvoice),
+            "hash is known"
+        );
+        assert_eq!(
+            take(&GivenInvoice::Unusable, &take_facts()),
+            Err(CantDo::InvalidInvoice)
+        );
+        let any_amount = GivenInvoice::Readable(invoice(50).edit(|i| i.amount = None));
+        assert!(
+            take(&any_amount, &take_facts()).is_ok(),
+            "an invoice without amount is fine"
+        );
+    }
+
+    #[test]
+    fn t11_a_take_without_invoice_asks_the_buyer_for_one() {
+        let order = sell_order();
+        let decision = take_sell(&order, &take_sell_request(), None, now(), &take_facts());
+
+        let wanted = Notice::InvoiceWanted(Box::new(view::inv_at_take(&order, &take())));
+        let deadline = UnixTime(NOW.0 + 900);
+        let expected = Decision {
+            orders: vec![order.moved(
+                Stage::WaitingInvoice {
+                    take: take(),
+                    deadline,
+                },
+                NOW,
+            )],
+            users: vec![(
+                identity_key(2),
+                User {
+                    last_index: TradeIndex(7),
+                    ..user(&taker())
+                },
+            )],
+            answer: Some(Letter {
+                to: trade_key(2),
+                transport: Transport::GiftWrap,
+                request_id: Some(77),
+                trade_index: Some(TradeIndex(7)),
+                order: Some(order.id),
+                notice: wanted,
+            }),
+            pushes: vec![Letter {
+                to: trade_key(1),
+                transport: Transport::Direct,
+                request_id: None,
+                trade_index: Some(TradeIndex(5)),
+                order: Some(order.id),
+                notice: Notice::WaitingBuyerInvoice,
+            }],
+            effects: vec![Effect::PublishOrder(order.id)],
+            ..Decision::default()
+        };
+        assert_eq!(decision, Ok(expected));
+    }
+
+    #[test]
+    fn b1_b2_a_take_with_invoice_and_a_take_of_a_buy_order_open_a_hold() {
+        let sell = sell_order();
+        let given = readable(50);
+        let by_buyer = take_sell(
+            &sell,
+            &take_sell_request(),
+            Some(&given),
+            now(),
+            &take_facts(),
+        );
+        assert_eq!(by_buyer, Ok(opened(&sell, take_with_invoice())));
+
+        let buy = buy_order().edit(|o| o.offer.payout = Some(invoice(50)));
+        let by_seller = take_buy(&buy, &take_buy_request(), now(), &take_facts());
+        assert_eq!(by_seller, Ok(opened(&buy, take_with_invoice())));
+    }
+
+    /// Nobody hears anything and no index is used before Lightning has answered.
+    fn opened(order: &Order, take: Take) -> Decision {
+        let until = UnixTime(NOW.0 + OPENING_SECS);
+        let stage = Stage::OpeningHold {
+            take,
+            hold: fresh_hold().id,
+            asker: take_buy_request().asker(),
+            back_to: BackTo::Pending,
+            until,
+        };
+        Decision {
+            orders: vec![order.moved(stage, NOW)],
+            holds: vec![hold(order, HoldState::New)],
+            effects: vec![
+                Effect::OpenHold(fresh_hold().hash),
+                Effect::WakeAt(Timer {
+                    at: until,
+                    order: order.id,
+                    kind: TimerKind::OpeningHold,
+                }),
+            ],
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn g12_t2_o15_full_privacy_has_neither_index_nor_identity_limits() {
+        let req = take_sell_request().edit(|r| {
+            r.sender.identity = Identity::FullPrivacy;
+            r.trade_index = None;
+        });
+        let facts = take_facts().edit(|f| {
+            f.person = crate::facts::PersonFacts::default();
+            f.has_unfinished_take = true;
+        });
+        let decision = take_sell(&sell_order(), &req, None, now(), &facts).unwrap();
+        assert_eq!(decision.users, Vec::new());
+        let taker = &decision.orders[0].stage.take().unwrap().taker;
+        assert_eq!(taker.trade_index, TradeIndex(0));
+    }
+
+    #[test]
+    fn k7_a_newcomer_is_known_from_his_first_take_on() {
+        let facts = take_facts().edit(|f| f.person.user = None);
+        let decision = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts).unwrap();
+        let newcomer = User {
+            first_seen: NOW,
+            last_index: TradeIndex(7),
+            rating: crate::user::Rating::default(),
+        };
+        assert_eq!(decision.users, vec![(identity_key(2), newcomer)]);
     }
 }

@@ -15,7 +15,7 @@ use super::world::{Change, World, credit, debit};
 use crate::backend::{
     FailReason, Network, PaymentRecord, PaymentState, Preimage, RejectReason, StartPayment,
 };
-use crate::invoice_rules::{network_of, payment_hash_of};
+use crate::invoice_rules::{amount_of, network_of, payment_hash_of};
 
 /// Highest CLTV limit a payment may carry.
 pub(crate) const MAX_CLTV_LIMIT: u32 = 2_016;
@@ -202,10 +202,12 @@ impl World {
         if network_of(&invoice) != Some(Network::Regtest) {
             return Err(RejectReason::BadInvoice("not for regtest".into()));
         }
+        let amount =
+            amount_of(&invoice).map_err(|error| RejectReason::BadInvoice(error.to_string()))?;
         let expires_at = invoice.expires_at().map_or(u64::MAX, |at| at.as_secs());
         Ok(Target {
             hash: payment_hash_of(&invoice),
-            amount: invoice.amount_milli_satoshis().map(Msat),
+            amount,
             expires_at: UnixTime(expires_at),
             cltv_delta: u32::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u32::MAX),
             ours: invoice.get_payee_pub_key() == self.node_key(),

@@ -21,6 +21,9 @@ use crate::backend::{LnError, LnResult};
 const QUEUE: usize = 1_024;
 /// How often time passes when nobody asks for anything.
 const TICK_EVERY: Duration = Duration::from_secs(1);
+/// A stop of the node is no longer than this; [`Sandbox::come_back`] ends it
+/// sooner.
+const LONGEST_STOP: Duration = Duration::from_secs(30 * 86_400);
 
 /// The sandbox as the rest of the program holds it; clones are the same one.
 #[derive(Clone)]
@@ -175,8 +178,9 @@ impl Sandbox {
     }
 
     /// Stops the node: streams end, and calls find nobody for so long.
+    /// Wallets, blocks and expiries go on meanwhile.
     pub async fn go_down(&self, down: Duration) {
-        self.trouble().down_until = Some(Instant::now() + down);
+        self.trouble().down_until = Some(Instant::now() + down.min(LONGEST_STOP));
         // Without a world to ask there are no streams to end.
         let _no_streams = self.ask(|desk| desk.watchers.end()).await;
     }

@@ -5,5 +5,6 @@ mod orders;
 mod power;
 mod records;
 mod samples;
+mod steps;
 mod tables;
 mod uniqueness;

@@ -7,122 +7,27 @@ use escrow_core::order::{Order, OrderId};
 use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
 use escrow_core::stage::Stage;
-use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::timer::TimerKind;
 use escrow_core::{PaymentHash, UnixTime};
 use proptest::prelude::*;
 
-use super::samples::{
-    at_line, attempt, attempts, hash, hold, holds, identity, letter, order_id, orders, payout,
-    payouts, pending, private, trade_key,
-};
-use crate::ledger::{HoldCounts, Ledger, OutboxRow, OutboxSeq, Page, Seen, SeenKey, View};
+use super::samples::{hash, identity, order_id, trade_key};
+use super::steps::{Step, apply, step};
+use crate::ledger::{HoldCounts, Ledger, OutboxRow, OutboxSeq, SeenKey, View};
 use crate::testing::PowerCutDisk;
-
-/// Small numbers, so that rows meet.
-type Small = u8;
-
-#[derive(Clone, Debug)]
-enum Step {
-    Order {
-        n: Small,
-        is_private: bool,
-        line: usize,
-        taker: Small,
-        invoice: Option<Small>,
-    },
-    Hold {
-        n: Small,
-        order: Small,
-        hash: Small,
-        line: usize,
-    },
-    Payout {
-        n: Small,
-        order: Small,
-        hash: Small,
-        line: usize,
-    },
-    Attempt {
-        hash: Small,
-        payout: Small,
-        line: usize,
-    },
-    Timer {
-        at: u64,
-        order: Small,
-        is_retry: bool,
-    },
-    RemoveTimer {
-        at: u64,
-        order: Small,
-        is_retry: bool,
-    },
-    Stamp {
-        address: Small,
-        now: u64,
-    },
-    Seen {
-        key: Small,
-        at: u64,
-    },
-    PurgeSeen {
-        older_than: u64,
-    },
-    Push {
-        to: Small,
-    },
-    Done {
-        seq: u64,
-    },
-    Commit,
-    GiveUp,
-    PowerCut {
-        seed: u64,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let n = || 1..4_u8;
-    let h = || 10..16_u8;
-    prop_oneof![
-        8 => (n(), any::<bool>(), 0..orders().len(), 4..7_u8, proptest::option::of(h())).prop_map(
-            |(n, is_private, line, taker, invoice)| Step::Order {
-                n, is_private, line, taker, invoice
-            }
-        ),
-        4 => (n(), n(), h(), 0..holds().len())
-            .prop_map(|(n, order, hash, line)| Step::Hold { n, order, hash, line }),
-        4 => (n(), n(), h(), 0..payouts().len())
-            .prop_map(|(n, order, hash, line)| Step::Payout { n, order, hash, line }),
-        4 => (h(), n(), 0..attempts().len())
-            .prop_map(|(hash, payout, line)| Step::Attempt { hash, payout, line }),
-        2 => (0..9_u64, n(), any::<bool>())
-            .prop_map(|(at, order, is_retry)| Step::Timer { at, order, is_retry }),
-        1 => (0..9_u64, n(), any::<bool>())
-            .prop_map(|(at, order, is_retry)| Step::RemoveTimer { at, order, is_retry }),
-        1 => (n(), 0..9_u64).prop_map(|(address, now)| Step::Stamp { address, now }),
-        2 => (n(), 0..9_u64).prop_map(|(key, at)| Step::Seen { key, at }),
-        1 => (0..9_u64).prop_map(|older_than| Step::PurgeSeen { older_than }),
-        2 => n().prop_map(|to| Step::Push { to }),
-        1 => (1..20_u64).prop_map(|seq| Step::Done { seq }),
-        4 => Just(Step::Commit),
-        1 => Just(Step::GiveUp),
-        2 => any::<u64>().prop_map(|seed| Step::PowerCut { seed }),
-    ]
-}
 
 /// The ledger as plain maps.
 #[derive(Clone, Debug, Default)]
-struct Model {
-    orders: BTreeMap<OrderId, Order>,
-    holds: BTreeMap<HoldId, Hold>,
-    payouts: BTreeMap<PayoutId, Payout>,
-    attempts: BTreeMap<PaymentHash, Attempt>,
-    timers: BTreeMap<(OrderId, TimerKind), (UnixTime, u64)>,
-    stamps: BTreeMap<String, UnixTime>,
-    seen: BTreeMap<SeenKey, Seen>,
-    outbox: BTreeMap<u64, OutboxRow>,
-    pushed: u64,
+pub(super) struct Model {
+    pub(super) orders: BTreeMap<OrderId, Order>,
+    pub(super) holds: BTreeMap<HoldId, Hold>,
+    pub(super) payouts: BTreeMap<PayoutId, Payout>,
+    pub(super) attempts: BTreeMap<PaymentHash, Attempt>,
+    pub(super) timers: BTreeMap<(OrderId, TimerKind), (UnixTime, u64)>,
+    pub(super) stamps: BTreeMap<String, UnixTime>,
+    pub(super) seen: BTreeMap<SeenKey, UnixTime>,
+    pub(super) outbox: BTreeMap<u64, OutboxRow>,
+    pub(super) pushed: u64,
 }
 
 impl Model {
@@ -154,7 +59,7 @@ impl Model {
         self.owners(hash).iter().all(|owner| *owner == order)
     }
 
-    fn takes_order(&self, order: &Order) -> bool {
+    pub(super) fn takes_order(&self, order: &Order) -> bool {
         let has_ended = self
             .orders
             .get(&order.id)
@@ -164,7 +69,7 @@ impl Model {
             || !has_ended && taken.is_none_or(|invoice| self.is_free_for(invoice.hash, order.id))
     }
 
-    fn takes_hold(&self, hold: &Hold) -> bool {
+    pub(super) fn takes_hold(&self, hold: &Hold) -> bool {
         match self.holds.get(&hold.id) {
             Some(before) => before.hash == hold.hash && before.order == hold.order,
             None => {
@@ -174,7 +79,7 @@ impl Model {
         }
     }
 
-    fn takes_payout(&self, payout: &Payout) -> bool {
+    pub(super) fn takes_payout(&self, payout: &Payout) -> bool {
         self.payouts
             .get(&payout.id)
             .is_none_or(|before| before.order == payout.order)
@@ -182,7 +87,7 @@ impl Model {
                 || self.is_free_for(payout.destination.hash, payout.order))
     }
 
-    fn takes_attempt(&self, attempt: &Attempt) -> bool {
+    pub(super) fn takes_attempt(&self, attempt: &Attempt) -> bool {
         let is_foreign = self.holds.values().any(|hold| hold.hash == attempt.hash)
             || self
                 .attempts
@@ -193,149 +98,8 @@ impl Model {
                 && other.hash != attempt.hash
                 && other.state == AttemptState::Sent
         });
-        !is_foreign && !(attempt.state == AttemptState::Sent && has_another_sent)
-    }
-}
-
-/// Does the step to both; they must agree on whether it is allowed.
-fn apply(step: &Step, page: &mut Page<'_>, model: &mut Model) {
-    let kind = |is_retry| {
-        if is_retry {
-            TimerKind::PayoutRetry
-        } else {
-            TimerKind::OpeningHold
-        }
-    };
-    let timer = |at, order, is_retry| Timer {
-        at: UnixTime(at),
-        order: order_id(order),
-        kind: kind(is_retry),
-    };
-    match *step {
-        Step::Order {
-            n,
-            is_private,
-            line,
-            taker,
-            invoice,
-        } => {
-            let base = if is_private { private(n) } else { pending(n) };
-            let order = at_line(base, line, taker, invoice.map(hash));
-            let is_taken = model.takes_order(&order);
-            let stored = page.put_order(order.clone());
-            assert_eq!(stored.is_ok(), is_taken, "{stored:?}");
-            if let Ok(stored) = stored {
-                let before = model
-                    .orders
-                    .get(&order.id)
-                    .map_or(0, |before| before.revision);
-                assert_eq!(
-                    stored,
-                    Order {
-                        revision: before + 1,
-                        ..order
-                    }
-                );
-                model.orders.insert(stored.id, stored);
-            }
-        }
-        Step::Hold {
-            n,
-            order,
-            hash: h,
-            line,
-        } => {
-            let hold = hold(n, order, hash(h), holds()[line].state.clone());
-            let is_taken = model.takes_hold(&hold);
-            assert_eq!(page.put_hold(&hold).is_ok(), is_taken);
-            if is_taken {
-                model.holds.insert(hold.id, hold);
-            }
-        }
-        Step::Payout {
-            n,
-            order,
-            hash: h,
-            line,
-        } => {
-            let payout = payout(n, order, hash(h), payouts()[line].state);
-            let is_taken = model.takes_payout(&payout);
-            assert_eq!(page.put_payout(&payout).is_ok(), is_taken);
-            if is_taken {
-                model.payouts.insert(payout.id, payout);
-            }
-        }
-        Step::Attempt {
-            hash: h,
-            payout,
-            line,
-        } => {
-            let attempt = attempt(hash(h), payout, attempts()[line].state);
-            let is_taken = model.takes_attempt(&attempt);
-            assert_eq!(page.put_attempt(&attempt).is_ok(), is_taken);
-            if is_taken {
-                model.attempts.insert(attempt.hash, attempt);
-            }
-        }
-        Step::Timer {
-            at,
-            order,
-            is_retry,
-        } => {
-            page.put_timer(timer(at, order, is_retry), at).unwrap();
-            model
-                .timers
-                .insert((order_id(order), kind(is_retry)), (UnixTime(at), at));
-        }
-        Step::RemoveTimer {
-            at,
-            order,
-            is_retry,
-        } => {
-            page.remove_timer(timer(at, order, is_retry)).unwrap();
-            let name = (order_id(order), kind(is_retry));
-            if model
-                .timers
-                .get(&name)
-                .is_some_and(|(set, _)| *set == UnixTime(at))
-            {
-                model.timers.remove(&name);
-            }
-        }
-        Step::Stamp { address, now } => {
-            let address = format!("38383:node:{address}");
-            let last = model.stamps.get(&address).map_or(0, |last| last.0 + 1);
-            let stamp = page.next_stamp(&address, UnixTime(now)).unwrap();
-            assert_eq!(stamp, UnixTime(last.max(now)));
-            model.stamps.insert(address, stamp);
-        }
-        Step::Seen { key, at } => {
-            let seen = Seen {
-                at: UnixTime(at),
-                receipt: format!("{at}"),
-            };
-            page.put_seen(SeenKey::Inner([key; 32]), &seen).unwrap();
-            model.seen.insert(SeenKey::Inner([key; 32]), seen);
-        }
-        Step::PurgeSeen { older_than } => {
-            let before = model.seen.len();
-            model.seen.retain(|_, seen| seen.at.0 >= older_than);
-            let purged = page.purge_seen(UnixTime(older_than), usize::MAX).unwrap();
-            assert_eq!(purged, before - model.seen.len());
-        }
-        Step::Push { to } => {
-            model.pushed += 1;
-            assert_eq!(
-                page.push_outbox(&letter(to, 1)).unwrap(),
-                OutboxSeq(model.pushed)
-            );
-            model.outbox.insert(model.pushed, letter(to, 1));
-        }
-        Step::Done { seq } => {
-            page.done_outbox(&[OutboxSeq(seq)]).unwrap();
-            model.outbox.remove(&seq);
-        }
-        Step::Commit | Step::GiveUp | Step::PowerCut { .. } => {}
+        let is_second = attempt.state == AttemptState::Sent && has_another_sent;
+        !is_foreign && !is_second
     }
 }
 
@@ -483,9 +247,9 @@ fn run(steps: &[Step]) {
     for steps in steps.split_inclusive(is_end) {
         let mut model = committed.clone();
         let mut page = ledger.page().unwrap();
-        steps
-            .iter()
-            .for_each(|step| apply(step, &mut page, &mut model));
+        for step in steps {
+            apply(step, &mut page, &mut model);
+        }
         agree(&page, &model);
         match steps.last() {
             Some(Step::Commit) => {
@@ -508,7 +272,7 @@ fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn the_ledger_equals_plain_maps(steps in proptest::collection::vec(step(), 1..80)) {

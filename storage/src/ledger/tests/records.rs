@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::samples::{attempts, fixture, holds, orders, payouts};
 use crate::ledger::record::{Record, decode, encode};
+use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
-use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, Seen, SetAside, StorageError};
+use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, SetAside, StorageError};
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
 fn survives<R: Record + PartialEq + Debug>(table: Table, bytes: &[u8]) {
@@ -71,13 +72,12 @@ impl Record for Price {
     const VERSION: u8 = 3;
 
     fn upgrade(from: u8, mut json: Value) -> Value {
-        match from {
-            1 => json!({ "sats": json["amount"] }),
-            _ => {
-                json["fee"] = json!(0);
-                json
-            }
+        if from == 1 {
+            json = json!({ "sats": json["amount"] });
+        } else {
+            json["fee"] = json!(0);
         }
+        json
     }
 }
 

@@ -8,11 +8,11 @@ use super::samples::{
 };
 use crate::ledger::{HoldCounts, Ledger, StorageError};
 
-fn is_conflict<T: std::fmt::Debug>(result: Result<T, StorageError>) -> bool {
+fn is_conflict<T>(result: &Result<T, StorageError>) -> bool {
     matches!(result, Err(StorageError::Conflict { .. }))
 }
 
-fn is_invariant<T: std::fmt::Debug>(result: Result<T, StorageError>) -> bool {
+fn is_invariant<T>(result: &Result<T, StorageError>) -> bool {
     matches!(result, Err(StorageError::Invariant { .. }))
 }
 
@@ -26,35 +26,35 @@ fn a_hash_belongs_to_one_hold_or_one_attempt() {
     page.commit().unwrap();
 
     let mut page = ledger.page().unwrap();
-    assert!(is_conflict(page.put_hold(&hold(
+    assert!(is_conflict(&page.put_hold(&hold(
         2,
         2,
         hash(1),
         HoldState::New
     ))));
-    assert!(is_conflict(page.put_hold(&hold(
+    assert!(is_conflict(&page.put_hold(&hold(
         2,
         2,
         hash(2),
         HoldState::New
     ))));
-    assert!(is_conflict(page.put_attempt(&attempt(
+    assert!(is_conflict(&page.put_attempt(&attempt(
         hash(1),
         2,
         AttemptState::Sent
     ))));
-    assert!(is_conflict(page.put_attempt(&attempt(
+    assert!(is_conflict(&page.put_attempt(&attempt(
         hash(2),
         2,
         AttemptState::Sent
     ))));
-    assert!(is_invariant(page.put_hold(&hold(
+    assert!(is_invariant(&page.put_hold(&hold(
         1,
         1,
         hash(3),
         HoldState::New
     ))));
-    assert!(is_invariant(page.put_hold(&hold(
+    assert!(is_invariant(&page.put_hold(&hold(
         1,
         2,
         hash(1),
@@ -74,7 +74,7 @@ fn a_payout_never_has_two_live_hashes() {
     let mut page = ledger.page().unwrap();
     page.put_attempt(&attempt(hash(1), 1, AttemptState::Sent))
         .unwrap();
-    assert!(is_invariant(page.put_attempt(&attempt(
+    assert!(is_invariant(&page.put_attempt(&attempt(
         hash(2),
         1,
         AttemptState::Sent
@@ -85,7 +85,7 @@ fn a_payout_never_has_two_live_hashes() {
     assert_eq!(page.sent_attempt_of(payout_id(1)).unwrap(), None);
     page.put_attempt(&attempt(hash(2), 1, AttemptState::Sent))
         .unwrap();
-    assert!(is_invariant(page.put_attempt(&attempt(
+    assert!(is_invariant(&page.put_attempt(&attempt(
         hash(1),
         1,
         AttemptState::Sent
@@ -123,13 +123,13 @@ fn one_invoice_is_not_given_to_two_living_orders() {
         .unwrap();
     page.put_payout(&payout(1, 1, hash(1), PayoutState::Paying))
         .unwrap();
-    assert!(is_conflict(page.put_order(at_line(
+    assert!(is_conflict(&page.put_order(at_line(
         pending(2),
         4,
         9,
         Some(hash(1))
     ))));
-    assert!(is_conflict(page.put_payout(&payout(
+    assert!(is_conflict(&page.put_payout(&payout(
         2,
         2,
         hash(1),
@@ -140,7 +140,7 @@ fn one_invoice_is_not_given_to_two_living_orders() {
     page.put_order(at_line(pending(1), 10, 8, Some(hash(1))))
         .unwrap();
     assert_eq!(page.order_with_invoice(hash(1)).unwrap(), Some(order_id(1)));
-    assert!(is_conflict(page.put_order(at_line(
+    assert!(is_conflict(&page.put_order(at_line(
         pending(2),
         4,
         9,
@@ -164,7 +164,7 @@ fn a_payout_stays_with_its_order_and_forgets_an_invoice_it_gave_up() {
         .unwrap();
     assert_eq!(page.order_with_invoice(hash(1)).unwrap(), None);
     assert_eq!(page.order_with_invoice(hash(2)).unwrap(), Some(order_id(1)));
-    assert!(is_invariant(page.put_payout(&payout(
+    assert!(is_invariant(&page.put_payout(&payout(
         1,
         2,
         hash(2),

@@ -2,22 +2,16 @@
 //! and events and beside upstream's own library.
 
 #[cfg(test)]
-#[path = "golden/envelopes.rs"]
 mod envelopes;
 #[cfg(test)]
-#[path = "golden/events.rs"]
 mod events;
 #[cfg(test)]
-#[path = "golden/hand_made.rs"]
 mod hand_made;
 #[cfg(test)]
-#[path = "golden/intake.rs"]
 mod intake;
 #[cfg(test)]
-#[path = "golden/messages.rs"]
 mod messages;
 #[cfg(test)]
-#[path = "golden/properties.rs"]
 mod properties;
 
 /// Fills the places of ids and keys in an example.
@@ -50,8 +44,8 @@ fn filled(example: &str) -> String {
 
 /// Every message of the examples and of the recorded trades.
 fn golden_messages() -> Vec<String> {
-    let examples = include_str!("golden/examples.jsonl").lines();
-    let recorded = include_str!("golden/recorded.jsonl").lines();
+    let examples = include_str!("examples.jsonl").lines();
+    let recorded = include_str!("recorded.jsonl").lines();
     let messages: Vec<String> = examples.chain(recorded).map(filled).collect();
     assert_eq!(messages.len(), 66);
     messages

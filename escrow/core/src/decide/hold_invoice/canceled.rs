@@ -1,0 +1,323 @@
+//! Lightning reports that nothing is locked by a hold any more.
+
+use crate::decide::opening::back;
+use crate::decide::{alarm, nothing};
+use crate::decision::{Alarm, Decision, Effect};
+use crate::facts::Now;
+use crate::hold::{Hold, HoldState};
+use crate::notice::{Letter, Notice};
+use crate::order::{Order, Side, Take};
+use crate::party::Party;
+use crate::payout::{Payout, PayoutState};
+use crate::stage::{BackTo, CancelReason, Stage};
+use crate::view;
+
+use super::opened::hold_failed;
+use super::{Release, awaiting_payment, release_of};
+
+/// A hold is canceled: as decided, because the seller's time was up (rule H8),
+/// or against the ledger (rules X6, R6). `payout` is that of a release.
+pub fn hold_canceled(order: &Order, hold: &Hold, payout: Option<&Payout>, now: Now) -> Decision {
+    let ended = match &hold.state {
+        HoldState::Canceling | HoldState::Canceled | HoldState::Lost => Some(nothing()),
+        HoldState::New => undo_opening(order, hold, now),
+        HoldState::Open { .. } => {
+            awaiting_payment(order, hold).map(|take| not_paid_in_time(order, take, now))
+        }
+        HoldState::Accepted(_) => escrow_lost(order, hold, now),
+        HoldState::Settling(_) => release_of(order, hold)
+            .zip(payout)
+            .map(|(release, payout)| release_lost(order, &release, hold, payout, now)),
+        HoldState::Settled(_) => None,
+    };
+    let Some(mut decision) = ended else {
+        return alarm(Alarm::UnexpectedHold(hold.hash));
+    };
+    if let Some(state) = end_of(&hold.state) {
+        decision.holds = vec![Hold {
+            state,
+            ..hold.clone()
+        }];
+    }
+    decision
+}
+
+/// The state that follows a cancel, if it is another.
+fn end_of(state: &HoldState) -> Option<HoldState> {
+    match state {
+        HoldState::New | HoldState::Open { .. } | HoldState::Accepted(_) | HoldState::Canceling => {
+            Some(HoldState::Canceled)
+        }
+        HoldState::Settling(_) => Some(HoldState::Lost),
+        HoldState::Settled(_) | HoldState::Canceled | HoldState::Lost => None,
+    }
+}
+
+/// Rule B6, and there is nothing left to cancel.
+fn undo_opening(order: &Order, hold: &Hold, now: Now) -> Option<Decision> {
+    let undone = hold_failed(order, hold, now);
+    let is_ours = !undone.orders.is_empty();
+    is_ours.then(|| Decision {
+        effects: Vec::new(),
+        ..undone
+    })
+}
+
+/// Rules E3 and E4: the seller did not pay. A buy order goes back to the book
+/// without its taker; a sell order ends, because its own maker let it down.
+fn not_paid_in_time(order: &Order, take: &Take, now: Now) -> Decision {
+    let canceled = |party| Letter::push(party, order.id, Notice::Canceled);
+    let (order_after, first) = match order.offer.side {
+        Side::Buy => {
+            let again = Notice::BackInBook(Box::new(view::back(order)));
+            let order_after = back(order, take, &BackTo::Pending, now.at);
+            (order_after, Letter::push(&order.maker, order.id, again))
+        }
+        Side::Sell => (
+            ended(order, take, CancelReason::NotPaid, now),
+            canceled(&order.maker),
+        ),
+    };
+    Decision {
+        orders: vec![order_after],
+        pushes: vec![first, canceled(&take.taker)],
+        effects: vec![Effect::PublishOrder(order.id)],
+        ..Decision::default()
+    }
+}
+
+/// Rule X6: the sats went back to the seller in the middle of a trade. Once the
+/// fiat is said to be sent, `canceled` would be no comfort, so only the loss is
+/// told.
+fn escrow_lost(order: &Order, hold: &Hold, now: Now) -> Option<Decision> {
+    let (take, notices) = match &order.stage {
+        Stage::PaidWaitingInvoice { take, hold: id, .. } | Stage::Active { take, hold: id }
+            if *id == hold.id =>
+        {
+            (take, vec![Notice::EscrowCanceled, Notice::Canceled])
+        }
+        Stage::FiatSent { take, hold: id } if *id == hold.id => {
+            (take, vec![Notice::EscrowCanceled])
+        }
+        Stage::PaidWaitingInvoice { .. }
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Pending
+        | Stage::OpeningHold { .. }
+        | Stage::WaitingInvoice { .. }
+        | Stage::WaitingPayment { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. }
+        | Stage::Success { .. }
+        | Stage::Canceled { .. } => return None,
+    };
+    let parties: [&Party; 2] = [&order.maker, &take.taker];
+    let pushes = notices
+        .iter()
+        .flat_map(|notice| parties.map(|party| Letter::push(party, order.id, notice.clone())))
+        .collect();
+    Some(Decision {
+        orders: vec![ended(order, take, CancelReason::EscrowLost, now)],
+        pushes,
+        effects: vec![
+            Effect::PublishOrder(order.id),
+            Effect::Alarm(Alarm::EscrowLost(hold.hash)),
+        ],
+        ..Decision::default()
+    })
+}
+
+/// Rule R6: settling was decided too late; the debt to the buyer stays in the
+/// ledger for the operator (rule P14).
+fn release_lost(
+    order: &Order,
+    release: &Release<'_>,
+    hold: &Hold,
+    payout: &Payout,
+    now: Now,
+) -> Decision {
+    let buyer = order.sides(release.take).buyer;
+    Decision {
+        orders: vec![ended(order, release.take, CancelReason::EscrowLost, now)],
+        payouts: vec![Payout {
+            state: PayoutState::Parked,
+            ..payout.clone()
+        }],
+        answer: Some(release.answer(order, Notice::EscrowCanceled, now)),
+        pushes: vec![Letter::push(buyer, order.id, Notice::EscrowCanceled)],
+        effects: vec![
+            Effect::PublishOrder(order.id),
+            Effect::Alarm(Alarm::HoldLost(hold.hash)),
+        ],
+        ..Decision::default()
+    }
+}
+
+fn ended(order: &Order, take: &Take, why: CancelReason, now: Now) -> Order {
+    order.moved(
+        Stage::Canceled {
+            why,
+            take: Some(take.clone()),
+        },
+        now.at,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::time::UnixTime;
+    use crate::wire::CantDo;
+
+    fn report(scene: &Scene) -> Decision {
+        let hold = scene.hold.as_ref().unwrap();
+        let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+        hold_canceled(&scene.order, hold, payout, now())
+    }
+
+    fn hold_is(scene: &Scene, state: HoldState) -> Vec<Hold> {
+        vec![hold(&scene.order, state)]
+    }
+
+    fn ended(scene: &Scene, why: CancelReason) -> Vec<Order> {
+        let take = scene.order.stage.take().cloned();
+        vec![scene.order.moved(Stage::Canceled { why, take }, NOW)]
+    }
+
+    #[test]
+    fn b6_a_hold_canceled_while_it_opens_leaves_nothing_to_cancel() {
+        let scene = opening(Side::Buy, BackTo::Pending);
+        let asker = request(&taker(), Ask::TakeBuy).asker();
+        let expected = Decision {
+            orders: vec![scene.order.moved(Stage::Pending, NOW)],
+            holds: hold_is(&scene, HoldState::Canceled),
+            answer: Some(Letter::refusal(
+                &asker,
+                Some(order_id()),
+                CantDo::TooManyRequests,
+            )),
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn h8_e3_s7_an_unpaid_buy_order_is_back_in_the_book() {
+        let mut scene = waiting_payment(Side::Buy);
+        scene.order.offer.payout = Some(invoice(50));
+        let back = scene.order.moved(Stage::Pending, NOW);
+        let again = Notice::BackInBook(Box::new(view::back(&back)));
+        let expected = Decision {
+            orders: vec![back],
+            holds: hold_is(&scene, HoldState::Canceled),
+            pushes: vec![push(&maker(), again), push(&taker(), Notice::Canceled)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn h8_e4_an_unpaid_sell_order_is_over() {
+        let scene = waiting_payment(Side::Sell);
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::NotPaid),
+            holds: hold_is(&scene, HoldState::Canceled),
+            pushes: vec![
+                push(&maker(), Notice::Canceled),
+                push(&taker(), Notice::Canceled),
+            ],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn x6_up_m8_an_escrow_lost_in_a_trade_ends_it_and_all_are_told() {
+        let lost = |party: &Party| push(party, Notice::EscrowCanceled);
+        let over = |party: &Party| push(party, Notice::Canceled);
+        let (a, b) = (&maker(), &taker());
+        let table = [
+            (
+                paid_waiting_invoice(Side::Sell),
+                vec![lost(a), lost(b), over(a), over(b)],
+            ),
+            (active(Side::Buy), vec![lost(a), lost(b), over(a), over(b)]),
+            (after_fiat(Side::Sell), vec![lost(a), lost(b)]),
+        ];
+        for (scene, pushes) in table {
+            let expected = Decision {
+                orders: ended(&scene, CancelReason::EscrowLost),
+                holds: hold_is(&scene, HoldState::Canceled),
+                pushes,
+                effects: vec![
+                    Effect::PublishOrder(order_id()),
+                    Effect::Alarm(Alarm::EscrowLost(fresh_hold().hash)),
+                ],
+                ..Decision::default()
+            };
+            assert_eq!(report(&scene), expected, "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn r6_p14_a_release_that_came_too_late_is_answered_and_its_debt_parked() {
+        let scene = releasing(Side::Sell);
+        let asker = request(&maker(), Ask::Release).asker();
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::EscrowLost),
+            holds: hold_is(&scene, HoldState::Lost),
+            payouts: vec![crate::fixtures::payout(PayoutState::Parked)],
+            answer: Some(Letter::answer(&asker, order_id(), Notice::EscrowCanceled)),
+            pushes: vec![push(&taker(), Notice::EscrowCanceled)],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::Alarm(Alarm::HoldLost(fresh_hold().hash)),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn b8_r6_a_late_answer_carries_no_number() {
+        let scene = releasing(Side::Sell);
+        let (hold, owed) = (scene.hold.unwrap(), scene.owed.unwrap());
+        let late = at(UnixTime(NOW.0 + 9));
+        let decision = hold_canceled(&scene.order, &hold, Some(&owed.payout), late);
+        assert_eq!(decision.answer.unwrap().request_id, None);
+    }
+
+    #[test]
+    fn h1_a_cancel_that_was_decided_or_seen_moves_no_order() {
+        let order = sell_order();
+        let report = |state| hold_canceled(&order, &hold(&order, state), None, now());
+        let done = Decision {
+            holds: vec![hold(&order, HoldState::Canceled)],
+            ..Decision::default()
+        };
+        assert_eq!(report(HoldState::Canceling), done);
+        assert_eq!(report(HoldState::Canceled), nothing());
+        assert_eq!(report(HoldState::Lost), nothing());
+    }
+
+    #[test]
+    fn h1_a_cancel_that_contradicts_the_ledger_is_an_alarm() {
+        let order = sell_order();
+        let unexpected = alarm(Alarm::UnexpectedHold(fresh_hold().hash));
+        let states = [
+            HoldState::New,
+            open_state(),
+            HoldState::Accepted(acceptance()),
+            HoldState::Settling(acceptance()),
+            HoldState::Settled(acceptance()),
+        ];
+        for state in states {
+            let decision = hold_canceled(&order, &hold(&order, state), None, now());
+            assert_eq!(decision, unexpected);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The sats of a released escrow are ours.
+
+use crate::decide::payout::{Debt, start};
+use crate::decide::{alarm, nothing};
+use crate::decision::{Alarm, Decision};
+use crate::facts::{Now, PayoutFacts};
+use crate::hold::{Hold, HoldState};
+use crate::notice::{Letter, Notice};
+use crate::order::Order;
+use crate::stage::Stage;
+
+use super::release_of;
+
+/// The sats of a released escrow are ours (rules R4, B8): all are told, and
+/// the buyer is paid in the same breath. `owed` is the debt of the release.
+pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) -> Decision {
+    let acceptance = match &hold.state {
+        HoldState::Settling(acceptance) => *acceptance,
+        HoldState::Settled(_) => return nothing(),
+        HoldState::New
+        | HoldState::Open { .. }
+        | HoldState::Accepted(_)
+        | HoldState::Canceling
+        | HoldState::Canceled
+        | HoldState::Lost => return alarm(Alarm::UnexpectedHold(hold.hash)),
+    };
+    let PayoutFacts { payout, attempt } = owed;
+    let released = release_of(order, hold).filter(|release| release.payout == payout.id);
+    let Some(release) = released else {
+        return alarm(Alarm::UnexpectedHold(hold.hash));
+    };
+    let take = release.take;
+    let sides = order.sides(take);
+    let debt = Debt {
+        order,
+        take,
+        payout: payout.clone(),
+        attempt: attempt.as_ref(),
+        inflow: hold.value,
+    };
+    let mut decision = start(&debt, now);
+    let stage = Stage::PayingBuyer {
+        take: take.clone(),
+        hold: hold.id,
+        payout: payout.id,
+    };
+    decision.orders = vec![order.moved(stage, now.at)];
+    decision.holds = vec![Hold {
+        state: HoldState::Settled(acceptance),
+        ..hold.clone()
+    }];
+    decision.answer = Some(release.answer(order, Notice::EscrowSettled, now));
+    let told = [
+        Letter::push(sides.buyer, order.id, Notice::Released),
+        Letter::push(sides.seller, order.id, Notice::Rate),
+    ];
+    decision.pushes.splice(0..0, told);
+    decision
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::decision::Effect;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::payout::{AttemptState, PayoutState};
+    use crate::time::UnixTime;
+
+    fn settled(scene: &Scene, secs: u64) -> Decision {
+        let now = at(UnixTime(NOW.0 + secs));
+        let (hold, owed) = (scene.hold.as_ref().unwrap(), scene.owed.as_ref().unwrap());
+        hold_settled(&scene.order, hold, owed, now)
+    }
+
+    #[test]
+    fn r4_up_m3_a_settled_hold_pays_the_buyer_in_the_same_commit() {
+        let scene = releasing(Side::Sell);
+        let asker = request(&maker(), Ask::Release).asker();
+        let expected = Decision {
+            orders: vec![scene.order.moved(paying_buyer(), NOW)],
+            holds: vec![hold(&scene.order, HoldState::Settled(acceptance()))],
+            payouts: vec![payout(PayoutState::Paying)],
+            attempts: vec![attempt(AttemptState::Sent)],
+            answer: Some(Letter::answer(&asker, order_id(), Notice::EscrowSettled)),
+            pushes: vec![
+                push(&taker(), Notice::Released),
+                push(&maker(), Notice::Rate),
+            ],
+            effects: vec![Effect::Pay(hash(50))],
+            ..Decision::default()
+        };
+        assert_eq!(settled(&scene, 0), expected);
+    }
+
+    #[test]
+    fn b8_a_late_answer_still_comes_but_without_a_number() {
+        let scene = releasing(Side::Sell);
+        assert_eq!(settled(&scene, 8).answer.unwrap().request_id, Some(77));
+        let late = settled(&scene, 9).answer.unwrap();
+        assert_eq!(
+            (late.request_id, late.notice),
+            (None, Notice::EscrowSettled)
+        );
+    }
+
+    #[test]
+    fn r4_p9_a_dying_invoice_is_asked_for_after_the_good_news() {
+        let mut scene = releasing(Side::Sell);
+        let owed = scene.owed.as_mut().unwrap();
+        owed.payout.destination.expires_at = UnixTime(NOW.0 + 59);
+        let decision = settled(&scene, 0);
+        assert_eq!(decision.payouts[0].state, PayoutState::NeedInvoice);
+        assert_eq!(decision.pushes.len(), 3);
+        assert_eq!(decision.pushes[0].notice, Notice::Released);
+        assert!(matches!(
+            decision.pushes[2].notice,
+            Notice::InvoiceWanted(_)
+        ));
+        assert_eq!(decision.effects, [STUCK]);
+    }
+
+    #[test]
+    fn f8_a_debt_above_the_escrow_is_parked_and_not_paid() {
+        let mut scene = releasing(Side::Sell);
+        scene.hold.as_mut().unwrap().value = crate::Sats(BUYER_GETS.0 - 1);
+        let decision = settled(&scene, 0);
+        assert_eq!(decision.payouts[0].state, PayoutState::Parked);
+        assert_eq!(decision.attempts, []);
+        let breach = Alarm::UnexpectedPayment(hash(50));
+        assert_eq!(decision.effects, [Effect::Alarm(breach)]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Lightning reports that the buyer is paid.
+
+use sha2::{Digest, Sha256};
+
+use crate::amount::Msat;
+use crate::decide::{alarm, nothing};
+use crate::decision::{Alarm, Decision, Effect};
+use crate::facts::Now;
+use crate::lightning::PaymentHash;
+use crate::notice::{Letter, Notice};
+use crate::order::Order;
+use crate::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use crate::stage::Stage;
+
+use super::take_being_paid;
+
+/// Lightning reports a payment as made (rule P12); `attempt` is the one of the
+/// reported hash.
+///
+/// A payment that had been reported as failed and succeeds after all ends the
+/// trade too, unless another is under way: the buyer has his sats and must not
+/// get them twice. The operator hears of it.
+pub fn payment_succeeded(
+    order: &Order,
+    payout: &Payout,
+    attempt: &Attempt,
+    preimage: &[u8; 32],
+    routing_fee: Msat,
+    now: Now,
+) -> Decision {
+    let contradiction = Alarm::UnexpectedPayment(attempt.hash);
+    if PaymentHash(Sha256::digest(preimage).into()) != attempt.hash {
+        return alarm(contradiction);
+    }
+    if matches!(attempt.state, AttemptState::Succeeded { .. }) {
+        return nothing();
+    }
+    let (Some(success), true) = (success(order, payout.id), attempt.payout == payout.id) else {
+        return alarm(contradiction);
+    };
+    let was_sent = attempt.state == AttemptState::Sent;
+    let is_only_one = match payout.state {
+        PayoutState::Paying => was_sent,
+        PayoutState::Ready { .. } | PayoutState::NeedInvoice => !was_sent,
+        PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
+    };
+    if !is_only_one {
+        return alarm(contradiction);
+    }
+    let mut decision = paid(order, success, payout, attempt, routing_fee, now);
+    if !was_sent {
+        decision.effects.push(Effect::Alarm(contradiction));
+    }
+    decision
+}
+
+fn paid(
+    order: &Order,
+    success: Stage,
+    payout: &Payout,
+    attempt: &Attempt,
+    routing_fee: Msat,
+    now: Now,
+) -> Decision {
+    let order = order.moved(success, now.at);
+    let buyer = order.buyer().expect("a paid order has a buyer");
+    let told = |notice| Letter::push(buyer, order.id, notice);
+    let succeeded = AttemptState::Succeeded { routing_fee };
+    Decision {
+        payouts: vec![Payout {
+            state: PayoutState::Paid,
+            ..payout.clone()
+        }],
+        attempts: vec![Attempt {
+            state: succeeded,
+            ..attempt.clone()
+        }],
+        pushes: vec![told(Notice::PurchaseCompleted), told(Notice::Rate)],
+        effects: vec![Effect::PublishOrder(order.id)],
+        orders: vec![order],
+        ..Decision::default()
+    }
+}
+
+fn success(order: &Order, id: PayoutId) -> Option<Stage> {
+    let take = take_being_paid(order, id)?.clone();
+    let Stage::PayingBuyer { hold, payout, .. } = order.stage else {
+        return None;
+    };
+    Some(Stage::Success { take, hold, payout })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::Side;
+
+    fn succeeding(payout: &Payout, attempt: &Attempt, proof: u8) -> Decision {
+        let order = paying(Side::Sell).order;
+        payment_succeeded(
+            &order,
+            payout,
+            attempt,
+            &preimage(proof),
+            Msat(1_500),
+            now(),
+        )
+    }
+
+    fn paid_out() -> Decision {
+        let order = paying(Side::Sell).order;
+        Decision {
+            orders: vec![order.moved(success_stage(), NOW)],
+            payouts: vec![payout(PayoutState::Paid)],
+            attempts: vec![attempt(AttemptState::Succeeded {
+                routing_fee: Msat(1_500),
+            })],
+            pushes: vec![
+                push(&taker(), Notice::PurchaseCompleted),
+                push(&taker(), Notice::Rate),
+            ],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        }
+    }
+
+    fn success_stage() -> Stage {
+        crate::fixtures::success()
+    }
+
+    #[test]
+    fn p12_k1_a_proven_payment_ends_the_trade() {
+        let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+        assert_eq!(succeeding(&payout, &sent, 50), paid_out());
+    }
+
+    #[test]
+    fn p12_a_wrong_proof_ends_nothing() {
+        let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+        assert_eq!(
+            succeeding(&payout, &sent, 51),
+            alarm(Alarm::UnexpectedPayment(hash(50)))
+        );
+    }
+
+    #[test]
+    fn p3_up_m1_a_success_after_a_failure_ends_the_trade_unless_another_is_under_way() {
+        let unexpected = Effect::Alarm(Alarm::UnexpectedPayment(hash(50)));
+        for state in [
+            PayoutState::NeedInvoice,
+            PayoutState::Ready { not_before: NOW },
+        ] {
+            let late = succeeding(&payout(state), &attempt(FAILED), 50);
+            let expected = Decision {
+                effects: vec![Effect::PublishOrder(order_id()), unexpected],
+                ..paid_out()
+            };
+            assert_eq!(late, expected, "{state:?}");
+        }
+        let other_in_flight = succeeding(&payout(PayoutState::Paying), &attempt(FAILED), 50);
+        let expected = Decision {
+            effects: vec![unexpected],
+            ..Decision::default()
+        };
+        assert_eq!(other_in_flight, expected);
+    }
+
+    #[test]
+    fn h1_a_success_reported_twice_counts_once() {
+        let done = attempt(AttemptState::Succeeded {
+            routing_fee: Msat(1_500),
+        });
+        assert_eq!(succeeding(&payout(PayoutState::Paid), &done, 50), nothing());
+        let sent = attempt(AttemptState::Sent);
+        let parked = succeeding(&payout(PayoutState::Parked), &sent, 50);
+        assert_eq!(parked, alarm(Alarm::UnexpectedPayment(hash(50))));
+    }
+}

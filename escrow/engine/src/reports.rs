@@ -1,0 +1,178 @@
+//! What Lightning's answers mean for the ledger.
+//!
+//! Pure translations from rows to calls and from answers to commands. The
+//! workers and the recovery use them, and so does a simulation that drives
+//! [`Engine::step`](crate::writer::Engine::step) without a runtime.
+
+use std::time::Duration;
+
+use escrow_core::PaymentHash;
+use escrow_core::command::Command;
+use escrow_core::hold::{Hold, HoldState};
+use escrow_core::payout::{Attempt, PaymentFailure};
+use escrow_lightning::backend::{
+    CancelOutcome, FailReason, HoldRequest, HoldSnapshot, HoldState as Seen, PayRequest,
+    PaymentState, RejectReason, SettleOutcome,
+};
+
+/// A hold that Lightning does not know counts as canceled only this long
+/// after it was asked to open it: a late request may still land.
+pub const FORGOTTEN: Duration = Duration::from_secs(120);
+
+/// How long Lightning looks for routes.
+const SEARCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// Most parts of one payment.
+const MAX_PARTS: u32 = 16;
+
+/// What Lightning is asked for when a hold is to be opened.
+///
+/// # Panics
+/// Never: amounts are bounded by the limits at creation.
+#[must_use]
+pub fn hold_request(hold: &Hold) -> HoldRequest {
+    HoldRequest {
+        hash: hold.hash,
+        amount: hold
+            .value
+            .to_msat()
+            .expect("amounts are bounded by the limits at creation"),
+        memo: format!("Escrow of order {}", hold.order.0),
+        expires_at: hold.expires_at,
+        cltv_delta: hold.cltv_delta_blocks,
+        private_hints: false,
+    }
+}
+
+/// What Lightning says of a hold that the ledger does not know yet.
+#[must_use]
+pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
+    let hash = hold.hash;
+    match seen.state {
+        Seen::Open { .. } if hold.state == HoldState::New => Some(Command::HoldOpened {
+            hash,
+            bolt11: seen.bolt11.clone(),
+        }),
+        Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
+            Some(Command::HoldAccepted {
+                hash,
+                paid: acceptance.paid,
+                expiry_height: Some(acceptance.min_expiry_height),
+            })
+        }
+        Seen::Open { .. } | Seen::Accepted(_) => None,
+        Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
+        Seen::Canceled => Some(Command::HoldCanceled { hash }),
+    }
+}
+
+/// What settling a hold came to; nothing if Lightning contradicts the ledger,
+/// which is asked again.
+#[must_use]
+pub fn settled(hash: PaymentHash, outcome: SettleOutcome) -> Option<Command> {
+    match outcome {
+        SettleOutcome::Settled => Some(Command::HoldSettled { hash }),
+        SettleOutcome::AlreadyCanceled => Some(Command::HoldCanceled { hash }),
+        SettleOutcome::NotAccepted | SettleOutcome::NoSuchHold => None,
+    }
+}
+
+/// What canceling a hold came to, `asked_ago` after Lightning may last have
+/// been asked to open it; nothing while a late request may still land.
+#[must_use]
+pub fn canceled(hash: PaymentHash, outcome: CancelOutcome, asked_ago: Duration) -> Option<Command> {
+    match outcome {
+        CancelOutcome::Canceled => Some(Command::HoldCanceled { hash }),
+        CancelOutcome::AlreadySettled => Some(Command::HoldSettled { hash }),
+        CancelOutcome::NoSuchHold => {
+            (asked_ago >= FORGOTTEN).then_some(Command::HoldCanceled { hash })
+        }
+    }
+}
+
+/// What Lightning is asked for when an attempt is to be paid: the same bytes
+/// every time.
+#[must_use]
+pub fn pay_request(attempt: &Attempt) -> PayRequest {
+    PayRequest {
+        bolt11: attempt.bolt11.clone(),
+        amount: attempt.amount,
+        fee_limit: attempt.fee_limit,
+        cltv_limit: attempt.cltv_limit_blocks,
+        max_parts: MAX_PARTS,
+        timeout: SEARCH_LIMIT,
+    }
+}
+
+/// What a look at a payment that is to be paid calls for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is matched at once and never stored"
+)]
+pub enum PaymentStep {
+    /// It has ended: tell the writer.
+    Report(Command),
+    /// Hand it to Lightning, once more if need be.
+    Start,
+    /// It is on its way.
+    Wait,
+}
+
+/// The next step with a payment that Lightning shows as `seen`.
+///
+/// A failure that Lightning remembers may be that of an earlier try of the
+/// same invoice; it counts only if this process `has_started` the present try.
+/// Otherwise the try is made once more, which the hash keeps harmless.
+#[must_use]
+pub fn payment_step(hash: PaymentHash, seen: PaymentState, has_started: bool) -> PaymentStep {
+    match seen {
+        PaymentState::Succeeded { preimage, fee } => {
+            PaymentStep::Report(Command::PaymentSucceeded {
+                hash,
+                preimage: *preimage.expose(),
+                routing_fee: fee,
+            })
+        }
+        PaymentState::Failed { reason } if has_started => {
+            let reason = failure(reason);
+            PaymentStep::Report(Command::PaymentFailed { hash, reason })
+        }
+        PaymentState::NotFound | PaymentState::Failed { .. } => PaymentStep::Start,
+        PaymentState::InFlight { .. } => PaymentStep::Wait,
+    }
+}
+
+/// What a refusal to start a payment means, once a look-up has shown it as
+/// `seen`. A refusal counts only if Lightning holds no payment of this hash: a
+/// paid invoice that has expired since is refused in the same words.
+#[must_use]
+pub fn rejected(hash: PaymentHash, reason: &RejectReason, seen: &PaymentState) -> Option<Command> {
+    match seen {
+        PaymentState::NotFound | PaymentState::Failed { .. } => Some(Command::PaymentFailed {
+            hash,
+            reason: refusal(reason),
+        }),
+        PaymentState::InFlight { .. } | PaymentState::Succeeded { .. } => None,
+    }
+}
+
+fn failure(reason: FailReason) -> PaymentFailure {
+    match reason {
+        FailReason::NoRoute => PaymentFailure::NoRoute,
+        FailReason::Timeout => PaymentFailure::Timeout,
+        FailReason::WrongDetails => PaymentFailure::WrongDetails,
+        FailReason::InsufficientBalance => PaymentFailure::InsufficientBalance,
+        FailReason::Canceled => PaymentFailure::Canceled,
+        FailReason::Error => PaymentFailure::Error,
+    }
+}
+
+fn refusal(reason: &RejectReason) -> PaymentFailure {
+    match reason {
+        RejectReason::InvoiceExpired => PaymentFailure::InvoiceExpired,
+        RejectReason::SelfPayment | RejectReason::BadInvoice(_) => PaymentFailure::InvoiceRefused,
+        // Our own limits, so not the buyer's fault.
+        RejectReason::CltvLimit | RejectReason::Policy(_) => PaymentFailure::Canceled,
+    }
+}
