@@ -33,8 +33,8 @@ fn three_trades_are_told_in_json_and_the_last_line_says_ok() {
 
     let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
     let told = ["box", "trade", "asked", "paid", "book", "balances", "end"].map(of);
-    // A trade: six requests that take it to its end, two of them ratings of
-    // one side each; the taker finds the order, and both see it closed.
+    // In each trade five requests take it to its end and two are ratings; the
+    // taker finds the order in the book, and both see it closed.
     assert_eq!(told, [1, 3, 3 * 7, 3, 3 * 3, 3, 1]);
     assert_eq!(lines.first().unwrap()["simulated"], true);
     assert_eq!(lines.last().unwrap()["ok"], true);
