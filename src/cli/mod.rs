@@ -1,3 +1,75 @@
-//! The subcommands of `mostro-relay`.
+//! The command line of `mostro-relay`.
 
+mod banner;
+mod run;
 pub mod sandbox;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::sandbox::SandboxArgs;
+use crate::settings::{self, Loaded};
+
+/// Exit code for settings and arguments that are wrong.
+const WRONG_WORDS: u8 = 2;
+
+/// A Nostr relay with a Mostro escrow inside, in one process.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mostro-relay", version)]
+pub struct CommandLine {
+    /// Settings file; without it, settings.toml in the current folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Run the box; the same as no command at all.
+    Run,
+    /// Drive the simulated wallets of a running box.
+    Sandbox(SandboxArgs),
+}
+
+impl CommandLine {
+    /// Does what the command line asks for, and says how it ended: 0 for
+    /// success, 2 for words it cannot use, 1 for everything else.
+    pub async fn execute(self) -> ExitCode {
+        let loaded = match settings::load(self.settings.as_deref(), environment()) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                complain(&problems.to_string());
+                return ExitCode::from(WRONG_WORDS);
+            }
+        };
+        match self.command {
+            None | Some(Command::Run) => run::until_told_to_stop(loaded).await,
+            Some(Command::Sandbox(args)) => sandbox(args, loaded).await,
+        }
+    }
+}
+
+async fn sandbox(args: SandboxArgs, loaded: Loaded) -> ExitCode {
+    match sandbox::run(args, loaded.settings.sandbox.listen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}
+
+/// Says something to the person who called.
+fn complain(words: &str) {
+    // Without a place to complain to, the exit code has to do.
+    let _unheard = writeln!(io::stderr(), "{words}");
+}

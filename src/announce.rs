@@ -1,0 +1,278 @@
+//! What the node says about itself: its terms (kind 38385), its profile (kind
+//! 0) and its relays (kind 10002).
+//!
+//! Clients trade only while the terms are fresh, so those are said again and
+//! again; the other two when they change, and once a day.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_core::wire::info_event::{
+    INFO, InfoEvent, LightningInfo, PROFILE, Profile, RELAY_LIST, relay_list_tags,
+};
+use escrow_engine::submission::{Announcement, Receipt};
+use escrow_engine::{EscrowHandle, LightningHealth};
+use escrow_lightning::backend::NodeInfo;
+use nostr::event::{Event, Kind, Tag};
+use nostr::filter::Filter;
+use nostr::key::PublicKey;
+use nostr::types::{RelayUrl, Timestamp};
+use storage::events::EventStore;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+/// How often the terms are published.
+const TERMS_EVERY: Duration = Duration::from_secs(300);
+
+/// Age in seconds at which an unchanged profile or relay list is published again.
+const STALE_SECS: u64 = 24 * 3_600;
+
+/// The chain below every Lightning node we know.
+const CHAIN: &str = "bitcoin";
+
+/// Publishes the events about the node.
+pub struct Announcer {
+    settings: Settings,
+    node: PublicKey,
+    escrow: EscrowHandle,
+    store: Arc<EventStore>,
+    /// As Lightning introduced itself last; it may be out of reach by now.
+    lightning: Option<NodeInfo>,
+}
+
+impl Announcer {
+    /// Announces `node` by way of its escrow, which stamps and signs; the
+    /// store tells what was said before.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        node: PublicKey,
+        escrow: EscrowHandle,
+        store: Arc<EventStore>,
+    ) -> Self {
+        Self {
+            settings,
+            node,
+            escrow,
+            store,
+            lightning: None,
+        }
+    }
+
+    /// Announces until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let health = self.escrow.lightning();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.announce_forever(health) => {}
+        }
+    }
+
+    async fn announce_forever(&mut self, mut health: watch::Receiver<LightningHealth>) {
+        let mut rounds = interval(TERMS_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => {
+                    self.meet(&health.borrow_and_update());
+                    self.say_all().await;
+                }
+                changed = health.changed() => {
+                    if changed.is_err() {
+                        // The escrow has ended, and with it the voice.
+                        return std::future::pending().await;
+                    }
+                    if self.meet(&health.borrow_and_update()) {
+                        self.say_terms().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks who Lightning is; true if it is not who it was.
+    fn meet(&mut self, health: &LightningHealth) -> bool {
+        match health {
+            LightningHealth::Reachable(info) => {
+                let changed = !self.lightning.as_ref().is_some_and(|known| {
+                    (&known.pubkey, &known.alias, &known.version, known.network)
+                        == (&info.pubkey, &info.alias, &info.version, info.network)
+                });
+                self.lightning = Some(info.clone());
+                changed
+            }
+            LightningHealth::Unknown | LightningHealth::Unreachable(_) => false,
+        }
+    }
+
+    async fn say_all(&self) {
+        self.say_terms().await;
+        let settings = &self.settings;
+        let profile = profile(settings);
+        let silent = profile == Profile::default();
+        self.say_if_new(PROFILE, Vec::new(), profile.content(), silent)
+            .await;
+        let relays = relay_list(settings.relay.public_url.as_ref());
+        let silent = relays.is_empty();
+        self.say_if_new(RELAY_LIST, relays, String::new(), silent)
+            .await;
+    }
+
+    /// Nothing is said while nothing true can be said about Lightning; what
+    /// was said before stays.
+    async fn say_terms(&self) {
+        if let Some(lightning) = &self.lightning {
+            let tags = terms(&self.settings, self.node, lightning);
+            self.say(INFO, self.node.to_hex(), tags, String::new())
+                .await;
+        }
+    }
+
+    /// Says it unless the same was said within a day. What is `silent`, having
+    /// nothing to tell, is said only to take back what was told before.
+    async fn say_if_new(&self, kind: u16, tags: Vec<Tag>, content: String, silent: bool) {
+        let now = Timestamp::now();
+        let said = match self.said(kind, now).await {
+            Ok(said) => said,
+            Err(why) => {
+                tracing::warn!(%why, kind, "what was announced before cannot be read");
+                return;
+            }
+        };
+        let again = match said {
+            Some(said) if said.content != content || said.tags.as_slice() != tags => true,
+            Some(said) => !silent && said.created_at.as_secs() + STALE_SECS <= now.as_secs(),
+            None => !silent,
+        };
+        if again {
+            self.say(kind, String::new(), tags, content).await;
+        }
+    }
+
+    async fn said(
+        &self,
+        kind: u16,
+        now: Timestamp,
+    ) -> Result<Option<Event>, storage::events::EventStoreError> {
+        let filter = Filter::new()
+            .kind(Kind::from_u16(kind))
+            .author(self.node)
+            .limit(1);
+        let found = self.store.query(vec![filter], now).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn say(&self, kind: u16, identifier: String, tags: Vec<Tag>, content: String) {
+        let announcement = Announcement {
+            kind: Kind::from_u16(kind),
+            identifier,
+            tags,
+            content,
+        };
+        match self.escrow.announce(announcement).await {
+            Some(Receipt::Decided | Receipt::Duplicate) => {}
+            Some(Receipt::Refused(why)) => {
+                tracing::warn!(?why, kind, "an announcement was refused; it is tried again");
+            }
+            // The escrow is stopping.
+            None => {}
+        }
+    }
+}
+
+fn terms(settings: &Settings, node: PublicKey, lightning: &NodeInfo) -> Vec<Tag> {
+    let Settings {
+        mostro,
+        lightning: rules,
+        ..
+    } = settings;
+    InfoEvent {
+        node,
+        commit_hash: "",
+        max_order_sats: mostro.max_order_amount.0,
+        min_order_sats: mostro.min_payment_amount.0,
+        expiration_hours: mostro.expiration_hours.into(),
+        expiration_seconds: mostro.expiration_seconds.as_secs(),
+        fiat_currencies: &mostro.fiat_currencies_accepted,
+        max_orders_per_response: u64::try_from(mostro.max_orders_per_response).unwrap_or(u64::MAX),
+        fee: &mostro.fee.to_string(),
+        pow: mostro.pow,
+        pow_first_contact: mostro.pow_first_contact,
+        hold_invoice_cltv_delta: rules.hold_invoice_cltv_delta,
+        escrow_deadline_margin_blocks: rules.escrow_deadline_margin_blocks,
+        lightning: LightningInfo {
+            version: &lightning.version,
+            node_pubkey: &lightning.pubkey,
+            commit_hash: "",
+            alias: &lightning.alias,
+            chains: &[CHAIN.to_owned()],
+            networks: &[lightning.network.to_string()],
+            uris: &[],
+        },
+        invoice_expiration_window: rules.invoice_expiration_window.as_secs(),
+        hold_invoice_expiration_window: rules.hold_invoice_expiration_window.as_secs(),
+        maintenance: false,
+        instance: settings.node.name.as_deref(),
+        software_version: env!("CARGO_PKG_VERSION"),
+    }
+    .tags()
+}
+
+fn profile(settings: &Settings) -> Profile<'_> {
+    let node = &settings.node;
+    Profile {
+        name: node.name.as_deref(),
+        about: node.about.as_deref(),
+        picture: node.picture.as_deref(),
+        website: node.website.as_deref(),
+    }
+}
+
+/// Clients adopt this list, so what only this machine can reach is left out.
+fn relay_list(public_url: Option<&RelayUrl>) -> Vec<Tag> {
+    let urls: Vec<_> = public_url
+        .filter(|url| !is_of_this_machine(url))
+        .map(ToString::to_string)
+        .into_iter()
+        .collect();
+    relay_list_tags(&urls)
+}
+
+fn is_of_this_machine(url: &RelayUrl) -> bool {
+    let host = url.host().map(|host| host.to_string()).unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    match address.map(|address| address.to_canonical()) {
+        Some(address) => address.is_loopback() || address.is_unspecified(),
+        None => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_for_others_is_listed() {
+        let table = [
+            ("wss://relay.example.org", true),
+            ("ws://192.0.2.7:7000", true),
+            ("ws://127.0.0.1:7000", false),
+            ("ws://127.8.0.1", false),
+            ("ws://[::1]:7000", false),
+            ("ws://[::ffff:127.0.0.1]:7000", false),
+            ("ws://0.0.0.0:7000", false),
+            ("ws://[::]:7000", false),
+            ("ws://localhost:7000", false),
+            ("ws://relay.localhost", false),
+        ];
+        for (url, listed) in table {
+            let tags = relay_list(Some(&RelayUrl::parse(url).unwrap()));
+            assert_eq!(!tags.is_empty(), listed, "{url}");
+        }
+        assert_eq!(relay_list(None), []);
+    }
+}

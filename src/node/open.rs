@@ -1,0 +1,359 @@
+//! Opening a node, room by room.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_engine::clock::{Clock, SystemClock};
+use escrow_engine::desk::{Desk, Sealing};
+use escrow_engine::entropy::Entropy;
+use escrow_engine::intake::Intake;
+use escrow_engine::mailbox::MailboxLimits;
+use escrow_engine::preimages::Preimages;
+use escrow_engine::{Escrow, EscrowHandle, Parts};
+use escrow_lightning::sandbox::Setup;
+use escrow_lightning::{LightningBackend, LnError, Sandbox};
+use nostr::event::Kind;
+use nostr::filter::Filter;
+use nostr::types::Timestamp;
+use rand_chacha::rand_core::{OsRng, TryRngCore};
+use relay_policy::{Gate, Inbox, Reading};
+use secrecy::{ExposeSecret, SecretBox};
+use storage::events::{EventStore, EventStoreError};
+use storage::ledger::{Ledger, StorageError};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::crew::Crew;
+use super::seams::{EscrowDesk, OwnRelay};
+use super::{Node, NodeError, OpenSandbox, Part, terms};
+use crate::announce::Announcer;
+use crate::front_door::{self, FrontDoor, Readiness};
+use crate::identity::Identity;
+use crate::relay::{Relay, RelayParts};
+use crate::sandbox_door;
+use crate::settings::Settings;
+
+/// Files and folders in the data directory.
+const LEDGER: &str = "ledger.redb";
+const EVENTS: &str = "events";
+const SANDBOX: &str = "sandbox.log";
+
+/// Connections the system may hold before they are accepted.
+const BACKLOG: u32 = 1_024;
+
+/// How often expired events are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Time for the Lightning node to say who it is.
+const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
+
+/// A node that was stopped in this process a moment ago may still be closing
+/// its files; nobody else can have them, since the data directory is locked.
+const FILE_WAIT: Duration = Duration::from_millis(50);
+const FILE_TRIES: u32 = 60;
+
+pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
+    let data = settings.node.data_dir.clone();
+    let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
+    let port = Port::take("relay.listen", settings.relay.listen)?;
+    // Port 0 becomes the port that was got, for everything that names it.
+    settings.relay.listen = port.address;
+    let public_key = identity.keys.public_key();
+
+    let store = Arc::new(open_events(&data, &settings).await?);
+    let desk = EscrowDesk::default();
+    let relay = open_relay(&settings, &identity, &store, &desk).await?;
+    let (mut doors, mut rooms) = (Crew::default(), Crew::default());
+
+    let mut sandbox = None;
+    let mut escrow = None;
+    let mut readiness = watch::channel(Readiness::Ready).1;
+    if settings.escrow.enabled {
+        let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms).await?;
+        let handle = open_escrow(EscrowSite {
+            settings: &settings,
+            identity: &identity,
+            sandbox: &opened.sandbox,
+            relay: &relay,
+            desk: &desk,
+            rooms: &mut rooms,
+        });
+        let handle = Box::pin(handle).await?;
+        readiness = watch_readiness(&handle, &mut doors);
+        announce(&settings, public_key, &handle, &store, &mut doors);
+        sandbox = Some(opened);
+        escrow = Some(handle);
+    }
+
+    doors.hire(Part::Purge, purge(store, doors.stop()));
+    let door = FrontDoor {
+        relay,
+        profile: terms::relay_profile(&settings.relay, public_key),
+        readiness,
+    };
+    let (listener, stop) = (port.open()?, doors.stop());
+    doors.hire(Part::FrontDoor, async move {
+        let served = front_door::run(listener, door, stop).await;
+        served.map_err(NodeError::FrontDoor)
+    });
+    Ok(Node {
+        url: settings.relay.url(),
+        public_key,
+        relay_address: settings.relay.listen,
+        sandbox,
+        escrow,
+        doors,
+        rooms,
+        _lock: identity.lock,
+    })
+}
+
+/// A port that is ours and not open yet: who comes early is turned away and
+/// does not wait for a start that may fail.
+struct Port {
+    key: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Port {
+    fn take(key: &'static str, address: SocketAddr) -> Result<Port, NodeError> {
+        let take = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // A restart does not wait for connections that are dying.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let address = socket.local_addr()?;
+            Ok((socket, address))
+        };
+        let (socket, address) = take().map_err(|source| NodeError::Port {
+            key,
+            address,
+            source,
+        })?;
+        Ok(Port {
+            key,
+            address,
+            socket,
+        })
+    }
+
+    fn open(self) -> Result<TcpListener, NodeError> {
+        let Port {
+            key,
+            address,
+            socket,
+        } = self;
+        socket.listen(BACKLOG).map_err(|source| NodeError::Port {
+            key,
+            address,
+            source,
+        })
+    }
+}
+
+async fn open_events(data: &Path, settings: &Settings) -> Result<EventStore, EventStoreError> {
+    let path = data.join(EVENTS);
+    let options = terms::store_options(&settings.relay);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match EventStore::open(&path, options).await {
+            Err(_) if tries < FILE_TRIES => sleep(FILE_WAIT).await,
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_ledger(data: &Path) -> Result<Ledger, StorageError> {
+    let path = data.join(LEDGER);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match Ledger::open(&path) {
+            Err(StorageError::Locked { .. }) if tries < FILE_TRIES => sleep(FILE_WAIT).await,
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_relay(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Arc<EventStore>,
+    desk: &EscrowDesk,
+) -> Result<Relay, NodeError> {
+    let node = identity.keys.public_key();
+    let limits = terms::relay_limits(&settings.relay);
+    let inbox = settings.escrow.enabled.then(|| {
+        let inbox: Arc<dyn Inbox> = Arc::new(desk.clone());
+        inbox
+    });
+    let gate = Gate::new(
+        node,
+        terms::gate_terms(settings, &limits),
+        Arc::new(desk.clone()),
+        inbox,
+    );
+    let orders = Filter::new().kind(Kind::from_u16(escrow_core::wire::order_event::ORDER));
+    for order in store.query(vec![orders], Timestamp::now()).await? {
+        gate.remember_order(&order);
+    }
+    Ok(Relay::new(RelayParts {
+        store: store.clone(),
+        writing: Arc::new(gate),
+        reading: Arc::new(Reading::new(node)),
+        limits,
+        clock: terms::relay_clock(),
+    }))
+}
+
+/// Opens the simulated Lightning, its clock and its door.
+async fn open_sandbox(
+    data: &Path,
+    settings: &Settings,
+    doors: &mut Crew,
+    rooms: &mut Crew,
+) -> Result<OpenSandbox, NodeError> {
+    let port = Port::take("sandbox.listen", settings.sandbox.listen)?;
+    let now: escrow_lightning::sandbox::Clock = Arc::new(|| SystemClock.now());
+    let sandbox = Sandbox::open(&data.join(SANDBOX), &new_world()?, now)?;
+    let (clock, stop) = (sandbox.clone(), rooms.stop());
+    rooms.hire(Part::SandboxClock, async move {
+        clock.run(stop.cancelled_owned()).await;
+        Ok(())
+    });
+    let address = port.address;
+    let (listener, behind, stop) = (port.open()?, sandbox.clone(), doors.stop());
+    doors.hire(Part::SandboxDoor, async move {
+        sandbox_door::run(listener, behind, stop.cancelled_owned()).await;
+        Ok(())
+    });
+    Ok(OpenSandbox { address, sandbox })
+}
+
+/// How a world begins that is not there yet; one that is there keeps its own.
+fn new_world() -> Result<Setup, LnError> {
+    let mut seed = [0; 32];
+    OsRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|why| LnError::Unavailable(format!("the system has no randomness: {why}")))?;
+    Ok(Setup::from_seed(seed))
+}
+
+/// Where an escrow is opened.
+struct EscrowSite<'a> {
+    settings: &'a Settings,
+    identity: &'a Identity,
+    sandbox: &'a Sandbox,
+    relay: &'a Relay,
+    desk: &'a EscrowDesk,
+    rooms: &'a mut Crew,
+}
+
+async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
+    let EscrowSite {
+        settings, identity, ..
+    } = site;
+    let backend: Arc<dyn LightningBackend> = Arc::new(site.sandbox.clone());
+    terms::check_lightning(&settings.lightning, backend.capabilities())?;
+    let lightning = timeout(INTRODUCTION_TIME, backend.info())
+        .await
+        .map_err(|_| LnError::Unavailable("it was silent for too long".into()))??;
+    let secret = SecretBox::new(Box::new(*identity.secret.expose_secret()));
+    let keys = identity.keys.clone();
+    let parts = Parts {
+        ledger: open_ledger(&settings.node.data_dir).await?,
+        desk: Desk {
+            keys: keys.clone(),
+            terms: terms::terms_of_trade(settings),
+            stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
+            preimages: Arc::new(Preimages::new(secret)),
+            entropy: Entropy::from_os(),
+            lightning_is_ready: false,
+            sealing: Sealing::Full,
+        },
+        intake: Intake::new(keys, terms::invoice_rules(&settings.lightning, &lightning)),
+        backend,
+        publisher: Arc::new(OwnRelay(site.relay.clone())),
+        clock: Arc::new(SystemClock),
+        mailbox: MailboxLimits::default(),
+        strangers_per_second: settings.relay.stranger_envelopes_per_second,
+    };
+    let escrow = Escrow::start(parts, site.rooms.stop()).await?;
+    let handle = escrow.handle();
+    site.desk.open(handle.clone());
+    let ended = site.desk.ended().drop_guard();
+    site.rooms.hire(Part::Escrow, async move {
+        let _nobody_answers_any_more = ended;
+        Ok(escrow.ended().await?)
+    });
+    Ok(handle)
+}
+
+/// Keeps `/readyz` up to date with the escrow.
+fn watch_readiness(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<Readiness> {
+    let mut seen = escrow.readiness();
+    let (tell, told) = watch::channel(readiness(&seen.borrow()));
+    let stop = doors.stop();
+    doors.hire(Part::Watchman, async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = seen.changed() => if changed.is_err() {
+                    tell.send_replace(Readiness::NotReady {
+                        why: "the escrow has ended".into(),
+                    });
+                    stop.cancelled().await;
+                    return Ok(());
+                }
+            }
+            tell.send_replace(readiness(&seen.borrow_and_update()));
+        }
+    });
+    told
+}
+
+fn readiness(escrow: &escrow_engine::Readiness) -> Readiness {
+    match escrow {
+        escrow_engine::Readiness::Ready => Readiness::Ready,
+        escrow_engine::Readiness::NotReady(why) => Readiness::NotReady { why: why.clone() },
+    }
+}
+
+fn announce(
+    settings: &Settings,
+    node: nostr::key::PublicKey,
+    escrow: &EscrowHandle,
+    store: &Arc<EventStore>,
+    doors: &mut Crew,
+) {
+    let announcer = Announcer::new(settings.clone(), node, escrow.clone(), store.clone());
+    let stop = doors.stop();
+    doors.hire(Part::Announcer, async move {
+        announcer.run(stop).await;
+        Ok(())
+    });
+}
+
+async fn purge(store: Arc<EventStore>, stop: CancellationToken) -> Result<(), NodeError> {
+    let mut hours = interval(PURGE_EVERY);
+    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = hours.tick() => match store.purge_expired(Timestamp::now()).await {
+                Ok(0) => {}
+                Ok(purged) => tracing::info!(purged, "expired events were removed"),
+                Err(why) => tracing::warn!(%why, "expired events could not be removed"),
+            },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the settings mean to each part of the node.
+
+use std::sync::Arc;
+
+use escrow_core::terms::Terms;
+use escrow_engine::desk::Stationery;
+use escrow_lightning::InvoiceRules;
+use escrow_lightning::backend::{Capabilities, NodeInfo};
+use nostr::key::PublicKey;
+use nostr::types::Timestamp;
+use relay_policy::{GateTerms, Rate};
+use storage::events::EventStoreOptions;
+
+use super::NodeError;
+use crate::relay::{RelayClock, RelayLimits, RelayProfile};
+use crate::settings::{LightningSettings, RelaySettings, Settings};
+
+const HOUR_SECS: u64 = 3_600;
+const DAY_SECS: u64 = 24 * HOUR_SECS;
+
+/// So many seconds' worth of frames may come at once.
+const FRAME_BURST_SECS: u32 = 5;
+
+pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
+    let Settings {
+        mostro,
+        lightning,
+        limits,
+        ..
+    } = settings;
+    Terms {
+        fee: mostro.fee,
+        max_routing_fee: mostro.max_routing_fee,
+        min_amount: mostro.min_payment_amount,
+        max_amount: mostro.max_order_amount,
+        fiat_currencies: mostro.fiat_currencies_accepted.clone(),
+        order_life_secs: u64::from(mostro.expiration_hours) * HOUR_SECS,
+        max_order_life_secs: u64::from(mostro.max_expiration_days) * DAY_SECS,
+        step_secs: mostro.expiration_seconds.as_secs(),
+        invoice_window_secs: lightning.invoice_expiration_window.as_secs(),
+        hold_cltv_delta_blocks: lightning.hold_invoice_cltv_delta,
+        payment_cltv_limit_blocks: lightning.payment_cltv_limit,
+        payment_attempts: lightning.payment_attempts,
+        payment_retry_secs: lightning.payment_retries_interval.as_secs(),
+        pending_per_identity: at_most(limits.pending_orders_per_identity),
+        pending_without_identity: at_most(limits.pending_orders_without_identity),
+        max_open_holds: at_most(limits.max_open_holds),
+        max_opening_holds: at_most(limits.max_opening_holds),
+    }
+}
+
+pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -> Stationery {
+    Stationery {
+        network: lightning.network.to_string(),
+        relays: vec![url.to_owned()],
+        instance: settings.node.name.clone(),
+        closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
+        letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
+    }
+}
+
+pub(super) fn invoice_rules(settings: &LightningSettings, lightning: &NodeInfo) -> InvoiceRules {
+    InvoiceRules {
+        network: lightning.network,
+        max_final_cltv_expiry_delta: settings.max_final_cltv_expiry_delta,
+        own_node_pubkey: lightning.pubkey.clone(),
+    }
+}
+
+/// # Errors
+///
+/// If the backend cannot keep what the settings promise to traders.
+pub(super) fn check_lightning(
+    settings: &LightningSettings,
+    can: &Capabilities,
+) -> Result<(), NodeError> {
+    let delta = settings.hold_invoice_cltv_delta;
+    if !can.hold_cltv_delta.contains(&delta) {
+        let (least, most) = (can.hold_cltv_delta.start(), can.hold_cltv_delta.end());
+        return Err(NodeError::TooMuchForLightning {
+            key: "lightning.hold_invoice_cltv_delta",
+            value: delta,
+            possible: format!("{least} to {most} blocks"),
+        });
+    }
+    if settings.payment_cltv_limit > can.max_cltv_limit {
+        return Err(NodeError::TooMuchForLightning {
+            key: "lightning.payment_cltv_limit",
+            value: settings.payment_cltv_limit,
+            possible: format!("at most {} blocks", can.max_cltv_limit),
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn relay_limits(relay: &RelaySettings) -> RelayLimits {
+    RelayLimits {
+        event_bytes: relay.max_event_bytes,
+        message_bytes: relay.max_message_event_bytes,
+        frame_bytes: relay.max_frame_bytes,
+        filters_per_req: relay.max_filters,
+        values_per_filter: relay.max_filter_values,
+        subscriptions: relay.max_subscriptions,
+        max_limit: relay.max_limit,
+        connections: relay.max_connections,
+        connections_per_address: relay.max_connections_per_address,
+        future_secs: relay.max_future.as_secs(),
+        frames: Some(Rate {
+            per_second: relay.max_messages_per_second,
+            burst: relay
+                .max_messages_per_second
+                .saturating_mul(FRAME_BURST_SECS),
+        }),
+        waiting_bytes: relay.max_waiting_bytes,
+        ping_every: relay.ping_interval,
+        idle_after: relay.idle_timeout,
+        ..RelayLimits::default()
+    }
+}
+
+pub(super) fn gate_terms(settings: &Settings, limits: &RelayLimits) -> GateTerms {
+    limits.gate_terms(GateTerms {
+        pow: settings.mostro.pow,
+        pow_first_contact: settings.mostro.pow_first_contact,
+        orders_per_key: settings.relay.orders_per_foreign_key,
+        ..GateTerms::default()
+    })
+}
+
+pub(super) fn relay_profile(relay: &RelaySettings, pubkey: PublicKey) -> RelayProfile {
+    RelayProfile {
+        name: relay.name.clone(),
+        description: relay.description.clone(),
+        pubkey,
+        contact: relay.contact.clone(),
+    }
+}
+
+pub(super) fn store_options(relay: &RelaySettings) -> EventStoreOptions {
+    let gib = usize::try_from(relay.max_store_gib).unwrap_or(usize::MAX);
+    EventStoreOptions {
+        map_size_bytes: gib.saturating_mul(1 << 30),
+        ..EventStoreOptions::default()
+    }
+}
+
+pub(super) fn relay_clock() -> RelayClock {
+    Arc::new(Timestamp::now)
+}
+
+/// A bound beyond what is ever counted is as good as the highest there is.
+fn at_most(bound: usize) -> u32 {
+    u32::try_from(bound).unwrap_or(u32::MAX)
+}
