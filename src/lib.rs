@@ -8,3 +8,4 @@ pub mod node;
 pub mod relay;
 pub mod sandbox_door;
 pub mod settings;
+pub mod trader;

@@ -1,0 +1,134 @@
+//! The moves of a trade, each with the answer that it must get.
+
+use escrow_core::amount::{Fiat, Sats};
+use escrow_core::wire::{Action, OrderKind, Payload, SmallOrder};
+use uuid::Uuid;
+
+use super::{Answered, Ask, Trade, Trader, TraderError};
+
+/// What a maker puts into the book.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Which side he is on.
+    pub kind: OrderKind,
+    /// The bare sats.
+    pub sats: Sats,
+    /// What they cost.
+    pub fiat: Fiat,
+    /// In which currency.
+    pub fiat_code: String,
+    /// How it is paid, separated by commas.
+    pub payment_method: String,
+}
+
+impl Trader {
+    /// Puts an order into the book, and notes its id in the trade.
+    pub async fn offers(
+        &mut self,
+        trade: &mut Trade,
+        offer: &Offer,
+    ) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::NewOrder, None)
+            .with_index()
+            .with(Payload::Order(offer.small_order()));
+        let answered = self.asks(trade, ask, Action::NewOrder).await?;
+        trade.order = answered.heard.message.id;
+        Ok(answered)
+    }
+
+    /// Takes a sell order without an invoice; asked for one in return.
+    pub async fn takes_sell(
+        &mut self,
+        trade: &mut Trade,
+        order: Uuid,
+    ) -> Result<Answered, TraderError> {
+        trade.order = Some(order);
+        let ask = Ask::about(Action::TakeSell, Some(order)).with_index();
+        self.asks(trade, ask, Action::AddInvoice).await
+    }
+
+    /// Takes a sell order with an invoice.
+    pub async fn takes_sell_with(
+        &mut self,
+        trade: &mut Trade,
+        order: Uuid,
+        bolt11: &str,
+    ) -> Result<Answered, TraderError> {
+        trade.order = Some(order);
+        let ask = Ask::about(Action::TakeSell, Some(order))
+            .with_index()
+            .with(Payload::PaymentRequest(None, bolt11.to_owned(), None));
+        self.asks(trade, ask, Action::WaitingSellerToPay).await
+    }
+
+    /// Takes a buy order; gets the hold invoice in return.
+    pub async fn takes_buy(
+        &mut self,
+        trade: &mut Trade,
+        order: Uuid,
+    ) -> Result<Answered, TraderError> {
+        trade.order = Some(order);
+        let ask = Ask::about(Action::TakeBuy, Some(order)).with_index();
+        self.asks(trade, ask, Action::PayInvoice).await
+    }
+
+    /// Says where he is paid. The answer depends on whether the seller has
+    /// paid already.
+    pub async fn adds_invoice(
+        &mut self,
+        trade: &Trade,
+        bolt11: &str,
+        wanted: Action,
+    ) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::AddInvoice, trade.order).with(Payload::PaymentRequest(
+            None,
+            bolt11.to_owned(),
+            None,
+        ));
+        self.asks(trade, ask, wanted).await
+    }
+
+    /// Says that the fiat is sent.
+    pub async fn sends_fiat(&mut self, trade: &Trade) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::FiatSent, trade.order);
+        self.asks(trade, ask, Action::FiatSentOk).await
+    }
+
+    /// Gives the sats to the buyer.
+    pub async fn releases(&mut self, trade: &Trade) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::Release, trade.order);
+        self.asks(trade, ask, Action::HoldInvoicePaymentSettled)
+            .await
+    }
+
+    /// Takes his pending order out of the book.
+    pub async fn cancels(&mut self, trade: &Trade) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::Cancel, trade.order);
+        self.asks(trade, ask, Action::Canceled).await
+    }
+
+    /// Rates the other side with one to five stars.
+    pub async fn rates(&mut self, trade: &Trade, stars: u8) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::RateUser, trade.order).with(Payload::RatingUser(stars));
+        self.asks(trade, ask, Action::RateReceived).await
+    }
+}
+
+impl Offer {
+    fn small_order(&self) -> SmallOrder {
+        SmallOrder {
+            kind: Some(self.kind),
+            status: Some(escrow_core::wire::Status::Pending),
+            amount: whole(self.sats.0),
+            fiat_code: self.fiat_code.clone(),
+            fiat_amount: whole(self.fiat.0),
+            payment_method: self.payment_method.clone(),
+            ..SmallOrder::default()
+        }
+    }
+}
+
+/// The wire counts in signed numbers.
+fn whole(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
