@@ -170,11 +170,13 @@ impl Person {
         self.trader.publish(event).await.unwrap()
     }
 
-    /// Reads until the relay hangs up, after it has said why.
+    /// Reads until the relay hangs up, after it has said why; his own goodbye
+    /// leaves with the second reading.
     pub(crate) async fn waits_for_the_hangup(&mut self) {
-        loop {
+        let mut goodbyes = 0;
+        while goodbyes < 2 {
             match self.trader.sees(Uuid::nil(), BookStatus::Pending).await {
-                Err(TraderError::Lost { .. }) => return,
+                Err(TraderError::Lost { .. }) => goodbyes += 1,
                 Err(TraderError::Unexpected { came, .. }) => {
                     assert_eq!(came, r#"["NOTICE","closing: the relay is stopping"]"#);
                 }
