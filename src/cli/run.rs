@@ -42,8 +42,9 @@ pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode
         why = node.failed() => Some(why),
         () = signals.next() => None,
     };
-    if let Some(why) = &failure {
-        tracing::error!(%why, "the node cannot go on");
+    match &failure {
+        Some(why) => tracing::error!(%why, "the node cannot go on"),
+        None => tracing::info!("stopping"),
     }
     let stopped = tokio::select! {
         stopped = node.stop() => stopped,
