@@ -26,7 +26,7 @@ simulate SEED="":
 
 # Accepts the generated rule page as the new one.
 matrix:
-    UPDATE_MATRIX=1 cargo test --workspace --locked --test matrix
+    MATRIX_ACCEPT=1 cargo test --workspace --locked --test matrix
 
 # Three trades told as they happen.
 demo *ARGS:

@@ -65,15 +65,9 @@ pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode
 }
 
 fn welcome(node: &Node, settings: &Settings, myself: &str) {
-    if io::stdout().is_terminal() {
-        let banner = banner::of(node, &settings.node.data_dir, myself);
-        // Whoever closed the terminal does not miss it.
-        let _unseen = io::stdout().write_all(banner.as_bytes());
-    } else {
-        let (url, key) = (node.url(), node.public_key().to_hex());
-        let lightning_is_simulated = node.sandbox().is_some();
-        tracing::info!(url, key, lightning_is_simulated, "the node is open");
-    }
+    let banner = banner::of(node, &settings.node.data_dir, myself);
+    // Whoever closed the output does not miss it.
+    let _unseen = io::stdout().write_all(banner.as_bytes());
 }
 
 fn refuse(why: &NodeError) -> ExitCode {

@@ -1,10 +1,9 @@
 //! The table of keys: which there are, what values they take, where they go.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use escrow_core::Sats;
-use nostr::key::{Keys, PublicKey};
+use nostr::key::Keys;
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
@@ -212,9 +211,6 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.max_opening_holds", |s, v| {
         put(&mut s.limits.max_opening_holds, v.whole(1..=10_000))
     }),
-    key("limits.banned", |s, v| {
-        put(&mut s.limits.banned, public_keys(v))
-    }),
     key("expiration.order_days", |s, v| {
         put(&mut s.expiration.order_days, v.whole(1..=3_650))
     }),
@@ -318,18 +314,6 @@ fn currencies(value: &Value) -> Result<Vec<String>, String> {
 
 fn is_currency(code: &str) -> bool {
     (3..=10).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-fn public_keys(value: &Value) -> Result<BTreeSet<PublicKey>, String> {
-    let keys = value.list()?;
-    keys.iter()
-        .zip(1..)
-        .map(|(key, nth)| {
-            PublicKey::parse(key).map_err(|_| {
-                format!("key number {nth} is not a public key: npub1… or 64 hexadecimal digits")
-            })
-        })
-        .collect()
 }
 
 fn backend(value: &Value) -> Result<Backend, String> {

@@ -3,13 +3,12 @@
 //! `Default` of each section is the one place where defaults stand; the file
 //! `settings.toml` repeats them for the operator, and a test compares the two.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_core::Sats;
-use nostr::key::{Keys, PublicKey};
+use nostr::key::Keys;
 use nostr::types::RelayUrl;
 
 /// Everything the operator can set, read and checked.
@@ -188,8 +187,6 @@ pub struct LimitSettings {
     pub max_open_holds: usize,
     /// Hold invoices being opened at once.
     pub max_opening_holds: usize,
-    /// Keys that may not begin anything new.
-    pub banned: BTreeSet<PublicKey>,
 }
 
 /// `[expiration]`: how long our events stay on relays, in days.
@@ -336,7 +333,6 @@ impl Default for LimitSettings {
             pending_orders_without_identity: 500,
             max_open_holds: 200,
             max_opening_holds: 16,
-            banned: BTreeSet::new(),
         }
     }
 }

@@ -178,10 +178,6 @@ fn values_are_refused() {
             "must be a loopback address: whoever reaches it moves the simulated money",
         ),
         (
-            "limits.banned = ['npub1nonsense']",
-            "key number 1 is not a public key: npub1… or 64 hexadecimal digits",
-        ),
-        (
             "limits.max_open_holds = 0",
             "must be from 1 to 1000000, not 0",
         ),

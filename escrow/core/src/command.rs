@@ -37,7 +37,7 @@ pub enum Command {
         /// What was really locked.
         paid: Msat,
         /// Lowest expiry height of the accepted parts.
-        expiry_height: Option<u32>,
+        expiry_height: u32,
     },
     /// The sats of a hold are ours.
     HoldSettled {

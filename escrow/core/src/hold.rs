@@ -67,8 +67,8 @@ pub enum HoldState {
 pub struct Acceptance {
     /// What was really locked; may exceed the value.
     pub paid: Msat,
-    /// Lowest expiry height of the accepted parts; none if the backend does not tell.
-    pub expiry_height: Option<u32>,
+    /// Lowest expiry height of the accepted parts.
+    pub expiry_height: u32,
     /// When the node learned of it.
     pub at: UnixTime,
 }

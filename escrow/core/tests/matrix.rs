@@ -247,7 +247,7 @@ fn opened(scene: &Scene, now: Now) -> Option<Decision> {
 }
 
 fn accepted(scene: &Scene, hold: &Hold) -> Decision {
-    hold_invoice::hold_accepted(&scene.order, hold, None, FULL, Some(900), now())
+    hold_invoice::hold_accepted(&scene.order, hold, None, FULL, 900, now())
 }
 
 fn without_invoice(scene: &mut Scene) {

@@ -117,7 +117,7 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
         Happening::Opened => hold_invoice::hold_opened(order, hold?, None, "lnbcrt-hold", now),
         Happening::NotOpened => hold_invoice::hold_failed(order, hold?, now),
         Happening::Accepted(paid) => {
-            hold_invoice::hold_accepted(order, hold?, None, *paid, None, now)
+            hold_invoice::hold_accepted(order, hold?, None, *paid, 900, now)
         }
         Happening::Settled => hold_invoice::hold_settled(order, hold?, scene.owed.as_ref()?, now),
         Happening::Canceled => hold_invoice::hold_canceled(order, hold?, payout, now),

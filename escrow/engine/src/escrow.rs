@@ -163,10 +163,10 @@ impl Escrow {
     pub async fn ended(mut self) -> Result<(), EscrowError> {
         // The first task to end is the writer, or one that failed; the others
         // have nothing to finish: what they were about to do is in the ledger.
-        match self.tasks.join_next().await {
-            Some(ended) => ended?,
-            None => Ok(()),
-        }
+        // They are waited for all the same, because they hold it open.
+        let ended = self.tasks.join_next().await;
+        self.tasks.shutdown().await;
+        ended.map_or(Ok(()), |ended| ended?)
     }
 }
 

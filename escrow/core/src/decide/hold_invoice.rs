@@ -118,7 +118,7 @@ mod tests {
             let hold = hold(&order, state);
             assert_eq!(hold_opened(&order, &hold, None, "ln", now()), nothing());
             assert_eq!(
-                hold_accepted(&order, &hold, None, FULL, None, now()),
+                hold_accepted(&order, &hold, None, FULL, 900, now()),
                 nothing()
             );
         }
@@ -143,7 +143,7 @@ mod tests {
         for state in [HoldState::New, open_state(), HoldState::Lost] {
             let hold = hold(&order, state);
             assert_eq!(
-                hold_accepted(&order, &hold, None, FULL, None, now()),
+                hold_accepted(&order, &hold, None, FULL, 900, now()),
                 unexpected
             );
         }
@@ -166,7 +166,7 @@ mod tests {
         let scene = waiting_payment(Side::Sell);
         let mut earlier = scene.hold.unwrap();
         earlier.id = crate::hold::HoldId(uuid::Uuid::from_u128(99));
-        let decision = hold_accepted(&scene.order, &earlier, None, FULL, None, now());
+        let decision = hold_accepted(&scene.order, &earlier, None, FULL, 900, now());
         assert_eq!(decision, alarm(Alarm::UnexpectedHold(earlier.hash)));
     }
 }

@@ -22,7 +22,7 @@ pub fn hold_accepted(
     hold: &Hold,
     taker: Option<&User>,
     paid: Msat,
-    expiry_height: Option<u32>,
+    expiry_height: u32,
     now: Now,
 ) -> Decision {
     let acceptance = Acceptance {
@@ -137,13 +137,13 @@ mod tests {
     fn accepted(scene: &Scene, paid: Msat) -> Decision {
         let hold = scene.hold.as_ref().unwrap();
         let taker = user(&taker());
-        hold_accepted(&scene.order, hold, Some(&taker), paid, Some(900), now())
+        hold_accepted(&scene.order, hold, Some(&taker), paid, 900, now())
     }
 
     fn hold_accepted_now(order: &Order, paid: Msat) -> Vec<Hold> {
         let acceptance = Acceptance {
             paid,
-            expiry_height: Some(900),
+            expiry_height: 900,
             at: NOW,
         };
         vec![hold(order, HoldState::Accepted(acceptance))]
@@ -244,10 +244,10 @@ mod tests {
         let order = buy_order();
         for state in [HoldState::Canceling, HoldState::Canceled] {
             let hold = hold(&order, state);
-            let late = hold_accepted(&order, &hold, None, FULL, Some(900), now());
+            let late = hold_accepted(&order, &hold, None, FULL, 900, now());
             let payment = Acceptance {
                 paid: FULL,
-                expiry_height: Some(900),
+                expiry_height: 900,
                 at: NOW,
             };
             let after = Hold {
@@ -262,7 +262,7 @@ mod tests {
                 ..Decision::default()
             };
             assert_eq!(late, expected);
-            let again = hold_accepted(&order, &after, None, FULL, Some(900), now());
+            let again = hold_accepted(&order, &after, None, FULL, 900, now());
             assert_eq!((again.pushes, again.holds), (vec![], vec![]));
         }
     }
