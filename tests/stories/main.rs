@@ -9,6 +9,7 @@
 )]
 
 mod person;
+mod refusals;
 mod town;
 mod trades;
 mod upstream;

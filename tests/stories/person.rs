@@ -5,7 +5,9 @@
 //! own trade index. Every message must come in its place.
 
 use escrow_core::amount::Sats;
-use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, SmallOrder, Status};
+use escrow_core::wire::{
+    Action, BookStatus, Message, OrderKind, Payload, SmallOrder, Status, Wrapper,
+};
 use mostro_relay::trader::{Ask, Heard, Trade, Trader, TraderError, Verdict, Wallet};
 use nostr::event::Event;
 use uuid::Uuid;
@@ -71,6 +73,41 @@ impl Person {
         heard
     }
 
+    /// A request that he may spoil before he sends it.
+    pub(crate) fn message(&self, action: Action, payload: Option<Payload>) -> Message {
+        Message {
+            wrapper: Wrapper::Order,
+            version: self.trader.transport().version(),
+            request_id: Some(u64::MAX),
+            trade_index: Some(i64::from(self.trade.index)),
+            id: self.trade.order,
+            action,
+            payload,
+        }
+    }
+
+    /// Sends a message as it is; the answer must be the next letter, echo the
+    /// request id and the id exactly, and read so.
+    pub(crate) async fn sends(&mut self, message: &Message, answer: &str) -> Heard {
+        let json = message.to_json();
+        let event = self.trader.wrap_json(&self.trade, &json).unwrap();
+        let heard = self.sends_event(&event, answer).await;
+        assert_eq!(heard.message.request_id, message.request_id, "{json}");
+        assert_eq!(heard.message.id, message.id, "{json}");
+        heard
+    }
+
+    /// Sends an envelope as it is; the node must decide it and answer so.
+    pub(crate) async fn sends_event(&mut self, event: &Event, answer: &str) -> Heard {
+        let verdict = self.publishes(event).await;
+        assert_eq!((verdict.taken, verdict.text.as_str()), (true, ""));
+        let heard = self.trader.next_letter(&self.trade).await.unwrap();
+        self.is_next(&heard);
+        let told = self.told(&heard, true);
+        assert_eq!(told, answer, "{}: {}", self.name(), heard.json);
+        heard
+    }
+
     /// The next letter must be a push that reads so.
     pub(crate) async fn hears(&mut self, push: &str) -> Heard {
         let heard = self.trader.next_letter(&self.trade).await.unwrap();
@@ -81,6 +118,19 @@ impl Person {
         heard
     }
 
+    /// Reads so many pushes that were stored while he was away, and brings them
+    /// into the order of their time, as clients do.
+    pub(crate) async fn finds_in_the_mail(&mut self, count: usize) -> Vec<String> {
+        let mut mail = Vec::new();
+        for _ in 0..count {
+            let heard = self.trader.next_letter(&self.trade).await.unwrap();
+            self.is_next(&heard);
+            mail.push(heard);
+        }
+        mail.sort_by_key(|heard| heard.event.created_at);
+        mail.iter().map(|heard| self.told(heard, false)).collect()
+    }
+
     /// Makes sure that everything said to him is read: the answer to another
     /// question would come after it.
     pub(crate) async fn hears_no_more(&mut self) {
@@ -89,23 +139,17 @@ impl Person {
     }
 
     pub(crate) async fn offers(&mut self, kind: OrderKind, sats: u64) -> Uuid {
-        let ack = self.offers_anything(offer(kind, sats)).await;
-        let told = self.told(&ack, true);
-        assert_eq!(
-            told,
-            format!("new-order{{ack {sats} expires}} E idx"),
-            "{}",
-            ack.json
-        );
+        let ack = format!("new-order{{ack {sats} expires}} E idx");
+        self.offers_so(offer(kind, sats), &ack).await;
         self.order()
     }
 
-    /// Makes an offer with any terms.
-    pub(crate) async fn offers_anything(&mut self, order: SmallOrder) -> Heard {
+    /// Makes an offer with any terms; it must be answered so.
+    pub(crate) async fn offers_so(&mut self, order: SmallOrder, answer: &str) -> Heard {
         let ask = Ask::about(Action::NewOrder, None)
             .with_index()
             .with(Payload::Order(order));
-        let heard = self.asks_anything(ask).await;
+        let heard = self.asks(ask, answer).await;
         self.trade.order = heard.message.id;
         heard
     }
