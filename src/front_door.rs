@@ -59,6 +59,11 @@ const READABLE_FRAMES: usize = 4;
 pub enum Readiness {
     /// It can.
     Ready,
+    /// It can, but not everything.
+    ReadyBut {
+        /// One line for the operator.
+        why: String,
+    },
     /// It cannot, for this reason.
     NotReady {
         /// One line for the operator.
@@ -221,6 +226,10 @@ async fn readyz(State(hall): State<Hall>) -> Response {
     let readiness = hall.door.readiness.borrow().clone();
     let (status, body) = match readiness {
         Readiness::Ready => (StatusCode::OK, serde_json::json!({ "ready": true })),
+        Readiness::ReadyBut { why } => (
+            StatusCode::OK,
+            serde_json::json!({ "ready": true, "but": why }),
+        ),
         Readiness::NotReady { why } => (
             StatusCode::SERVICE_UNAVAILABLE,
             serde_json::json!({ "ready": false, "why": why }),

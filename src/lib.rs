@@ -1,6 +1,7 @@
 //! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.
 
 pub mod announce;
+pub mod bench;
 pub mod cli;
 pub mod front_door;
 pub mod identity;

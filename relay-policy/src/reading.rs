@@ -1,5 +1,7 @@
 //! What a Mostro node shows to whom.
 
+use std::collections::BTreeSet;
+
 use nostr::event::{Event, Kind};
 use nostr::filter::{Filter, MatchEventOptions, SingleLetterTag};
 use nostr::key::PublicKey;
@@ -61,10 +63,20 @@ impl QueryPolicy for Reading {
     }
 
     fn shows(&self, _: &Session, filter: &Filter, event: &Event, now: Timestamp) -> bool {
-        filter.match_event(event, MatchEventOptions::new())
+        !asks_for_none(filter)
+            && filter.match_event(event, MatchEventOptions::new())
             && !event.is_expired_at(now)
             && self.may_see(filter, event)
     }
+}
+
+/// An empty list asks for events that are one of none; nostr's own matching
+/// takes it for no condition at all.
+fn asks_for_none(filter: &Filter) -> bool {
+    filter.ids.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.authors.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.kinds.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.generic_tags.values().any(BTreeSet::is_empty)
 }
 
 fn is_private(kind: Kind) -> bool {
@@ -103,6 +115,16 @@ mod tests {
             .tag(Tag::public_key(to.public_key()))
             .finalize(by)
             .unwrap()
+    }
+
+    #[test]
+    fn an_empty_list_shows_nothing() {
+        let node = Keys::generate();
+        let order = event(&node, 38_383, &node);
+        let reading = Reading::new(node.public_key());
+        let shows = |filter| reading.shows(&session(), &filter, &order, order.created_at);
+        assert!(shows(Filter::new().pubkey(node.public_key())));
+        assert!(!shows(Filter::new().pubkey(node.public_key()).kinds([])));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line of `mostro-relay`.
 
 mod banner;
+pub mod demo;
 mod run;
 pub mod sandbox;
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::demo::DemoArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
 
@@ -34,23 +36,33 @@ enum Command {
     Run,
     /// Drive the simulated wallets of a running box.
     Sandbox(SandboxArgs),
+    /// Show three trades in a box of their own.
+    Demo(DemoArgs),
 }
 
 impl CommandLine {
     /// Does what the command line asks for, and says how it ended: 0 for
     /// success, 2 for words it cannot use, 1 for everything else.
     pub async fn execute(self) -> ExitCode {
-        let loaded = match settings::load(self.settings.as_deref(), environment()) {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                complain(&problems.to_string());
-                return ExitCode::from(WRONG_WORDS);
-            }
-        };
         match self.command {
-            None | Some(Command::Run) => run::until_told_to_stop(loaded).await,
-            Some(Command::Sandbox(args)) => sandbox(args, loaded).await,
+            None | Some(Command::Run) => match self.settings() {
+                Ok(loaded) => run::until_told_to_stop(loaded).await,
+                Err(wrong) => wrong,
+            },
+            Some(Command::Sandbox(ref args)) => match self.settings() {
+                Ok(loaded) => sandbox(args.clone(), loaded).await,
+                Err(wrong) => wrong,
+            },
+            Some(Command::Demo(args)) => ended(demo::run(args).await),
         }
+    }
+
+    /// The operator's settings, or the exit code for those that are wrong.
+    fn settings(&self) -> Result<Loaded, ExitCode> {
+        settings::load(self.settings.as_deref(), environment()).map_err(|problems| {
+            complain(&problems.to_string());
+            ExitCode::from(WRONG_WORDS)
+        })
     }
 }
 
@@ -62,6 +74,13 @@ async fn sandbox(args: SandboxArgs, loaded: Loaded) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn ended(run: anyhow::Result<ExitCode>) -> ExitCode {
+    run.unwrap_or_else(|why| {
+        complain(&format!("{why:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 fn environment() -> impl Iterator<Item = (OsString, OsString)> {

@@ -11,11 +11,12 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::{Escrow, EscrowHandle, Parts};
+use escrow_engine::{Escrow, EscrowHandle, LightningHealth, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::event::Kind;
 use nostr::filter::Filter;
+use nostr::key::PublicKey;
 use nostr::types::Timestamp;
 use rand_chacha::rand_core::{OsRng, TryRngCore};
 use relay_policy::{Gate, Inbox, Reading};
@@ -298,39 +299,54 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     Ok(handle)
 }
 
-/// Keeps `/readyz` up to date with the escrow.
+/// Keeps `/readyz` up to date with the escrow and Lightning.
 fn watch_readiness(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<Readiness> {
-    let mut seen = escrow.readiness();
-    let (tell, told) = watch::channel(readiness(&seen.borrow()));
+    let (mut decides, mut lightning) = (escrow.readiness(), escrow.lightning());
+    let (tell, told) = watch::channel(readiness(&decides.borrow(), &lightning.borrow()));
     let stop = doors.stop();
     doors.hire(Part::Watchman, async move {
         loop {
-            tokio::select! {
+            let changed = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                changed = seen.changed() => if changed.is_err() {
-                    tell.send_replace(Readiness::NotReady {
-                        why: "the escrow has ended".into(),
-                    });
-                    stop.cancelled().await;
-                    return Ok(());
-                }
+                changed = decides.changed() => changed,
+                changed = lightning.changed() => changed,
+            };
+            if changed.is_err() {
+                let why = "the escrow has ended".to_owned();
+                tell.send_replace(Readiness::NotReady { why });
+                stop.cancelled().await;
+                return Ok(());
             }
-            tell.send_replace(readiness(&seen.borrow_and_update()));
+            let now = readiness(&decides.borrow_and_update(), &lightning.borrow_and_update());
+            tell.send_replace(now);
         }
     });
     told
 }
 
-fn readiness(escrow: &escrow_engine::Readiness) -> Readiness {
-    match escrow {
-        escrow_engine::Readiness::Ready => Readiness::Ready,
+/// Without Lightning the node still serves and decides whatever needs none,
+/// and refuses the rest fairly, so it stays ready.
+fn readiness(decides: &escrow_engine::Readiness, lightning: &LightningHealth) -> Readiness {
+    match decides {
         escrow_engine::Readiness::NotReady(why) => Readiness::NotReady { why: why.clone() },
+        escrow_engine::Readiness::Ready if lightning.is_ready() => Readiness::Ready,
+        escrow_engine::Readiness::Ready => Readiness::ReadyBut {
+            why: match lightning {
+                LightningHealth::Reachable(_) => {
+                    "Lightning is not synced, or has no active channel".into()
+                }
+                LightningHealth::Unreachable(why) => {
+                    format!("Lightning cannot be reached: {why}")
+                }
+                LightningHealth::Unknown => "Lightning was not asked yet".into(),
+            },
+        },
     }
 }
 
 fn announce(
     settings: &Settings,
-    node: nostr::key::PublicKey,
+    node: PublicKey,
     escrow: &EscrowHandle,
     store: &Arc<EventStore>,
     doors: &mut Crew,

@@ -148,9 +148,11 @@ impl Relay {
         session::serve(self, socket, Session::new(number, peer), stop).await;
     }
 
-    /// Waits until every event that was accepted for storing has been stored and shown.
+    /// Waits until every event that was accepted for storing has been stored and shown,
+    /// and every message that was taken has its receipt.
     ///
-    /// To be called once, when no session is served any more.
+    /// To be called when no session is served any more. Whoever stands behind the inbox
+    /// must still be there, or end its futures.
     pub async fn ended(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;

@@ -302,3 +302,113 @@ impl Drop for OnItsWay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use nostr::event::{EventBuilder, FinalizeEvent, Kind};
+    use nostr::key::Keys;
+    use relay_policy::Reading;
+
+    use super::*;
+    use crate::relay::outgoing::Next;
+
+    fn subscriptions() -> (Arc<Subscriptions>, Joined) {
+        let policy = Arc::new(Reading::new(Keys::generate().public_key()));
+        let subscriptions = Arc::new(Subscriptions::new(policy));
+        let session = Session::new(1, IpAddr::from([192, 0, 2, 7]));
+        let joined = subscriptions.join(session, Arc::new(Outgoing::new(1_000_000)), 1_000_000);
+        (subscriptions, joined)
+    }
+
+    fn note(text: &str) -> Arc<LiveEvent> {
+        let draft = EventBuilder::new(Kind::TextNote, text);
+        LiveEvent::new(draft.finalize(&Keys::generate()).unwrap())
+    }
+
+    fn deliver(subscriptions: &Subscriptions, live: &Arc<LiveEvent>) {
+        subscriptions.deliver(live, live.event.created_at);
+    }
+
+    async fn sent(joined: &Joined) -> Vec<String> {
+        let Next::Send(frames) = joined.reader.outgoing.next().await else {
+            panic!("the connection closes")
+        };
+        frames.iter().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn what_came_during_the_stored_part_follows_it_without_repetition() {
+        let (subscriptions, joined) = subscriptions();
+        let (stored, fresh) = (note("read from the store as well"), note("too late for it"));
+        let ticket = joined
+            .reader
+            .open("a".to_owned(), vec![Filter::new()], 1)
+            .unwrap();
+        deliver(&subscriptions, &stored);
+        deliver(&subscriptions, &fresh);
+        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([stored.event.id]));
+        let expected = [words::eose("a"), words::event("a", &fresh.json)];
+        assert_eq!(sent(&joined).await, expected);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_read_before_it_is_delivered_is_not_shown_again() {
+        let (subscriptions, joined) = subscriptions();
+        let (early, next) = (note("stored, not yet delivered"), note("another"));
+        let on_its_way = subscriptions.set_out(early.event.id);
+        drop(subscriptions.set_out(early.event.id));
+        let ticket = joined
+            .reader
+            .open("a".to_owned(), vec![Filter::new()], 1)
+            .unwrap();
+        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([early.event.id]));
+        deliver(&subscriptions, &early);
+        drop(on_its_way);
+        deliver(&subscriptions, &next);
+        let expected = [words::eose("a"), words::event("a", &next.json)];
+        assert_eq!(sent(&joined).await, expected);
+        assert!(subscriptions.on_their_way.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_was_replaced_does_not_go_live() {
+        let (subscriptions, joined) = subscriptions();
+        let open = || {
+            joined
+                .reader
+                .open("a".to_owned(), vec![Filter::new()], 1)
+                .unwrap()
+        };
+        let (first, second) = (open(), open());
+        subscriptions.go_live(&joined.reader, &first, &HashSet::new());
+        assert!(!joined.reader.is_open(&first) && !joined.reader.give_up(&first));
+        subscriptions.go_live(&joined.reader, &second, &HashSet::new());
+        assert_eq!(sent(&joined).await, [words::eose("a")]);
+        assert!(
+            joined
+                .reader
+                .open("b".to_owned(), vec![Filter::new()], 1)
+                .is_err()
+        );
+        assert!(joined.reader.give_up(&second));
+        assert!(
+            joined
+                .reader
+                .open("b".to_owned(), vec![Filter::new()], 1)
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn who_has_left_is_not_visited() {
+        let (subscriptions, joined) = subscriptions();
+        let reader = joined.reader.clone();
+        reader.open("a".to_owned(), vec![Filter::new()], 1).unwrap();
+        drop(joined);
+        let late = note("too late");
+        deliver(&subscriptions, &late);
+        assert_eq!(Arc::strong_count(&late), 1, "nobody holds it");
+    }
+}

@@ -177,7 +177,6 @@ mod tests {
             (&deep_event, "NOTICE"),
             (r#"["REQ"]"#, "NOTICE"),
             (r#"["REQ",7,{}]"#, "NOTICE"),
-            (r#"["REQ","",{}]"#, "NOTICE"),
             (r#"["REQ","a"]"#, "CLOSED"),
             (r#"["REQ","a",7]"#, "CLOSED"),
             (r#"["REQ","a",{"kinds":["one"]}]"#, "CLOSED"),

@@ -62,11 +62,10 @@ impl Trader {
         let trades: Vec<_> = self
             .trades
             .iter()
-            .map(|(index, followed)| (*index, followed.keys.public_key()))
+            .map(|(index, followed)| (*index, followed.filter(self.node)))
             .collect();
-        for (index, key) in trades {
-            self.subscribe(&letters_of(index), self.letters_to(key))
-                .await?;
+        for (index, letters) in trades {
+            self.subscribe(&letters_of(index), letters).await?;
         }
         if self.watches_book {
             self.watch_book().await?;
@@ -80,10 +79,9 @@ impl Trader {
         &self.persona.name
     }
 
-    /// How his messages travel.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        self.persona.transport
+    /// Lets the trades that he begins from here on travel so.
+    pub fn speaks(&mut self, transport: Transport) {
+        self.persona.transport = transport;
     }
 
     /// Begins a trade: takes the next index and listens to its key.
@@ -96,12 +94,15 @@ impl Trader {
     pub async fn follow(&mut self, index: u32) -> Result<Trade, TraderError> {
         let keys = self.persona.keys.trade(index);
         self.last_index = self.last_index.max(index);
-        let filter = self.letters_to(keys.public_key()).limit(0);
-        self.trades.insert(index, Followed::new(keys.clone()));
+        let transport = self.persona.transport;
+        let followed = Followed::new(keys.clone(), transport);
+        let filter = followed.filter(self.node).limit(0);
+        self.trades.insert(index, followed);
         self.subscribe(&letters_of(index), filter).await?;
         Ok(Trade {
             index,
             keys,
+            transport,
             order: None,
         })
     }
@@ -216,7 +217,7 @@ impl Trader {
     ) -> Result<Event, TraderError> {
         let message = Message {
             wrapper: Wrapper::Order,
-            version: self.persona.transport.version(),
+            version: trade.transport.version(),
             request_id,
             trade_index: ask.with_index.then_some(i64::from(trade.index)),
             id: ask.order,
@@ -235,7 +236,7 @@ impl Trader {
         };
         self.persona
             .envelope
-            .wrap(json, self.persona.transport, signers, self.node)
+            .wrap(json, trade.transport, signers, self.node)
             .map_err(|why| self.envelope_failed(why.to_string()))
     }
 
@@ -343,15 +344,6 @@ impl Trader {
         noted.map_err(|why| self.envelope_failed(why))
     }
 
-    /// What clients ask for: kind 14 by author, gift wraps by recipient only.
-    fn letters_to(&self, key: PublicKey) -> Filter {
-        let to_key = Filter::new().pubkey(key);
-        match self.persona.transport {
-            Transport::Direct => to_key.kind(Kind::from_u16(DIRECT)).author(self.node),
-            Transport::GiftWrap => to_key.kind(Kind::from_u16(GIFT_WRAP)),
-        }
-    }
-
     fn must_be(&self, heard: &Heard, wanted: Action) -> Result<(), TraderError> {
         if heard.message.action == wanted {
             Ok(())
@@ -402,6 +394,7 @@ impl Trader {
 /// A trade that the trader listens to.
 struct Followed {
     keys: Keys,
+    transport: Transport,
     /// Not asked for yet.
     letters: VecDeque<Heard>,
     /// How many came in all.
@@ -409,11 +402,21 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(keys: Keys) -> Followed {
+    fn new(keys: Keys, transport: Transport) -> Followed {
         Followed {
             keys,
+            transport,
             letters: VecDeque::new(),
             came: 0,
+        }
+    }
+
+    /// What clients ask for: kind 14 by author, gift wraps by recipient only.
+    fn filter(&self, node: PublicKey) -> Filter {
+        let to_me = Filter::new().pubkey(self.keys.public_key());
+        match self.transport {
+            Transport::Direct => to_me.kind(Kind::from_u16(DIRECT)).author(node),
+            Transport::GiftWrap => to_me.kind(Kind::from_u16(GIFT_WRAP)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! each with the amount that its reader pays or gets, and nothing between.
 
 use escrow_core::amount::{Fiat, Sats};
-use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, SmallOrder};
+use escrow_core::wire::{Action, BookStatus, OrderKind, Payload};
 use uuid::Uuid;
 
 use super::{Answered, Heard, Offer, Trade, Trader, TraderError, Wallet};
@@ -333,7 +333,9 @@ impl<'a> Seat<'a> {
     }
 
     fn amount_is(&self, heard: &Heard, sats: Sats) -> Result<(), TraderError> {
-        let told = order_in(heard).and_then(|order| u64::try_from(order.amount).ok());
+        let told = heard
+            .order()
+            .and_then(|order| u64::try_from(order.amount).ok());
         if told == Some(sats.0) {
             return Ok(());
         }
@@ -354,15 +356,5 @@ impl<'a> Seat<'a> {
             wanted: wanted.to_owned(),
             came: format!("letter {}: {}", heard.place, heard.json),
         }
-    }
-}
-
-fn order_in(heard: &Heard) -> Option<&SmallOrder> {
-    if let Some(Payload::Order(order) | Payload::PaymentRequest(Some(order), _, _)) =
-        &heard.message.payload
-    {
-        Some(order)
-    } else {
-        None
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_core::wire::{Action, CantDo, Message, Payload, Transport};
+use escrow_core::wire::{Action, CantDo, Message, Payload, SmallOrder, Transport};
 use nostr::event::Event;
 use nostr::key::Keys;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ pub struct Persona {
     pub name: String,
     /// All his keys follow from it.
     pub keys: Keyring,
-    /// How his messages travel.
+    /// How his messages travel, until he [speaks](super::Trader::speaks) otherwise.
     pub transport: Transport,
     /// Whether he hides his identity.
     pub full_privacy: bool,
@@ -54,6 +54,8 @@ pub struct Trade {
     pub index: u32,
     /// The key that it is made with.
     pub keys: Keys,
+    /// How its messages travel.
+    pub transport: Transport,
     /// The order, once there is one.
     pub order: Option<Uuid>,
 }
@@ -109,12 +111,25 @@ pub struct Verdict {
 }
 
 impl Heard {
+    /// The order in it, if it carries one.
+    #[must_use]
+    pub fn order(&self) -> Option<&SmallOrder> {
+        if let Some(Payload::Order(order) | Payload::PaymentRequest(Some(order), _, _)) =
+            &self.message.payload
+        {
+            Some(order)
+        } else {
+            None
+        }
+    }
+
     /// The reason, if it is a refusal.
     #[must_use]
     pub fn refusal(&self) -> Option<CantDo> {
-        match &self.message.payload {
-            Some(Payload::CantDo(reason)) => *reason,
-            _ => None,
+        if let Some(Payload::CantDo(reason)) = self.message.payload {
+            reason
+        } else {
+            None
         }
     }
 }

@@ -101,6 +101,38 @@ async fn ids_with_a_limit_are_the_newest_not_the_lowest() {
 }
 
 #[tokio::test]
+async fn what_may_not_answer_does_not_use_up_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let keys = Keys::generate();
+    // Pages of any size end within a second here.
+    let notes: Vec<Event> = (0..1_500_u64)
+        .map(|number| event(&keys, 1, NOW - number / 500, &[&["n", &number.to_string()]]))
+        .collect();
+    join_all(notes.iter().map(|note| save(&store, note))).await;
+    let in_order = all(&store).await;
+    assert_eq!(in_order.len(), notes.len());
+    for (limit, one_in) in [(1, 1_500), (3, 500), (10, 100), (100, 7), (2_000, 2)] {
+        let usable: Vec<Event> = in_order
+            .iter()
+            .skip(one_in - 1)
+            .step_by(one_in)
+            .cloned()
+            .collect();
+        let filter = Filter::new().limit(limit);
+        let may_answer = |_: &Filter, event: &Event| usable.contains(event);
+        let found = store
+            .query_where(vec![filter], now(), may_answer)
+            .await
+            .unwrap();
+        assert!(
+            found.iter().eq(usable.iter().take(limit)),
+            "{limit} of one in {one_in}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn names_that_an_index_cannot_tell_apart_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;

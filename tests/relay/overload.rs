@@ -5,6 +5,7 @@ use std::time::Duration;
 use mostro_relay::relay::RelayLimits;
 use nostr::event::Event;
 use nostr::key::Keys;
+use relay_policy::Receipt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -84,7 +85,7 @@ async fn a_silent_client_is_closed_with_a_reason() {
 #[tokio::test]
 async fn pings_keep_a_listener_connected() {
     let limits = RelayLimits {
-        idle_after: Duration::from_millis(600),
+        idle_after: Duration::from_millis(1_500),
         ping_every: Duration::from_millis(50),
         ..limits()
     };
@@ -94,7 +95,7 @@ async fn pings_keep_a_listener_connected() {
     let keys = Keys::generate();
     let begun = std::time::Instant::now();
     let mut number = 0_u64;
-    while begun.elapsed() < 3 * limits.idle_after {
+    while begun.elapsed() < 2 * limits.idle_after {
         let note = draft(1).text(number.to_string()).by(&keys);
         number += 1;
         author.publish(&note).await;
@@ -113,5 +114,41 @@ async fn a_stop_says_goodbye_and_ends() {
     assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Away));
     assert!(ended.notices[0].contains("stopping"), "{:?}", ended.notices);
     drop(client);
+    stopped.await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_receipts_but_not_for_who_waits_in_line() {
+    let limits = RelayLimits {
+        receipts_per_connection: 1,
+        ..limits()
+    };
+    let harbour = Harbour::with(limits).await;
+    let mut trader = harbour.client().await;
+    let messages: Vec<Event> = (0..3)
+        .map(|_| draft(14).to(&harbour.node).by(&Keys::generate()))
+        .collect();
+    for message in &messages {
+        trader.offer(message).await;
+    }
+    let decided = harbour.delivery().await;
+    let in_line = harbour.delivery().await;
+    assert_eq!(
+        (&decided.event.id, &in_line.event.id),
+        (&messages[0].id, &messages[1].id)
+    );
+    let stopped = harbour.stop();
+    let ended = trader.reads_to_the_end().await;
+    assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Away));
+    let receipt = Receipt {
+        accepted: true,
+        message: String::new(),
+    };
+    decided.receipt.send(receipt.clone()).unwrap();
+    assert!(
+        in_line.receipt.send(receipt).is_err(),
+        "nobody waits for it any more"
+    );
+    drop(trader);
     stopped.await;
 }

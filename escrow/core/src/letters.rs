@@ -98,3 +98,243 @@ fn nameless(taker: Reputation) -> Payload {
         }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::{Order, Role};
+    use crate::party::TradeIndex;
+    use crate::time::UnixTime;
+    use crate::user::{Rating, User};
+    use crate::view;
+    use crate::wire::{CantDo, Transport};
+
+    const ID: &str = "00000000-0000-0000-0000-000000000001";
+    /// The terms as clients print them, without what differs between the views.
+    const TERMS: &str = r#""fiat_code":"EUR","min_amount":null,"max_amount":null,"fiat_amount":10,"payment_method":"SEPA,Bizum","premium":0"#;
+    const TIMES: &str = r#""created_at":1799996400,"expires_at":1800082800"#;
+
+    fn keys() -> (String, String) {
+        ("02".repeat(32), "01".repeat(32))
+    }
+
+    fn head(kind: &str, status: &str, amount: u32) -> String {
+        format!(r#"{{"id":"{ID}","kind":"{kind}","status":"{status}","amount":{amount},{TERMS}"#)
+    }
+
+    /// The message of a push to the maker of `order`, or of an answer to him.
+    fn pushed(notice: Notice) -> String {
+        message(&push(&maker(), notice)).to_json()
+    }
+
+    fn body(action: &str, payload: &str) -> String {
+        format!(
+            r#"{{"order":{{"version":2,"request_id":null,"trade_index":null,"id":"{ID}","action":"{action}","payload":{payload}}}}}"#
+        )
+    }
+
+    fn with_invoice(order: Order) -> Order {
+        order.edit(|order| order.offer.payout = Some(invoice(50)))
+    }
+
+    #[test]
+    fn w6_w8_an_answer_echoes_and_shows_the_index() {
+        let letter = push(
+            &maker(),
+            Notice::OrderPublished(Box::new(view::ack(&sell_order()))),
+        );
+        let letter = Letter {
+            request_id: Some(u64::MAX),
+            ..letter
+        }
+        .with_index(TradeIndex(5));
+        let order = head("sell", "pending", 10_000);
+        let expected = format!(
+            r#"{{"order":{{"version":2,"request_id":18446744073709551615,"trade_index":5,"id":"{ID}","action":"new-order","payload":{{"order":{order},{TIMES}}}}}}}}}"#
+        );
+        assert_eq!(message(&letter).to_json(), expected);
+    }
+
+    #[test]
+    fn w7_a_refusal_has_a_wrapper_of_its_own() {
+        let asker = crate::party::Asker {
+            trade_key: trade_key(2),
+            request_id: Some(2),
+            transport: Transport::GiftWrap,
+        };
+        let told =
+            |order| message(&Letter::refusal(&asker, order, CantDo::InvalidOrderStatus)).to_json();
+        let expected = format!(
+            r#"{{"cant-do":{{"version":1,"request_id":2,"trade_index":null,"id":"{ID}","action":"cant-do","payload":{{"cant_do":"invalid_order_status"}}}}}}"#
+        );
+        assert_eq!(told(Some(order_id())), expected);
+        assert_eq!(
+            told(None),
+            expected.replace(&format!(r#""id":"{ID}","#), "")
+        );
+    }
+
+    #[test]
+    fn each_view_of_an_order_shows_what_its_reader_may_see() {
+        let (b, s) = keys();
+        let (sell, take) = (sell_order(), take_with_invoice());
+        let both = format!(r#""buyer_trade_pubkey":"{b}","seller_trade_pubkey":"{s}""#);
+        let own = r#""buyer_invoice":"lnbcrt-50""#;
+        let no_deadline = r#""created_at":1799996400,"expires_at":null"#;
+        let inv = head("sell", "waiting-buyer-invoice", 9_970);
+        let act = |amount| head("sell", "active", amount);
+        let retry = head("sell", "settled-hold-invoice", 9_970);
+        let (ack, back) = (
+            head("buy", "pending", 10_000),
+            head("sell", "pending", 10_000),
+        );
+        let table = [
+            (
+                view::ack(&with_invoice(buy_order())),
+                format!("{ack},{own},{TIMES}}}"),
+            ),
+            (
+                view::inv_at_take(&sell, &take),
+                format!("{inv},{no_deadline}}}"),
+            ),
+            (
+                view::inv_when_paid(&sell, &take),
+                format!("{inv},{TIMES}}}"),
+            ),
+            (
+                view::pay(&sell, &take),
+                format!("{},{TIMES}}}", head("sell", "waiting-payment", 10_030)),
+            ),
+            (
+                view::act(&sell, &take, Role::Seller),
+                format!("{},{both},{TIMES}}}", act(10_030)),
+            ),
+            (
+                view::act(&sell, &take, Role::Buyer),
+                format!("{},{both},{TIMES}}}", act(9_970)),
+            ),
+            (
+                view::act_with_invoice(&sell, &take),
+                format!("{},{both},{own},{TIMES}}}", act(9_970)),
+            ),
+            (
+                view::retry(&sell, &take, "lnbcrt-50"),
+                format!("{retry},{both},{own},{TIMES}}}"),
+            ),
+            (
+                view::back(&sell),
+                format!(r#"{back},"seller_trade_pubkey":"{s}",{TIMES}}}"#),
+            ),
+            (
+                view::back(&with_invoice(buy_order())),
+                format!(r#"{ack},"buyer_trade_pubkey":"{s}",{own},{TIMES}}}"#),
+            ),
+        ];
+        for (order, expected) in table {
+            let shown = pushed(Notice::InvoiceWanted(Box::new(order)));
+            assert_eq!(
+                shown,
+                body("add-invoice", &format!(r#"{{"order":{expected}}}"#))
+            );
+        }
+    }
+
+    #[test]
+    fn the_hold_invoice_comes_with_the_order() {
+        let order = Box::new(view::pay(&sell_order(), &take()));
+        let wanted = Notice::PaymentWanted {
+            order,
+            bolt11: "lnbcrt1".to_owned(),
+        };
+        let shown = format!("{},{TIMES}}}", head("sell", "waiting-payment", 10_030));
+        let payload = format!(r#"{{"payment_request":[{shown},"lnbcrt1",null]}}"#);
+        assert_eq!(pushed(wanted), body("pay-invoice", &payload));
+    }
+
+    #[test]
+    fn k7_a_taker_is_shown_by_figures_only() {
+        let user = User {
+            first_seen: UnixTime(NOW.0 - 12 * 86_400),
+            last_index: TradeIndex(1),
+            rating: Rating {
+                reviews: 3,
+                total: 4.5,
+                ..Rating::default()
+            },
+        };
+        let known = Reputation::of(Some(&user), NOW);
+        let shown = pushed(Notice::TakerReputation {
+            to_seller: true,
+            taker: known,
+        });
+        let payload = r#"{"peer":{"pubkey":"","reputation":{"rating":4.5,"reviews":3,"operating_days":12,"since":1798934400}}}"#;
+        assert_eq!(shown, body("pay-invoice", payload));
+
+        let unknown = Reputation::of(None, NOW);
+        let shown = pushed(Notice::TakerReputation {
+            to_seller: false,
+            taker: unknown,
+        });
+        let payload =
+            r#"{"peer":{"pubkey":"","reputation":{"rating":0.0,"reviews":0,"operating_days":0}}}"#;
+        assert_eq!(shown, body("add-invoice", payload));
+    }
+
+    #[test]
+    fn every_other_notice_has_its_word() {
+        let (b, _) = keys();
+        let order = || Box::new(view::back(&sell_order()));
+        let shown = format!(
+            r#"{{"order":{},"seller_trade_pubkey":"{}",{TIMES}}}}}"#,
+            head("sell", "pending", 10_000),
+            "01".repeat(32)
+        );
+        let peer = format!(r#"{{"peer":{{"pubkey":"{b}","reputation":null}}}}"#);
+        let failed = Notice::PaymentFailed {
+            attempts_left: 2,
+            retry_secs: 60,
+        };
+        let tries = r#"{"payment_failed":{"payment_attempts":2,"payment_retries_interval":60}}"#;
+        let table = [
+            (Notice::BackInBook(order()), "new-order", shown.as_str()),
+            (
+                Notice::EscrowLocked(order()),
+                "hold-invoice-payment-accepted",
+                &shown,
+            ),
+            (Notice::BuyerTookOrder(order()), "buyer-took-order", &shown),
+            (Notice::WaitingBuyerInvoice, "waiting-buyer-invoice", "null"),
+            (Notice::WaitingSellerToPay, "waiting-seller-to-pay", "null"),
+            (
+                Notice::FiatSent { peer: trade_key(2) },
+                "fiat-sent-ok",
+                &peer,
+            ),
+            (Notice::Released, "released", "null"),
+            (
+                Notice::EscrowSettled,
+                "hold-invoice-payment-settled",
+                "null",
+            ),
+            (
+                Notice::EscrowCanceled,
+                "hold-invoice-payment-canceled",
+                "null",
+            ),
+            (Notice::PurchaseCompleted, "purchase-completed", "null"),
+            (failed, "payment-failed", tries),
+            (Notice::InvoiceUpdated, "invoice-updated", "null"),
+            (Notice::Rate, "rate", "null"),
+            (
+                Notice::RateReceived { stars: 5 },
+                "rate-received",
+                r#"{"rating_user":5}"#,
+            ),
+            (Notice::Canceled, "canceled", "null"),
+        ];
+        for (notice, action, payload) in table {
+            assert_eq!(pushed(notice), body(action, payload));
+        }
+    }
+}

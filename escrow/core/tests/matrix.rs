@@ -5,7 +5,6 @@
 
 mod fixtures;
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use escrow_core::UnixTime;
@@ -16,8 +15,8 @@ use escrow_core::decide::{
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::facts::{CancelFacts, Now, PayoutFacts, RateFacts, TakeFacts};
-use escrow_core::hold::{Hold, HoldState};
-use escrow_core::order::Side;
+use escrow_core::hold::{Hold, HoldId, HoldState};
+use escrow_core::order::{Rated, Side};
 use escrow_core::party::Party;
 use escrow_core::payout::{PaymentFailure, PayoutState};
 use escrow_core::stage::{BackTo, Stage};
@@ -96,11 +95,10 @@ fn table(side: Side) -> String {
 }
 
 fn line(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
-    write!(page, "{name:<28}").unwrap();
-    for cell in cells {
-        write!(page, " {cell:<4}").unwrap();
-    }
-    page.truncate(page.trim_end().len());
+    let row = cells.fold(format!("{name:<28}"), |row, cell| {
+        format!("{row} {cell:<4}")
+    });
+    page.push_str(row.trim_end());
     page.push('\n');
 }
 
@@ -175,22 +173,24 @@ fn reports() -> Vec<(&'static str, Report)> {
         ("hold not opened", |s| {
             Some(hold_invoice::hold_failed(&s.order, hold(s)?, now()))
         }),
-        ("hold accepted", |s| accepted(s, hold(s)?)),
+        ("hold accepted", |s| Some(accepted(s, hold(s)?))),
         ("hold accepted, no invoice", |s| {
             let scene = s.clone().edit(without_invoice);
-            accepted(&scene, hold(&scene)?)
+            Some(accepted(&scene, hold(&scene)?))
         }),
-        ("hold accepted too late", |s| accepted(s, &given_up(s)?)),
+        ("hold accepted too late", |s| {
+            Some(accepted(s, &given_up(s)))
+        }),
         ("hold settled", |s| {
-            Some(hold_invoice::hold_settled(
-                &s.order,
-                hold(s)?,
-                &owed(s)?,
-                now(),
-            ))
+            let (hold, owed) = (hold(s)?, s.owed.as_ref()?);
+            Some(hold_invoice::hold_settled(&s.order, hold, owed, now()))
         }),
-        ("hold canceled by Lightning", |s| canceled(s, hold(s)?)),
-        ("hold canceled as decided", |s| canceled(s, &given_up(s)?)),
+        ("hold canceled by Lightning", |s| {
+            Some(canceled(s, hold(s)?))
+        }),
+        ("hold canceled as decided", |s| {
+            Some(canceled(s, &given_up(s)))
+        }),
         ("payment succeeded", succeeded),
         ("payment failed: no route", |s| {
             failed(s, PaymentFailure::NoRoute, 0)
@@ -205,9 +205,12 @@ fn reports() -> Vec<(&'static str, Report)> {
             failed(s, PaymentFailure::InsufficientBalance, 0)
         }),
         ("8 s of opening are over", |s| {
-            elapsed(s, TimerKind::OpeningHold)
+            Some(elapsed(s, TimerKind::OpeningHold))
         }),
-        ("payout is due", |s| elapsed(s, TimerKind::PayoutRetry)),
+        ("payout is due", |s| {
+            let scene = s.clone().edit(between_tries);
+            Some(elapsed(&scene, TimerKind::PayoutRetry))
+        }),
     ]
 }
 
@@ -224,12 +227,9 @@ fn hold(scene: &Scene) -> Option<&Hold> {
 }
 
 /// The hold of an earlier take of the same order.
-fn given_up(scene: &Scene) -> Option<Hold> {
-    Some(
-        fixtures::hold(&scene.order, HoldState::Canceling).edit(|hold| {
-            hold.id = escrow_core::hold::HoldId(uuid::Uuid::from_u128(99));
-        }),
-    )
+fn given_up(scene: &Scene) -> Hold {
+    fixtures::hold(&scene.order, HoldState::Canceling)
+        .edit(|hold| hold.id = HoldId(uuid::Uuid::from_u128(99)))
 }
 
 fn owed(scene: &Scene) -> Option<PayoutFacts> {
@@ -246,15 +246,8 @@ fn opened(scene: &Scene, now: Now) -> Option<Decision> {
     ))
 }
 
-fn accepted(scene: &Scene, hold: &Hold) -> Option<Decision> {
-    Some(hold_invoice::hold_accepted(
-        &scene.order,
-        hold,
-        None,
-        FULL,
-        Some(900),
-        now(),
-    ))
+fn accepted(scene: &Scene, hold: &Hold) -> Decision {
+    hold_invoice::hold_accepted(&scene.order, hold, None, FULL, Some(900), now())
 }
 
 fn without_invoice(scene: &mut Scene) {
@@ -263,14 +256,19 @@ fn without_invoice(scene: &mut Scene) {
     }
 }
 
-fn canceled(scene: &Scene, hold: &Hold) -> Option<Decision> {
+/// Where a payment was under way it has failed, and may be tried again.
+fn between_tries(scene: &mut Scene) {
+    if let Some(owed) = &mut scene.owed
+        && owed.payout.state == PayoutState::Paying
+    {
+        owed.payout.state = PayoutState::Ready { not_before: NOW };
+        owed.attempt = Some(fixtures::attempt(fixtures::FAILED));
+    }
+}
+
+fn canceled(scene: &Scene, hold: &Hold) -> Decision {
     let payout = scene.owed.as_ref().map(|owed| &owed.payout);
-    Some(hold_invoice::hold_canceled(
-        &scene.order,
-        hold,
-        payout,
-        now(),
-    ))
+    hold_invoice::hold_canceled(&scene.order, hold, payout, now())
 }
 
 fn succeeded(scene: &Scene) -> Option<Decision> {
@@ -298,9 +296,9 @@ fn failed(scene: &Scene, reason: PaymentFailure, tries: u32) -> Option<Decision>
     ))
 }
 
-fn elapsed(scene: &Scene, kind: TimerKind) -> Option<Decision> {
+fn elapsed(scene: &Scene, kind: TimerKind) -> Decision {
     let (hold, owed) = (scene.hold.as_ref(), scene.owed.as_ref());
-    Some(timeouts::elapsed(&scene.order, kind, hold, owed, late()))
+    timeouts::elapsed(&scene.order, kind, hold, owed, late())
 }
 
 fn outcome(decision: &Decision) -> String {
@@ -317,7 +315,7 @@ fn outcome(decision: &Decision) -> String {
                 ..Decision::default()
             });
     match decision.orders.first() {
-        Some(order) if !decision.is_a_vote() => {
+        Some(order) if !is_a_vote(decision) => {
             format!(">{}{alarmed}", stage(&order.stage, decision))
         }
         _ if *decision == Decision::default() => "=".to_owned(),
@@ -326,17 +324,12 @@ fn outcome(decision: &Decision) -> String {
     }
 }
 
-trait Vote {
-    fn is_a_vote(&self) -> bool;
-}
-
-impl Vote for Decision {
-    /// A vote writes the order and leaves its stage.
-    fn is_a_vote(&self) -> bool {
-        self.orders
-            .iter()
-            .any(|order| order.rated != fixtures::sell_order().rated)
-    }
+/// A vote writes the order and leaves its stage.
+fn is_a_vote(decision: &Decision) -> bool {
+    decision
+        .orders
+        .iter()
+        .any(|order| order.rated != Rated::default())
 }
 
 fn short(scene: &Scene) -> &'static str {
@@ -378,14 +371,18 @@ fn stage(stage: &Stage, decision: &Decision) -> &'static str {
     }
 }
 
+/// The sign of a refusal; one without a sign stands in full.
 fn refusal(why: CantDo) -> &'static str {
-    match why {
-        CantDo::InvalidOrderStatus => "st",
-        CantDo::NotAllowedByStatus => "na",
-        CantDo::InvalidPubkey => "pk",
-        CantDo::InvalidPeer => "pe",
-        CantDo::IsNotYourOrder => "ny",
-        CantDo::OrderAlreadyCanceled => "ac",
-        other => panic!("{other} needs a sign of its own"),
-    }
+    let signs = [
+        (CantDo::InvalidOrderStatus, "st"),
+        (CantDo::NotAllowedByStatus, "na"),
+        (CantDo::InvalidPubkey, "pk"),
+        (CantDo::InvalidPeer, "pe"),
+        (CantDo::IsNotYourOrder, "ny"),
+        (CantDo::OrderAlreadyCanceled, "ac"),
+    ];
+    signs
+        .iter()
+        .find(|(reason, _)| *reason == why)
+        .map_or(why.as_str(), |(_, sign)| *sign)
 }

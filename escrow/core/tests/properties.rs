@@ -31,7 +31,7 @@ use fixtures::{
 /// Whatever can happen to an order.
 #[derive(Clone, Debug)]
 enum Happening {
-    Asked(Party, Ask),
+    Asked(Box<(Party, Ask)>),
     Opened,
     NotOpened,
     Accepted(Msat),
@@ -66,7 +66,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         PaymentFailure::InsufficientBalance,
     ]);
     prop_oneof![
-        5 => (sender, ask).prop_map(|(sender, ask)| Happening::Asked(sender, ask)),
+        5 => (sender, ask).prop_map(|(sender, ask)| Happening::Asked(Box::new((sender, ask)))),
         1 => Just(Happening::Opened),
         1 => Just(Happening::NotOpened),
         1 => prop_oneof![Just(FULL), any::<u64>().prop_map(Msat)].prop_map(Happening::Accepted),
@@ -110,7 +110,8 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
     let attempt = scene.owed.as_ref().and_then(|owed| owed.attempt.as_ref());
     let payout = scene.owed.as_ref().map(|owed| &owed.payout);
     let decision = match happening {
-        Happening::Asked(sender, ask) => {
+        Happening::Asked(asked) => {
+            let (sender, ask) = &**asked;
             return Some(answer(scene, &request(sender, ask.clone()), sender, now));
         }
         Happening::Opened => hold_invoice::hold_opened(order, hold?, None, "lnbcrt-hold", now),
@@ -224,7 +225,7 @@ fn is_conserved(decision: &Decision, order: &Order) -> bool {
     let Some(take) = order.stage.take() else {
         return decision.attempts.is_empty();
     };
-    let whole = take.seller_pays().to_msat().unwrap();
+    let whole = take.seller_pays().to_msat().expect("10,030 sats are few");
     let is_sent = |state| state == AttemptState::Sent;
     decision
         .attempts

@@ -13,8 +13,8 @@ use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::notice::Letter;
 use escrow_core::party::Identity;
 use storage::ledger::{
-    DueTimer, JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, Seen, SeenKey, SetAside,
-    StorageError, Views,
+    DueTimer, JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SeenKey, SetAside, StorageError,
+    Views,
 };
 
 use crate::desk::Desk;
@@ -308,13 +308,7 @@ impl Turn<'_, '_> {
             }
         };
         for name in names {
-            self.page.put_seen(
-                name,
-                &Seen {
-                    at: self.now,
-                    receipt: outcome.into(),
-                },
-            )?;
+            self.page.put_seen(name, self.now)?;
         }
         self.note(request, outcome)?;
         Ok(Receipt::Decided)

@@ -58,24 +58,15 @@ impl<'a> Ears<'a> {
     ) where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
-        let limits = *self.client.relay.limits();
         let outgoing = self.client.outgoing;
         loop {
-            let heard = tokio::select! {
+            // A message cut short by the end is not answered, so its sender will repeat it.
+            let outcome = tokio::select! {
                 () = outgoing.closing() => break,
                 () = stop.cancelled() => {
-                    break outgoing.close(Farewell::new(CloseCode::Away, "the relay is stopping"));
+                    Err(Some(Farewell::new(CloseCode::Away, "the relay is stopping")))
                 }
-                heard = timeout(limits.idle_after, stream.next()) => heard,
-            };
-            let outcome = match heard {
-                Ok(Some(Ok(message))) => self.hear(message).await,
-                Ok(Some(Err(error))) => Err(Some(farewell_after(&error))),
-                Ok(None) => Err(Some(Farewell::new(CloseCode::Normal, ""))),
-                Err(_) => Err(Some(Farewell::new(
-                    CloseCode::Policy,
-                    "idle: nothing was heard",
-                ))),
+                outcome = self.hear_next(&mut stream) => outcome,
             };
             match outcome {
                 Ok(()) => (),
@@ -86,7 +77,25 @@ impl<'a> Ears<'a> {
         // A socket dropped with unread input is reset by the system, and the client would
         // lose the last words: read on until he has hung up, or had his time.
         let hang_up = async { while let Some(Ok(_)) = stream.next().await {} };
-        let _in_time = timeout(limits.closing_time, hang_up).await;
+        let _in_time = timeout(self.client.relay.limits().closing_time, hang_up).await;
+    }
+
+    async fn hear_next<Stream>(
+        &mut self,
+        stream: &mut SplitStream<WebSocketStream<Stream>>,
+    ) -> Result<(), Option<Farewell>>
+    where
+        Stream: AsyncRead + AsyncWrite + Unpin,
+    {
+        match timeout(self.client.relay.limits().idle_after, stream.next()).await {
+            Ok(Some(Ok(message))) => self.hear(message).await,
+            Ok(Some(Err(error))) => Err(Some(farewell_after(&error))),
+            Ok(None) => Err(Some(Farewell::new(CloseCode::Normal, ""))),
+            Err(_) => Err(Some(Farewell::new(
+                CloseCode::Policy,
+                "idle: nothing was heard",
+            ))),
+        }
     }
 
     /// Follows one message; an error ends the conversation, with a farewell or after one.

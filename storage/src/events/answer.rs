@@ -1,8 +1,9 @@
 //! Answering filters.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use nostr::event::Event;
+use nostr::event::{Event, EventId};
 use nostr::filter::{Filter, MatchEventOptions};
 use nostr::types::Timestamp;
 use nostr_database::NostrDatabase;
@@ -11,8 +12,11 @@ use tokio::sync::SemaphorePermit;
 use super::plan::Plan;
 use super::{EventStore, EventStoreError};
 
-/// By how much the question is widened when too little of its answer could be used.
+/// By how much the next page is larger when too little of the last one could be used.
 const WIDER: usize = 4;
+
+/// The largest page, unless more events lie within one second.
+const LARGEST_PAGE: usize = 5_000;
 
 impl EventStore {
     /// Finds the stored events that match any of the filters: newest first, in the same
@@ -56,9 +60,6 @@ impl EventStore {
     }
 
     /// Finds the newest events that answer one filter, up to its limit.
-    ///
-    /// The database is asked for a superset, so its limit is not ours: the question is
-    /// widened until enough of what it returned could be used, or nothing is left.
     async fn newest(
         &self,
         filter: &Filter,
@@ -68,23 +69,55 @@ impl EventStore {
         let Some(plan) = Plan::of(filter).filter(|_| wanted > 0) else {
             return Ok(Vec::new());
         };
-        let mut reach = (plan.newest_first && filter.limit.is_some()).then_some(wanted);
+        if plan.newest_first && filter.limit.is_some() {
+            return self.newest_by_pages(plan.filter, wanted, answers).await;
+        }
+        let all = self.read(plan.filter).await?;
+        Ok(all.into_iter().filter(answers).take(wanted).collect())
+    }
+
+    /// Reads the answer to a question back in time, until enough of it could be used or
+    /// nothing is left.
+    ///
+    /// The question asks for a superset, so its limit is not the limit of the filter; by
+    /// pages, what cannot be used does not pile up in memory.
+    async fn newest_by_pages(
+        &self,
+        question: Filter,
+        wanted: usize,
+        answers: impl Fn(&Event) -> bool + Send + Sync,
+    ) -> Result<Vec<Event>, EventStoreError> {
+        let mut used = Vec::new();
+        let (mut until, mut seen, mut size) = (question.until, None, wanted);
         loop {
-            let question = Filter {
-                limit: reach,
-                ..plan.filter.clone()
+            let page = Filter {
+                until,
+                limit: Some(size),
+                ..question.clone()
             };
-            let returned = self.read(question).await?;
-            let was_all = reach.is_none_or(|reach| returned.len() < reach);
-            let used: Vec<Event> = returned
+            let returned = self.read(page).await?;
+            let was_last = returned.len() < size;
+            let end = returned.last().map(place);
+            // A page begins in the second where the one before ended, and repeats it.
+            let fresh = returned
                 .into_iter()
-                .filter(|event| answers(event))
-                .take(wanted)
-                .collect();
-            if was_all || used.len() == wanted {
+                .filter(|event| seen.is_none_or(|it| place(event) > it));
+            used.extend(
+                fresh
+                    .filter(&answers)
+                    .take(wanted.saturating_sub(used.len())),
+            );
+            if was_last || used.len() == wanted {
                 return Ok(used);
             }
-            reach = reach.map(|reach| reach.saturating_mul(WIDER));
+            let larger = size.saturating_mul(WIDER);
+            size = if end == seen {
+                larger
+            } else {
+                larger.min(LARGEST_PAGE.max(size))
+            };
+            seen = end;
+            until = end.map(|(Reverse(second), _)| second).or(until);
         }
     }
 
@@ -101,4 +134,9 @@ impl EventStore {
             .await
             .expect("the semaphore is never closed")
     }
+}
+
+/// Where an event stands in an answer: newest first, then lowest id first.
+fn place(event: &Event) -> (Reverse<Timestamp>, EventId) {
+    (Reverse(event.created_at), event.id)
 }

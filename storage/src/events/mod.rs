@@ -4,10 +4,10 @@
 //! here, so that [`EventStore`] never returns an event that does not answer the question,
 //! and never forgets a deletion:
 //!
-//! - it is asked only questions it answers rightly, for a superset ([`plan`]), and every
-//!   event is checked again with the whole filter ([`answer`]);
-//! - addresses are told apart by us where its index cannot ([`address`]);
-//! - deletions are decided by us, from the deletion events themselves ([`deletion`]);
+//! - it is asked only questions it answers rightly, for a superset (`plan`), and every
+//!   event is checked again with the whole filter (`answer`);
+//! - addresses are told apart by us where its index cannot (`address`);
+//! - deletions are decided by us, from the deletion events themselves (`deletion`);
 //! - saves in flight are bounded, and one that failed only because it shared a
 //!   transaction with a bad one is saved again.
 

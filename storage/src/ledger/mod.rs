@@ -56,7 +56,7 @@ pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
 pub use node::NodeIdentity;
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;
-pub use seen::{Seen, SeenKey};
+pub use seen::SeenKey;
 pub use timers::DueTimer;
 pub use view::View;
 

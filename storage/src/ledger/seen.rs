@@ -1,4 +1,4 @@
-//! Messages that were answered: a copy gets the first one's receipt (rule G2).
+//! Messages that were decided: a copy of one is told so, and nothing else (rule G2).
 
 use escrow_core::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,11 @@ pub enum SeenKey {
     Inner([u8; 32]),
 }
 
-/// When a message was answered, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+/// When a message was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
     /// The moment of its commit.
-    pub at: UnixTime,
-    /// What its sender was told.
-    pub receipt: String,
+    pub(super) at: UnixTime,
 }
 
 impl Record for Seen {}
@@ -49,28 +47,29 @@ impl KeyPart for SeenKey {
 }
 
 impl View {
-    /// The receipt of a message, if it was answered.
-    pub fn seen(&self, message: SeenKey) -> Result<Option<Seen>, StorageError> {
-        self.record(Table::Seen, &message)
+    /// When a message was decided, if it was.
+    pub fn seen(&self, message: SeenKey) -> Result<Option<UnixTime>, StorageError> {
+        let seen: Option<Seen> = self.record(Table::Seen, &message)?;
+        Ok(seen.map(|seen| seen.at))
     }
 
-    /// How many keys of answered messages are remembered.
+    /// How many keys of decided messages are remembered.
     pub fn seen_len(&self) -> Result<u64, StorageError> {
         self.count(Table::Seen)
     }
 }
 
 impl Page<'_> {
-    /// Remembers a message and its receipt.
-    pub fn put_seen(&mut self, message: SeenKey, seen: &Seen) -> Result<(), StorageError> {
+    /// Remembers that a message was decided at a moment.
+    pub fn put_seen(&mut self, message: SeenKey, at: UnixTime) -> Result<(), StorageError> {
         if let Some(before) = self.seen(message)? {
-            self.remove(Table::SeenTimes, key(&(before.at, message)))?;
+            self.remove(Table::SeenTimes, key(&(before, message)))?;
         }
-        self.put(Table::SeenTimes, key(&(seen.at, message)), Vec::new())?;
-        self.put_record(Table::Seen, &message, seen)
+        self.put(Table::SeenTimes, key(&(at, message)), Vec::new())?;
+        self.put_record(Table::Seen, &message, &Seen { at })
     }
 
-    /// Forgets messages answered before `older_than`, oldest first and at
+    /// Forgets messages decided before `older_than`, oldest first and at
     /// most `limit`; returns how many.
     pub fn purge_seen(
         &mut self,

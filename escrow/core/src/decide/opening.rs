@@ -13,7 +13,7 @@ use crate::wire::CantDo;
 
 use super::ensure;
 
-/// The moves into an opening: everything but who asked and for what take.
+/// What a hold is wanted for, by whom, and where the order goes without it.
 pub(super) struct Opening {
     pub(super) take: Take,
     pub(super) asker: Asker,

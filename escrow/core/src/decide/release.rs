@@ -3,7 +3,7 @@
 use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, ReleaseFacts};
-use crate::hold::{Hold, HoldState};
+use crate::hold::{Acceptance, Hold, HoldState};
 use crate::order::{Order, Role};
 use crate::payout::{Payout, PayoutState};
 use crate::stage::Stage;
@@ -73,7 +73,7 @@ pub fn release(
     })
 }
 
-fn accepted(hold: &Hold) -> Option<(&Hold, crate::hold::Acceptance)> {
+fn accepted(hold: &Hold) -> Option<(&Hold, Acceptance)> {
     match hold.state {
         HoldState::Accepted(acceptance) => Some((hold, acceptance)),
         HoldState::New
@@ -116,12 +116,15 @@ mod tests {
     #[test]
     fn r1_nothing_is_released_but_an_accepted_hold() {
         let scene = after_fiat(Side::Sell);
-        for state in [
+        let states = [
             open_state(),
+            HoldState::Settling(acceptance()),
+            HoldState::Settled(acceptance()),
             HoldState::Canceling,
             HoldState::Canceled,
             HoldState::Lost,
-        ] {
+        ];
+        for state in states {
             let hold = Some(hold(&scene.order, state));
             let facts = ReleaseFacts {
                 hold,

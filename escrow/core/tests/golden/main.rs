@@ -44,8 +44,8 @@ fn filled(example: &str) -> String {
 
 /// Every message of the examples and of the recorded trades.
 fn golden_messages() -> Vec<String> {
-    let examples = include_str!("golden/examples.jsonl").lines();
-    let recorded = include_str!("golden/recorded.jsonl").lines();
+    let examples = include_str!("examples.jsonl").lines();
+    let recorded = include_str!("recorded.jsonl").lines();
     let messages: Vec<String> = examples.chain(recorded).map(filled).collect();
     assert_eq!(messages.len(), 66);
     messages

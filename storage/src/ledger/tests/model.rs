@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::samples::{hash, identity, order_id, trade_key};
 use super::steps::{Step, apply, step};
-use crate::ledger::{HoldCounts, Ledger, OutboxRow, OutboxSeq, Seen, SeenKey, View};
+use crate::ledger::{HoldCounts, Ledger, OutboxRow, OutboxSeq, SeenKey, View};
 use crate::testing::PowerCutDisk;
 
 /// The ledger as plain maps.
@@ -25,7 +25,7 @@ pub(super) struct Model {
     pub(super) attempts: BTreeMap<PaymentHash, Attempt>,
     pub(super) timers: BTreeMap<(OrderId, TimerKind), (UnixTime, u64)>,
     pub(super) stamps: BTreeMap<String, UnixTime>,
-    pub(super) seen: BTreeMap<SeenKey, Seen>,
+    pub(super) seen: BTreeMap<SeenKey, UnixTime>,
     pub(super) outbox: BTreeMap<u64, OutboxRow>,
     pub(super) pushed: u64,
 }

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::samples::{attempts, fixture, holds, orders, payouts};
 use crate::ledger::record::{Record, decode, encode};
+use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
-use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, Seen, SetAside, StorageError};
+use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, SetAside, StorageError};
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
 fn survives<R: Record + PartialEq + Debug>(table: Table, bytes: &[u8]) {

@@ -10,7 +10,7 @@ use super::samples::{
     at_line, attempt, attempts, hash, hold, holds, letter, order_id, orders, payout, payouts,
     pending, private,
 };
-use crate::ledger::{OutboxSeq, Page, Seen, SeenKey};
+use crate::ledger::{OutboxSeq, Page, SeenKey};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -179,16 +179,13 @@ pub(super) fn apply(step: &Step, page: &mut Page<'_>, model: &mut Model) {
             model.stamps.insert(address, stamp);
         }
         Step::Seen { key, at } => {
-            let seen = Seen {
-                at: UnixTime(at),
-                receipt: format!("{at}"),
-            };
-            page.put_seen(SeenKey::Inner([key; 32]), &seen).unwrap();
-            model.seen.insert(SeenKey::Inner([key; 32]), seen);
+            page.put_seen(SeenKey::Inner([key; 32]), UnixTime(at))
+                .unwrap();
+            model.seen.insert(SeenKey::Inner([key; 32]), UnixTime(at));
         }
         Step::PurgeSeen { older_than } => {
             let before = model.seen.len();
-            model.seen.retain(|_, seen| seen.at.0 >= older_than);
+            model.seen.retain(|_, at| at.0 >= older_than);
             let purged = page.purge_seen(UnixTime(older_than), usize::MAX).unwrap();
             assert_eq!(purged, before - model.seen.len());
         }

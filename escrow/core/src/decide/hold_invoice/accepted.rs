@@ -181,13 +181,11 @@ mod tests {
         assert_eq!(less, alarm(Alarm::UnexpectedHold(fresh_hold().hash)));
     }
 
-    fn paid_without_invoice(order: &Order) -> Stage {
-        let deadline = UnixTime(NOW.0 + 900);
-        let _ = order;
+    fn paid_without_invoice() -> Stage {
         Stage::PaidWaitingInvoice {
             take: take(),
             hold: fresh_hold().id,
-            deadline,
+            deadline: UnixTime(NOW.0 + 900),
         }
     }
 
@@ -205,7 +203,7 @@ mod tests {
             taker: taker_figures,
         };
         let expected = Decision {
-            orders: vec![order.moved(paid_without_invoice(order), NOW)],
+            orders: vec![order.moved(paid_without_invoice(), NOW)],
             holds: hold_accepted_now(order, FULL),
             pushes: vec![
                 push(&maker(), wanted),
@@ -229,10 +227,7 @@ mod tests {
         };
         let order = sell_order();
         let dying = with_life(3_599);
-        assert_eq!(
-            dying.orders,
-            [order.moved(paid_without_invoice(&order), NOW)]
-        );
+        assert_eq!(dying.orders, [order.moved(paid_without_invoice(), NOW)]);
         assert_eq!(
             dying.pushes.len(),
             2,

@@ -19,8 +19,7 @@ use super::{Release, awaiting_payment, release_of};
 /// or against the ledger (rules X6, R6). `payout` is that of a release.
 pub fn hold_canceled(order: &Order, hold: &Hold, payout: Option<&Payout>, now: Now) -> Decision {
     let ended = match &hold.state {
-        HoldState::Canceled | HoldState::Lost => Some(nothing()),
-        HoldState::Canceling => Some(Decision::default()),
+        HoldState::Canceling | HoldState::Canceled | HoldState::Lost => Some(nothing()),
         HoldState::New => undo_opening(order, hold, now),
         HoldState::Open { .. } => {
             awaiting_payment(order, hold).map(|take| not_paid_in_time(order, take, now))

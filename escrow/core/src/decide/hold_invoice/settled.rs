@@ -9,10 +9,10 @@ use crate::notice::{Letter, Notice};
 use crate::order::Order;
 use crate::stage::Stage;
 
-use super::{Release, release_of};
+use super::release_of;
 
 /// The sats of a released escrow are ours (rules R4, B8): all are told, and
-/// the buyer is paid in the same breath.
+/// the buyer is paid in the same breath. `owed` is the debt of the release.
 pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) -> Decision {
     let acceptance = match &hold.state {
         HoldState::Settling(acceptance) => *acceptance,
@@ -25,11 +25,11 @@ pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) ->
         | HoldState::Lost => return alarm(Alarm::UnexpectedHold(hold.hash)),
     };
     let PayoutFacts { payout, attempt } = owed;
-    let release = match release_of(order, hold) {
-        Some(release) if release.payout == payout.id => release,
-        Some(_) | None => return alarm(Alarm::UnexpectedHold(hold.hash)),
+    let released = release_of(order, hold).filter(|release| release.payout == payout.id);
+    let Some(release) = released else {
+        return alarm(Alarm::UnexpectedHold(hold.hash));
     };
-    let Release { take, .. } = release;
+    let take = release.take;
     let sides = order.sides(take);
     let debt = Debt {
         order,

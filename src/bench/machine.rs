@@ -1,0 +1,88 @@
+//! What the machine can do, without which no number means anything.
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nostr::key::{Keys, SecretKey};
+use secp256k1::Secp256k1;
+
+use super::times::Times;
+
+/// So often a file is synced, and for so long signatures are checked.
+const SYNCS: usize = 50;
+const VERIFYING: Duration = Duration::from_millis(300);
+
+/// The machine, measured.
+#[derive(Debug)]
+pub struct Machine {
+    /// Threads that can really run at once.
+    pub cores: usize,
+    /// A small write with everything on disk before it returns.
+    pub sync: Times,
+    /// Signatures that one core checks in a second.
+    pub verified_per_second: f64,
+}
+
+impl Machine {
+    /// Measures the machine and the disk under `folder`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn measure(folder: &Path) -> io::Result<Machine> {
+        Ok(Machine {
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            sync: syncs(folder)?,
+            verified_per_second: verify_rate(),
+        })
+    }
+}
+
+/// What the process holds in memory, in bytes; none where the system does not say.
+#[must_use]
+pub fn resident_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1_024)
+}
+
+fn syncs(folder: &Path) -> io::Result<Times> {
+    let path = folder.join("sync");
+    let mut file = File::create(&path)?;
+    let mut times = Times::default();
+    for _ in 0..SYNCS {
+        let began = Instant::now();
+        file.write_all(&[1; 4_096])?;
+        file.sync_data()?;
+        times.add(began.elapsed());
+    }
+    fs::remove_file(path)?;
+    Ok(times)
+}
+
+fn verify_rate() -> f64 {
+    let secp = Secp256k1::new();
+    let secret = SecretKey::from_slice(&[1; 32]).expect("one is a secret key");
+    let keys = Keys::new(secret);
+    let digest = [7; 32];
+    let signature = keys.sign_schnorr_with_aux_rand(&secp, digest, &[0; 32]);
+    let signature = secp256k1::schnorr::Signature::from_byte_array(signature.to_bytes());
+    let key = keys
+        .public_key()
+        .xonly()
+        .expect("it was made from a secret key");
+    let (began, mut done) = (Instant::now(), 0.0);
+    while began.elapsed() < VERIFYING {
+        let good = secp.verify_schnorr(black_box(&signature), &digest, &key);
+        debug_assert!(good.is_ok(), "it was just signed");
+        black_box(good.is_ok());
+        done += 1.0;
+    }
+    done / began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,425 @@
+//! The node as a whole: what it takes to start, to go on and to stop.
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use mostro_relay::node::{Node, NodeError};
+use mostro_relay::settings::Settings;
+use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
+use nostr::key::Keys;
+use nostr::types::RelayUrl;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The tags of the node's terms, in their order (`wire.md` 10.3).
+const TERMS: [&str; 30] = [
+    "d",
+    "mostro_version",
+    "mostro_commit_hash",
+    "max_order_amount",
+    "min_order_amount",
+    "expiration_hours",
+    "expiration_seconds",
+    "fiat_currencies_accepted",
+    "max_orders_per_response",
+    "fee",
+    "pow",
+    "pow_first_contact",
+    "protocol_version",
+    "y",
+    "z",
+    "escrow_mode",
+    "hold_invoice_cltv_delta",
+    "escrow_deadline_margin_blocks",
+    "lnd_version",
+    "lnd_node_pubkey",
+    "lnd_commit_hash",
+    "lnd_node_alias",
+    "lnd_chains",
+    "lnd_networks",
+    "lnd_uris",
+    "invoice_expiration_window",
+    "hold_invoice_expiration_window",
+    "bond_enabled",
+    "maintenance_mode",
+    "software",
+];
+
+#[tokio::test]
+async fn a_node_answers_on_its_one_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = started(settings(&folder)).await;
+    let address = node.relay_address();
+    assert_eq!(node.url(), format!("ws://{address}"));
+    assert_eq!(ask(address, "/livez").await, (200, "alive\n".into()));
+    assert_eq!(
+        ask(address, "/readyz").await,
+        (200, "{\"ready\":true}\n".into())
+    );
+    let (code, document) = ask(address, "/").await;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(
+        (code, document["pubkey"].as_str()),
+        (200, Some(node.public_key().to_hex().as_str()))
+    );
+    for (limit, value) in [("max_message_length", 262_144), ("max_filters", 20)] {
+        assert_eq!(document["limitation"][limit], value);
+    }
+    let wallets = ask(node.sandbox_address().unwrap(), "/wallets").await;
+    assert_eq!(wallets, (200, "{\"trader\":100000000000}".into()));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_terms_are_complete_and_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&folder);
+    settings.mostro.fee = 0.0125;
+    settings.node.name = Some("Casa".into());
+    let node = started(settings).await;
+    let terms = announced(&node, 38_385).await;
+    let names: Vec<_> = terms
+        .tags
+        .iter()
+        .map(|tag| tag.as_slice()[0].as_str())
+        .collect();
+    assert_eq!(names, TERMS);
+    let lightning = node.escrow().unwrap().lightning().borrow().clone();
+    let escrow_engine::LightningHealth::Reachable(lightning) = lightning else {
+        panic!("the sandbox is always there: {lightning:?}");
+    };
+    let values = [
+        ("d", node.public_key().to_hex()),
+        ("fee", "0.0125".into()),
+        ("pow", "0".into()),
+        ("protocol_version", "2".into()),
+        ("lnd_node_pubkey", lightning.pubkey),
+        ("lnd_node_alias", lightning.alias),
+        ("lnd_networks", "regtest".into()),
+        ("hold_invoice_cltv_delta", "144".into()),
+        ("maintenance_mode", "false".into()),
+    ];
+    for (name, value) in values {
+        assert_eq!(tag(&terms, name), [name, &value]);
+    }
+    assert_eq!(tag(&terms, "y"), ["y", "mostro", "Casa"]);
+    assert_eq!(announced(&node, 0).await.content, "{\"name\":\"Casa\"}");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_start_goes_on_as_the_same_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&folder);
+    settings.node.name = Some("Casa".into());
+    settings.relay.public_url = Some(RelayUrl::parse("wss://relay.example.org").unwrap());
+    let (mut identities, mut last_terms) = (Vec::new(), 0);
+    for _ in 0..3 {
+        let node = started(settings.clone()).await;
+        let terms = announced_after(&node, 38_385, last_terms).await;
+        last_terms = terms.created_at.as_secs();
+        let (profile, relays) = (announced(&node, 0).await, announced(&node, 10_002).await);
+        assert_eq!(tag(&relays, "r"), ["r", "wss://relay.example.org"]);
+        identities.push((node.public_key(), profile.id, relays.id));
+        node.stop().await.unwrap();
+    }
+    identities.dedup();
+    assert_eq!(identities.len(), 1, "what did not change is not said again");
+}
+
+#[tokio::test]
+async fn two_nodes_do_not_share_their_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = started(settings(&folder)).await;
+    let refused = Node::start(settings(&folder)).await.err().unwrap();
+    assert!(matches!(refused, NodeError::Identity(_)), "{refused}");
+    let lock = folder.path().join("lock");
+    assert!(
+        refused.to_string().contains(&*lock.to_string_lossy()),
+        "{refused}"
+    );
+    first.stop().await.unwrap();
+    started(settings(&folder)).await.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_its_setting() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = started(settings(&one)).await;
+    let mut second = settings(&other);
+    second.relay.listen = first.relay_address();
+    let refused = Node::start(second).await.err().unwrap().to_string();
+    let expected = format!("cannot listen on {} (relay.listen)", first.relay_address());
+    assert!(refused.starts_with(&expected), "{refused}");
+    first.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_an_escrow_the_relay_works_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&folder);
+    settings.escrow.enabled = false;
+    let node = started(settings).await;
+    assert_eq!(node.sandbox_address(), None);
+    assert_eq!(ask(node.relay_address(), "/readyz").await.0, 200);
+    let mut client = Client::of(&node).await;
+    let trader = Keys::generate();
+    let note = EventBuilder::new(Kind::TextNote, "gm")
+        .finalize(&trader)
+        .unwrap();
+    assert_eq!(
+        client.publishes(&note).await,
+        json!(["OK", note.id, true, ""])
+    );
+    let message = EventBuilder::new(Kind::from_u16(14), "hello")
+        .tag(Tag::public_key(node.public_key()))
+        .finalize(&trader)
+        .unwrap();
+    let answer = client.publishes(&message).await;
+    assert!(
+        answer[3].as_str().unwrap().starts_with("restricted: "),
+        "{answer}"
+    );
+    assert!(!folder.path().join("ledger.redb").exists());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_escrow() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = started(settings(&folder)).await;
+    let message = EventBuilder::new(Kind::from_u16(14), "no envelope")
+        .tag(Tag::public_key(node.public_key()))
+        .finalize(&Keys::generate())
+        .unwrap();
+    let answer = Client::of(&node).await.publishes(&message).await;
+    assert_eq!(answer[2], false);
+    assert!(
+        answer[3].as_str().unwrap().starts_with("invalid: "),
+        "{answer}"
+    );
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn lightning_out_of_reach_is_told_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = started(settings(&folder)).await;
+    let mut health = node.escrow().unwrap().lightning();
+    node.sandbox().unwrap().go_down(PATIENCE).await;
+    let out_of_reach = health.wait_for(|health| !health.is_ready());
+    timeout(PATIENCE, out_of_reach).await.unwrap().unwrap();
+    let told = timeout(PATIENCE, async {
+        loop {
+            let (code, body) = ask(node.relay_address(), "/readyz").await;
+            assert_eq!(code, 200);
+            if body != "{\"ready\":true}\n" {
+                return body;
+            }
+        }
+    });
+    let told: Value = serde_json::from_str(&told.await.unwrap()).unwrap();
+    assert_eq!(told["ready"], true);
+    assert!(
+        told["but"].as_str().unwrap().contains("Lightning"),
+        "{told}"
+    );
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_settings_are_all_told_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = "[relay]\nlisen = \"x\"\n[mostro]\nfee = 2\npow = \"much\"\n";
+    fs::write(folder.path().join("settings.toml"), wrong).unwrap();
+    let ended = box_in(folder.path()).output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    let told = String::from_utf8(ended.stderr).unwrap();
+    for place in [
+        "settings.toml:2: ",
+        "settings.toml:4: ",
+        "settings.toml:5: ",
+    ] {
+        assert!(told.contains(place), "{told}");
+    }
+    assert!(!folder.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_box_that_is_told_to_stop_stops_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in ["TERM", "INT"] {
+        let mut running = RunningBox::in_folder(folder.path()).await;
+        let second = box_in(folder.path()).output().await.unwrap();
+        assert_eq!(second.status.code(), Some(1));
+        let told = String::from_utf8(second.stderr).unwrap();
+        assert!(told.contains("data/lock is locked"), "{told}");
+        assert_eq!(running.ends_on(signal).await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_box_with_another_key_starts_anew_unless_orders_are_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = started(settings(&folder)).await;
+    let old = first.public_key();
+    first.stop().await.unwrap();
+    let mut changed = settings(&folder);
+    let key = Keys::generate();
+    changed.node.key = Some(key.clone());
+    let second = started(changed).await;
+    assert_ne!(old, second.public_key());
+    assert_eq!(second.public_key(), key.public_key());
+    second.stop().await.unwrap();
+}
+
+/// Any free ports, data in the folder.
+fn settings(folder: &TempDir) -> Settings {
+    let mut settings = Settings::default();
+    settings.node.data_dir = folder.path().to_owned();
+    settings.relay.listen.set_port(0);
+    settings.sandbox.listen.set_port(0);
+    settings.relay.max_store_gib = 1;
+    settings
+}
+
+async fn started(settings: Settings) -> Node {
+    timeout(PATIENCE, Box::pin(Node::start(settings)))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn announced(node: &Node, kind: u16) -> Event {
+    announced_after(node, kind, 0).await
+}
+
+/// The node's event of a kind, as soon as there is one later than `after`.
+async fn announced_after(node: &Node, kind: u16, after: u64) -> Event {
+    let mut client = Client::of(node).await;
+    let question = json!(["REQ", "q", { "kinds": [kind], "authors": [node.public_key()] }]);
+    client.says(&question).await;
+    loop {
+        let heard = client.hears().await;
+        if heard[0] == "EVENT" {
+            let event: Event = serde_json::from_value(heard[2].clone()).unwrap();
+            if event.created_at.as_secs() > after {
+                event.verify().unwrap();
+                return event;
+            }
+        }
+    }
+}
+
+fn tag<'a>(event: &'a Event, name: &str) -> &'a [String] {
+    let mut tags = event.tags.iter().map(Tag::as_slice);
+    tags.find(|tag| tag[0] == name).unwrap()
+}
+
+/// Status and body of a `GET`, as a client that prefers the relay's document.
+async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: application/nostr+json\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let mut answer = String::new();
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_to_string(&mut answer).await.unwrap();
+    };
+    timeout(PATIENCE, exchange).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (code, body.to_owned())
+}
+
+/// A websocket client of few words.
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    async fn of(node: &Node) -> Self {
+        let stream = TcpStream::connect(node.relay_address()).await.unwrap();
+        Self(client_async(node.url(), stream).await.unwrap().0)
+    }
+
+    async fn says(&mut self, words: &Value) {
+        let words = Message::text(words.to_string());
+        timeout(PATIENCE, self.0.send(words))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    async fn hears(&mut self) -> Value {
+        let frame = timeout(PATIENCE, self.0.next()).await.unwrap();
+        serde_json::from_str(frame.unwrap().unwrap().to_text().unwrap()).unwrap()
+    }
+
+    async fn publishes(&mut self, event: &Event) -> Value {
+        self.says(&json!(["EVENT", event])).await;
+        self.hears().await
+    }
+}
+
+/// The real binary, with settings of its folder and any free ports.
+fn box_in(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));
+    command
+        .current_dir(folder)
+        .env("MOSTRO_RELAY__RELAY__LISTEN", "127.0.0.1:0")
+        .env("MOSTRO_RELAY__SANDBOX__LISTEN", "127.0.0.1:0")
+        .kill_on_drop(true)
+        .stderr(Stdio::piped());
+    command
+}
+
+struct RunningBox {
+    process: Child,
+    log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl RunningBox {
+    /// Starts a box and waits until its port is open.
+    async fn in_folder(folder: &Path) -> Self {
+        let mut process = box_in(folder).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut running = Self { process, log };
+        running.writes("the port is open").await;
+        running
+    }
+
+    async fn writes(&mut self, words: &str) {
+        let reading = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return;
+                }
+            }
+            panic!("the box ended and never wrote {words:?}");
+        };
+        timeout(PATIENCE, reading).await.unwrap();
+    }
+
+    async fn ends_on(&mut self, signal: &str) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.await.unwrap().success());
+        let ended = timeout(PATIENCE, self.process.wait()).await.unwrap();
+        ended.unwrap().code()
+    }
+}
