@@ -77,7 +77,7 @@ async fn o1_to_o9_offers_that_make_no_sense() {
         settings.mostro.fiat_currencies_accepted = vec!["USD".into(), "EUR".into()];
     })
     .await;
-    let mut alice = town.person("alice", Transport::Direct).await;
+    let mut alice = town.person_of_the_house("alice", Transport::Direct).await;
     let sell = || offer(OrderKind::Sell, SATS);
     let with = |spoil: fn(&mut SmallOrder)| {
         let mut order = sell();
@@ -357,6 +357,11 @@ async fn g13_g14_requests_without_order_or_with_a_foreign_payload() {
     bob.is_refused([
         ("no order", take_sell(None), "not_found"),
         ("no order", take_buy(None), "not_found"),
+        (
+            "G12 comes first",
+            Ask::about(Action::TakeBuy, None),
+            "invalid_trade_index",
+        ),
         (
             "no order",
             Ask::about(Action::AddInvoice, None).with(payment_request("x")),

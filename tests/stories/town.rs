@@ -174,8 +174,9 @@ impl Town {
 
     pub(crate) async fn invites(&mut self, persona: Persona) -> Person {
         let wallet = self.wallet(&persona.name, PURSE).await;
+        let transport = persona.transport;
         let trader = Trader::join(persona, self.url(), self.key()).await.unwrap();
-        Person::new(trader, wallet).await
+        Person::new(trader, transport, wallet).await
     }
 
     pub(crate) async fn wallet(&self, name: &str, sats: Sats) -> Wallet {
