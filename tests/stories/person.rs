@@ -6,7 +6,7 @@
 
 use escrow_core::amount::Sats;
 use escrow_core::wire::{
-    Action, BookStatus, Message, OrderKind, Payload, SmallOrder, Status, Transport, Wrapper,
+    Action, BookStatus, Message, OrderKind, Payload, SmallOrder, Status, Wrapper,
 };
 use mostro_relay::trader::{Ask, Heard, Trade, Trader, TraderError, Verdict, Wallet};
 use nostr::event::Event;
@@ -18,19 +18,17 @@ pub(crate) struct Person {
     pub(crate) trader: Trader,
     pub(crate) wallet: Wallet,
     pub(crate) trade: Trade,
-    transport: Transport,
     /// How many letters of the trade were read, each in its place.
     read: u64,
 }
 
 impl Person {
-    pub(crate) async fn new(mut trader: Trader, transport: Transport, wallet: Wallet) -> Person {
+    pub(crate) async fn new(mut trader: Trader, wallet: Wallet) -> Person {
         let trade = trader.new_trade().await.unwrap();
         Person {
             trader,
             wallet,
             trade,
-            transport,
             read: 0,
         }
     }
@@ -79,7 +77,7 @@ impl Person {
     pub(crate) fn message(&self, action: Action, payload: Option<Payload>) -> Message {
         Message {
             wrapper: Wrapper::Order,
-            version: self.transport.version(),
+            version: self.trade.transport.version(),
             request_id: Some(u64::MAX),
             trade_index: Some(i64::from(self.trade.index)),
             id: self.trade.order,

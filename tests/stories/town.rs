@@ -174,9 +174,8 @@ impl Town {
 
     pub(crate) async fn invites(&mut self, persona: Persona) -> Person {
         let wallet = self.wallet(&persona.name, PURSE).await;
-        let transport = persona.transport;
         let trader = Trader::join(persona, self.url(), self.key()).await.unwrap();
-        Person::new(trader, transport, wallet).await
+        Person::new(trader, wallet).await
     }
 
     pub(crate) async fn wallet(&self, name: &str, sats: Sats) -> Wallet {
