@@ -101,6 +101,11 @@ impl Person {
     pub(crate) async fn sends_event(&mut self, event: &Event, answer: &str) -> Heard {
         let verdict = self.publishes(event).await;
         assert_eq!((verdict.taken, verdict.text.as_str()), (true, ""));
+        self.hears_an_answer(answer).await
+    }
+
+    /// The next letter must be an answer that reads so.
+    pub(crate) async fn hears_an_answer(&mut self, answer: &str) -> Heard {
         let heard = self.trader.next_letter(&self.trade).await.unwrap();
         self.is_next(&heard);
         let told = self.told(&heard, true);
@@ -242,7 +247,7 @@ impl Person {
     }
 
     /// A letter in the notation of the flow tables.
-    fn told(&self, heard: &Heard, is_answer: bool) -> String {
+    pub(crate) fn told(&self, heard: &Heard, is_answer: bool) -> String {
         let message = &heard.message;
         let mut told = message.action.as_str().to_owned();
         if let Some(payload) = &message.payload {
