@@ -12,6 +12,7 @@ mod discretion;
 mod envelopes;
 mod hostile;
 mod listener;
+mod mishaps;
 mod not_yet;
 mod person;
 mod races;
