@@ -173,13 +173,9 @@ impl Announcer {
             tags,
             content,
         };
-        match self.escrow.announce(announcement).await {
-            Some(Receipt::Decided | Receipt::Duplicate) => {}
-            Some(Receipt::Refused(why)) => {
-                tracing::warn!(?why, kind, "an announcement was refused; it is tried again");
-            }
-            // The escrow is stopping.
-            None => {}
+        // Without an answer the escrow is stopping.
+        if let Some(Receipt::Refused(why)) = self.escrow.announce(announcement).await {
+            tracing::warn!(?why, kind, "an announcement was refused; it is tried again");
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The node as a whole: what it takes to start, to go on and to stop.
-#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at its first surprise"
+)]
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
+use escrow_core::wire::{Letter, Seed, Transport, client};
+use escrow_engine::clock::{Clock, SystemClock};
 use futures_util::{SinkExt, StreamExt};
 use mostro_relay::node::{Node, NodeError};
 use mostro_relay::settings::Settings;
@@ -15,9 +18,8 @@ use nostr::key::Keys;
 use nostr::types::RelayUrl;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -59,7 +61,7 @@ const TERMS: [&str; 30] = [
     "software",
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_answers_on_its_one_port() {
     let folder = tempfile::tempdir().unwrap();
     let node = started(settings(&folder)).await;
@@ -84,7 +86,7 @@ async fn a_node_answers_on_its_one_port() {
     node.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_terms_are_complete_and_true() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(&folder);
@@ -121,7 +123,7 @@ async fn the_terms_are_complete_and_true() {
     node.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_start_goes_on_as_the_same_node() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(&folder);
@@ -141,7 +143,7 @@ async fn a_second_start_goes_on_as_the_same_node() {
     assert_eq!(identities.len(), 1, "what did not change is not said again");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_do_not_share_their_data() {
     let folder = tempfile::tempdir().unwrap();
     let first = started(settings(&folder)).await;
@@ -156,19 +158,23 @@ async fn two_nodes_do_not_share_their_data() {
     started(settings(&folder)).await.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_is_named_with_its_setting() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = started(settings(&one)).await;
     let mut second = settings(&other);
     second.relay.listen = first.relay_address();
     let refused = Node::start(second).await.err().unwrap().to_string();
-    let expected = format!("cannot listen on {} (relay.listen)", first.relay_address());
-    assert!(refused.starts_with(&expected), "{refused}");
+    let address = first.relay_address();
+    assert!(
+        refused.starts_with(&format!("cannot listen on {address}: ")),
+        "{refused}"
+    );
+    assert!(refused.contains("Set relay.listen to another"), "{refused}");
     first.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_escrow_the_relay_works_alone() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(&folder);
@@ -178,12 +184,12 @@ async fn without_an_escrow_the_relay_works_alone() {
     assert_eq!(ask(node.relay_address(), "/readyz").await.0, 200);
     let mut client = Client::of(&node).await;
     let trader = Keys::generate();
-    let note = EventBuilder::new(Kind::TextNote, "gm")
+    let greeting = EventBuilder::new(Kind::TextNote, "gm")
         .finalize(&trader)
         .unwrap();
     assert_eq!(
-        client.publishes(&note).await,
-        json!(["OK", note.id, true, ""])
+        client.publishes(&greeting).await,
+        json!(["OK", greeting.id, true, ""])
     );
     let message = EventBuilder::new(Kind::from_u16(14), "hello")
         .tag(Tag::public_key(node.public_key()))
@@ -194,11 +200,12 @@ async fn without_an_escrow_the_relay_works_alone() {
         answer[3].as_str().unwrap().starts_with("restricted: "),
         "{answer}"
     );
+    drop(client);
     assert!(!folder.path().join("ledger.redb").exists());
     node.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_reaches_the_escrow() {
     let folder = tempfile::tempdir().unwrap();
     let node = started(settings(&folder)).await;
@@ -215,82 +222,55 @@ async fn a_message_reaches_the_escrow() {
     node.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn lightning_out_of_reach_is_told_and_stops_nobody() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_key_is_refused_while_orders_are_open() {
     let folder = tempfile::tempdir().unwrap();
-    let node = started(settings(&folder)).await;
-    let mut health = node.escrow().unwrap().lightning();
-    node.sandbox().unwrap().go_down(PATIENCE).await;
-    let out_of_reach = health.wait_for(|health| !health.is_ready());
-    timeout(PATIENCE, out_of_reach).await.unwrap().unwrap();
-    let told = timeout(PATIENCE, async {
-        loop {
-            let (code, body) = ask(node.relay_address(), "/readyz").await;
-            assert_eq!(code, 200);
-            if body != "{\"ready\":true}\n" {
-                return body;
-            }
-        }
-    });
-    let told: Value = serde_json::from_str(&told.await.unwrap()).unwrap();
-    assert_eq!(told["ready"], true);
-    assert!(
-        told["but"].as_str().unwrap().contains("Lightning"),
-        "{told}"
-    );
-    node.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn wrong_settings_are_all_told_and_nothing_starts() {
-    let folder = tempfile::tempdir().unwrap();
-    let wrong = "[relay]\nlisen = \"x\"\n[mostro]\nfee = 2\npow = \"much\"\n";
-    fs::write(folder.path().join("settings.toml"), wrong).unwrap();
-    let ended = box_in(folder.path()).output().await.unwrap();
-    assert_eq!(ended.status.code(), Some(2));
-    let told = String::from_utf8(ended.stderr).unwrap();
-    for place in [
-        "settings.toml:2: ",
-        "settings.toml:4: ",
-        "settings.toml:5: ",
-    ] {
-        assert!(told.contains(place), "{told}");
-    }
-    assert!(!folder.path().join("data").exists());
-}
-
-#[tokio::test]
-async fn a_box_that_is_told_to_stop_stops_cleanly() {
-    let folder = tempfile::tempdir().unwrap();
-    for signal in ["TERM", "INT"] {
-        let mut running = RunningBox::in_folder(folder.path()).await;
-        let second = box_in(folder.path()).output().await.unwrap();
-        assert_eq!(second.status.code(), Some(1));
-        let told = String::from_utf8(second.stderr).unwrap();
-        assert!(told.contains("data/lock is locked"), "{told}");
-        assert_eq!(running.ends_on(signal).await, Some(0));
-    }
-}
-
-#[tokio::test]
-async fn a_box_with_another_key_starts_anew_unless_orders_are_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = started(settings(&folder)).await;
-    let old = first.public_key();
-    first.stop().await.unwrap();
     let mut changed = settings(&folder);
     let key = Keys::generate();
     changed.node.key = Some(key.clone());
-    let second = started(changed).await;
-    assert_ne!(old, second.public_key());
-    assert_eq!(second.public_key(), key.public_key());
-    second.stop().await.unwrap();
+
+    let node = started(settings(&folder)).await;
+    let old = node.public_key();
+    node.stop().await.unwrap();
+    let node = started(changed.clone()).await;
+    assert_eq!(node.public_key(), key.public_key(), "nothing was open");
+    node.stop().await.unwrap();
+
+    let node = started(settings(&folder)).await;
+    assert_eq!(node.public_key(), old);
+    let mut client = Client::of(&node).await;
+    let order = new_order(&node, &Keys::generate());
+    assert_eq!(
+        client.publishes(&order).await,
+        json!(["OK", order.id, true, ""])
+    );
+    drop(client);
+    node.stop().await.unwrap();
+    let refused = Node::start(changed).await.err().unwrap().to_string();
+    let expected = format!(
+        "the ledger holds 1 open orders of node {old}, but the node key is {}",
+        key.public_key()
+    );
+    assert!(refused.starts_with(&expected), "{refused}");
+}
+
+/// An offer to sell, as a client sends it.
+fn new_order(node: &Node, trader: &Keys) -> Event {
+    let message = r#"{"order":{"version":2,"request_id":1,"trade_index":1,"action":"new-order","payload":{"order":{"kind":"sell","status":"pending","amount":10000,"fiat_code":"USD","min_amount":null,"max_amount":null,"fiat_amount":10,"payment_method":"cash","premium":0,"created_at":0,"expires_at":null}}}}"#;
+    let letter = Letter {
+        message_json: message,
+        to: node.public_key(),
+        transport: Transport::Direct,
+        created_at: SystemClock.now(),
+        expiration: None,
+    };
+    client::wrap(&letter, trader, None, &Seed([7; 32])).unwrap()
 }
 
 /// Any free ports, data in the folder.
 fn settings(folder: &TempDir) -> Settings {
     let mut settings = Settings::default();
-    settings.node.data_dir = folder.path().to_owned();
+    settings.node.data_dir = folder.path().into();
     settings.relay.listen.set_port(0);
     settings.sandbox.listen.set_port(0);
     settings.relay.max_store_gib = 1;
@@ -373,53 +353,5 @@ impl Client {
     async fn publishes(&mut self, event: &Event) -> Value {
         self.says(&json!(["EVENT", event])).await;
         self.hears().await
-    }
-}
-
-/// The real binary, with settings of its folder and any free ports.
-fn box_in(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));
-    command
-        .current_dir(folder)
-        .env("MOSTRO_RELAY__RELAY__LISTEN", "127.0.0.1:0")
-        .env("MOSTRO_RELAY__SANDBOX__LISTEN", "127.0.0.1:0")
-        .kill_on_drop(true)
-        .stderr(Stdio::piped());
-    command
-}
-
-struct RunningBox {
-    process: Child,
-    log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-}
-
-impl RunningBox {
-    /// Starts a box and waits until its port is open.
-    async fn in_folder(folder: &Path) -> Self {
-        let mut process = box_in(folder).spawn().unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut running = Self { process, log };
-        running.writes("the port is open").await;
-        running
-    }
-
-    async fn writes(&mut self, words: &str) {
-        let reading = async {
-            while let Some(line) = self.log.next_line().await.unwrap() {
-                if line.contains(words) {
-                    return;
-                }
-            }
-            panic!("the box ended and never wrote {words:?}");
-        };
-        timeout(PATIENCE, reading).await.unwrap();
-    }
-
-    async fn ends_on(&mut self, signal: &str) -> Option<i32> {
-        let id = self.process.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(sent.await.unwrap().success());
-        let ended = timeout(PATIENCE, self.process.wait()).await.unwrap();
-        ended.unwrap().code()
     }
 }

@@ -1,5 +1,95 @@
-//! Measurements of this box on this machine: real traders, real files, every
-//! commit synced.
+//! Measurements of this box on this machine: real traders over real sockets,
+//! real files, every commit synced to the disk.
+//!
+//! [`quick`] runs all of it and hands each [`Finding`] on as soon as it is made.
 
+pub mod commands;
+pub mod envelopes;
 pub mod machine;
+pub mod report;
 pub mod times;
+pub mod trades;
+
+use std::path::Path;
+
+use escrow_core::wire::Transport;
+use escrow_engine::desk::Sealing;
+
+use commands::Written;
+use envelopes::Opening;
+use machine::Machine;
+use trades::{Crowd, CrowdTimes};
+
+/// The crowds of the quick measurement.
+const CROWDS: [Crowd; 3] = [
+    Crowd {
+        pairs: 1,
+        trades_each: 50,
+    },
+    Crowd {
+        pairs: 8,
+        trades_each: 20,
+    },
+    Crowd {
+        pairs: 32,
+        trades_each: 10,
+    },
+];
+
+/// Rounds of two batches in the quick measurement of the writer.
+const ROUNDS: u32 = 30;
+
+/// Something that was measured.
+#[derive(Debug)]
+pub enum Finding {
+    /// The machine.
+    Machine(Machine),
+    /// How fast messages are opened.
+    Opening(Opening),
+    /// A crowd that traded.
+    Crowd(CrowdTimes),
+    /// The writer alone.
+    Writer(Written),
+    /// What the process holds after it, in bytes; none where the system does
+    /// not say.
+    Memory(Option<u64>),
+}
+
+/// Somebody who waits for the findings.
+pub trait Listener {
+    /// What is being measured.
+    fn begins(&mut self, what: &str);
+    /// What was found.
+    fn hears(&mut self, finding: &Finding);
+}
+
+/// The quick measurement, with all data under `folder`.
+///
+/// # Errors
+/// If anything fails or goes wrong: half a measurement is none.
+pub async fn quick(folder: &Path, listener: &mut dyn Listener) -> anyhow::Result<()> {
+    listener.begins("the machine");
+    listener.hears(&Finding::Machine(Machine::measure(folder)?));
+    for transport in [Transport::Direct, Transport::GiftWrap] {
+        listener.hears(&Finding::Opening(envelopes::measure(transport)?));
+    }
+    let node = trades::open_box(folder).await?;
+    for crowd in CROWDS {
+        let Crowd { pairs, trades_each } = crowd;
+        listener.begins(&format!("{pairs} pairs, {trades_each} trades each"));
+        listener.hears(&Finding::Crowd(trades::measure(&node, crowd).await?));
+    }
+    listener.hears(&Finding::Memory(machine::resident_memory()));
+    node.stop().await?;
+    for sealing in [Sealing::Full, Sealing::Off] {
+        listener.begins(match sealing {
+            Sealing::Full => "the writer, with sealing",
+            Sealing::Off => "the writer, without sealing",
+        });
+        let folder = folder.to_owned();
+        let written =
+            tokio::task::spawn_blocking(move || commands::measure(&folder, sealing, ROUNDS));
+        listener.hears(&Finding::Writer(written.await??));
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The command line of `mostro-relay`.
 
 mod banner;
+pub mod bench;
 pub mod demo;
 mod run;
 pub mod sandbox;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::bench::BenchArgs;
 use self::demo::DemoArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
@@ -38,6 +40,8 @@ enum Command {
     Sandbox(SandboxArgs),
     /// Show three trades in a box of their own.
     Demo(DemoArgs),
+    /// Measure whole trades and the writer on this machine.
+    Bench(BenchArgs),
 }
 
 impl CommandLine {
@@ -46,7 +50,7 @@ impl CommandLine {
     pub async fn execute(self) -> ExitCode {
         match self.command {
             None | Some(Command::Run) => match self.settings() {
-                Ok(loaded) => run::until_told_to_stop(loaded).await,
+                Ok(loaded) => run::until_told_to_stop(loaded, &self.myself()).await,
                 Err(wrong) => wrong,
             },
             Some(Command::Sandbox(ref args)) => match self.settings() {
@@ -54,6 +58,17 @@ impl CommandLine {
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
+            Some(Command::Bench(args)) => ended(bench::run(args).await),
+        }
+    }
+
+    /// How to call this program again with the same settings.
+    fn myself(&self) -> String {
+        let program = std::env::args_os().next();
+        let program = program.map_or_else(|| "mostro-relay".into(), PathBuf::from);
+        match &self.settings {
+            Some(file) => format!("{} --settings {}", program.display(), file.display()),
+            None => program.display().to_string(),
         }
     }
 

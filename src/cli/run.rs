@@ -8,9 +8,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::{banner, complain};
 use crate::node::{Node, NodeError};
-use crate::settings::{Loaded, LogFormat, LogSettings};
+use crate::settings::{Loaded, LogFormat, LogSettings, Settings};
 
-pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
+/// The database tells of its own housekeeping at `info`, which is news to nobody.
+const DATABASE_IS_QUIET: &str = "nostr_lmdb=warn";
+
+/// Runs the box until a signal or a failure ends it; `myself` is how this
+/// program was called.
+pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode {
     let Loaded { settings, notices } = loaded;
     begin_log(&settings.log);
     for notice in notices {
@@ -32,11 +37,7 @@ pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
         Ok(node) => node,
         Err(why) => return refuse(&why),
     };
-    if io::stdout().is_terminal() {
-        let banner = banner::of(&node, &settings);
-        // Whoever closed the terminal does not miss it.
-        let _unseen = io::stdout().write_all(banner.as_bytes());
-    }
+    welcome(&node, &settings, myself);
     let failure = tokio::select! {
         why = node.failed() => Some(why),
         () = signals.next() => None,
@@ -60,14 +61,28 @@ pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
     }
 }
 
+fn welcome(node: &Node, settings: &Settings, myself: &str) {
+    if io::stdout().is_terminal() {
+        let banner = banner::of(node, &settings.node.data_dir, myself);
+        // Whoever closed the terminal does not miss it.
+        let _unseen = io::stdout().write_all(banner.as_bytes());
+    } else {
+        let (url, key) = (node.url(), node.public_key().to_hex());
+        let lightning_is_simulated = node.sandbox().is_some();
+        tracing::info!(url, key, lightning_is_simulated, "the node is open");
+    }
+}
+
 fn refuse(why: &NodeError) -> ExitCode {
     complain(&format!("mostro-relay: {why}"));
     ExitCode::FAILURE
 }
 
 fn begin_log(settings: &LogSettings) {
-    // The settings were checked when they were read.
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_default();
+    // The settings were checked when they were read, and what the operator
+    // says of this target comes later and wins.
+    let filter = format!("{DATABASE_IS_QUIET},{}", settings.filter);
+    let filter = EnvFilter::try_new(filter).unwrap_or_default();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

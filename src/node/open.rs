@@ -1,6 +1,5 @@
 //! Opening a node, room by room.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::{Escrow, EscrowHandle, LightningHealth, Parts};
+use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::event::Kind;
@@ -23,14 +22,14 @@ use relay_policy::{Gate, Inbox, Reading};
 use secrecy::{ExposeSecret, SecretBox};
 use storage::events::{EventStore, EventStoreError};
 use storage::ledger::{Ledger, StorageError};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
+use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
-use super::{Node, NodeError, OpenSandbox, Part, terms};
+use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
@@ -42,9 +41,6 @@ use crate::settings::Settings;
 const LEDGER: &str = "ledger.redb";
 const EVENTS: &str = "events";
 const SANDBOX: &str = "sandbox.log";
-
-/// Connections the system may hold before they are accepted.
-const BACKLOG: u32 = 1_024;
 
 /// How often expired events are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3_600);
@@ -74,7 +70,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
     let mut escrow = None;
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
-        let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms).await?;
+        let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms)?;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
@@ -84,7 +80,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
             rooms: &mut rooms,
         });
         let handle = Box::pin(handle).await?;
-        readiness = watch_readiness(&handle, &mut doors);
+        readiness = readiness::watch(&handle, &mut doors);
         announce(&settings, public_key, &handle, &store, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
@@ -111,53 +107,6 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         rooms,
         _lock: identity.lock,
     })
-}
-
-/// A port that is ours and not open yet: who comes early is turned away and
-/// does not wait for a start that may fail.
-struct Port {
-    key: &'static str,
-    address: SocketAddr,
-    socket: TcpSocket,
-}
-
-impl Port {
-    fn take(key: &'static str, address: SocketAddr) -> Result<Port, NodeError> {
-        let take = || {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4()?,
-                SocketAddr::V6(_) => TcpSocket::new_v6()?,
-            };
-            // A restart does not wait for connections that are dying.
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let address = socket.local_addr()?;
-            Ok((socket, address))
-        };
-        let (socket, address) = take().map_err(|source| NodeError::Port {
-            key,
-            address,
-            source,
-        })?;
-        Ok(Port {
-            key,
-            address,
-            socket,
-        })
-    }
-
-    fn open(self) -> Result<TcpListener, NodeError> {
-        let Port {
-            key,
-            address,
-            socket,
-        } = self;
-        socket.listen(BACKLOG).map_err(|source| NodeError::Port {
-            key,
-            address,
-            source,
-        })
-    }
 }
 
 async fn open_events(data: &Path, settings: &Settings) -> Result<EventStore, EventStoreError> {
@@ -217,7 +166,7 @@ async fn open_relay(
 }
 
 /// Opens the simulated Lightning, its clock and its door.
-async fn open_sandbox(
+fn open_sandbox(
     data: &Path,
     settings: &Settings,
     doors: &mut Crew,
@@ -297,51 +246,6 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         Ok(escrow.ended().await?)
     });
     Ok(handle)
-}
-
-/// Keeps `/readyz` up to date with the escrow and Lightning.
-fn watch_readiness(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<Readiness> {
-    let (mut decides, mut lightning) = (escrow.readiness(), escrow.lightning());
-    let (tell, told) = watch::channel(readiness(&decides.borrow(), &lightning.borrow()));
-    let stop = doors.stop();
-    doors.hire(Part::Watchman, async move {
-        loop {
-            let changed = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                changed = decides.changed() => changed,
-                changed = lightning.changed() => changed,
-            };
-            if changed.is_err() {
-                let why = "the escrow has ended".to_owned();
-                tell.send_replace(Readiness::NotReady { why });
-                stop.cancelled().await;
-                return Ok(());
-            }
-            let now = readiness(&decides.borrow_and_update(), &lightning.borrow_and_update());
-            tell.send_replace(now);
-        }
-    });
-    told
-}
-
-/// Without Lightning the node still serves and decides whatever needs none,
-/// and refuses the rest fairly, so it stays ready.
-fn readiness(decides: &escrow_engine::Readiness, lightning: &LightningHealth) -> Readiness {
-    match decides {
-        escrow_engine::Readiness::NotReady(why) => Readiness::NotReady { why: why.clone() },
-        escrow_engine::Readiness::Ready if lightning.is_ready() => Readiness::Ready,
-        escrow_engine::Readiness::Ready => Readiness::ReadyBut {
-            why: match lightning {
-                LightningHealth::Reachable(_) => {
-                    "Lightning is not synced, or has no active channel".into()
-                }
-                LightningHealth::Unreachable(why) => {
-                    format!("Lightning cannot be reached: {why}")
-                }
-                LightningHealth::Unknown => "Lightning was not asked yet".into(),
-            },
-        },
-    }
 }
 
 fn announce(

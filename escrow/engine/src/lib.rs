@@ -17,6 +17,7 @@ pub mod known_keys;
 pub mod mailbox;
 pub mod preimages;
 mod recovery;
+pub mod reports;
 mod stranger_rate;
 pub mod submission;
 mod workers;

@@ -1,14 +1,12 @@
 //! What Lightning did while the node was away, told before anything is decided.
 
 use escrow_core::UnixTime;
-use escrow_core::command::Command;
-use escrow_lightning::backend::PaymentState;
 use futures_util::{StreamExt, stream};
 use storage::ledger::{NodeIdentity, StorageError, View};
 
+use crate::reports::{self, PaymentStep, Tried};
 use crate::submission::Submission;
 use crate::workers::dispatch::Task;
-use crate::workers::hold;
 use crate::workers::switchboard::Switchboard;
 use crate::writer::{BATCH, Engine, StepError};
 
@@ -31,23 +29,17 @@ pub(crate) async fn reconcile(
             .call(board.backend.lookup_hold(row.hash))
             .await
             .ok()??;
-        hold::news(&row, &seen)
+        reports::hold_news(&row, &seen)
     });
     let of_payments = stream::iter(attempts).map(|row| async move {
-        match board
+        let seen = board
             .call(board.backend.lookup_payment(row.hash))
             .await
-            .ok()?
-        {
-            PaymentState::Succeeded { preimage, fee } => Some(Command::PaymentSucceeded {
-                hash: row.hash,
-                preimage: *preimage.expose(),
-                routing_fee: fee,
-            }),
+            .ok()?;
+        match reports::payment_step(row.hash, seen, Tried::Unknown) {
+            PaymentStep::Report(command) => Some(command),
             // Whether a failure is that of the last try only its tender can find out.
-            PaymentState::NotFound
-            | PaymentState::InFlight { .. }
-            | PaymentState::Failed { .. } => None,
+            PaymentStep::Start | PaymentStep::Wait | PaymentStep::LookAgain => None,
         }
     });
     let mut news: Vec<_> = of_holds.buffer_unordered(LOOK_UPS).collect().await;

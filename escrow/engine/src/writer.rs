@@ -328,14 +328,11 @@ impl Turn<'_, '_> {
         self.apply(decision)
     }
 
-    /// A timer counts only as long as its order is as it was when it was set.
+    /// Whether the timer still means anything is decided from the rows alone:
+    /// the order's revision also counts votes, which must not stop a payout.
     fn due(&mut self, due: &DueTimer) -> Result<(), StorageError> {
         self.page.remove_timer(due.timer)?;
-        let order = self.page.order(due.timer.order)?;
-        if order.is_some_and(|order| order.revision == due.revision) {
-            self.report(&Command::Elapsed(due.timer))?;
-        }
-        Ok(())
+        self.report(&Command::Elapsed(due.timer))
     }
 
     /// Says that the node lives, and forgets what is too old to matter.

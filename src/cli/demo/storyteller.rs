@@ -47,7 +47,7 @@ impl Storyteller {
                 "A box stands at {url} after {}.\n\
                  Its key is {npub}.\n\
                  Its data is in {} until the end of this story.\n\
-                 Lightning is SIMULATED: no real money moves.\n",
+                 Lightning is SIMULATED: no real money moves.",
                 shown(after),
                 folder.display(),
             )

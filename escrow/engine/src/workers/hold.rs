@@ -6,19 +6,14 @@ use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::terms::OPENING_SECS;
-use escrow_lightning::backend::{
-    CancelOutcome, HoldRequest, HoldSnapshot, HoldState as Seen, LnError, SettleOutcome,
-};
+use escrow_lightning::backend::{HoldSnapshot, LnError};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::reports;
 use crate::workers::backoff::Backoff;
 use crate::workers::switchboard::{Switchboard, limited};
-
-/// A hold that Lightning does not know counts as canceled only this long
-/// after it was asked to open it: a late request may still land.
-const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// Does what the hold's state asks for until the state is final.
 ///
@@ -74,7 +69,7 @@ impl Tender<'_> {
 
     async fn open(&mut self, hold: &Hold) {
         self.asked_at = Instant::now();
-        let request = request(hold);
+        let request = reports::hold_request(hold);
         let limit = Duration::from_secs(OPENING_SECS);
         let hash = hold.hash;
         let command = match limited(limit, self.board.backend.create_hold(&request)).await {
@@ -129,7 +124,7 @@ impl Tender<'_> {
 
     /// Reports what the ledger does not know yet; true if there was anything.
     async fn hear(&self, hold: &Hold, seen: &HoldSnapshot) -> bool {
-        match news(hold, seen) {
+        match reports::hold_news(hold, seen) {
             Some(command) => {
                 self.board.report(command).await;
                 true
@@ -145,37 +140,30 @@ impl Tender<'_> {
             .board
             .call(self.board.backend.settle_hold(&preimage))
             .await;
-        let command = match outcome {
-            Ok(SettleOutcome::Settled) => Command::HoldSettled { hash },
-            Ok(SettleOutcome::AlreadyCanceled) => Command::HoldCanceled { hash },
-            Ok(outcome @ (SettleOutcome::NotAccepted | SettleOutcome::NoSuchHold)) => {
-                tracing::error!(%hash, ?outcome, "Lightning does not settle an accepted hold");
-                return;
-            }
-            Err(why) => {
-                tracing::warn!(%hash, %why, "settling is repeated");
-                return;
-            }
-        };
-        self.board.report(command).await;
+        match outcome {
+            Ok(outcome) => match reports::settled(hash, outcome) {
+                Some(command) => {
+                    self.board.report(command).await;
+                }
+                None => {
+                    tracing::error!(%hash, ?outcome, "Lightning does not settle an accepted hold");
+                }
+            },
+            Err(why) => tracing::warn!(%hash, %why, "settling is repeated"),
+        }
     }
 
     async fn cancel(&self, hold: &Hold) {
         let hash = hold.hash;
         let outcome = self.board.call(self.board.backend.cancel_hold(hash)).await;
-        let command = match outcome {
-            Ok(CancelOutcome::Canceled) => Command::HoldCanceled { hash },
-            Ok(CancelOutcome::AlreadySettled) => Command::HoldSettled { hash },
-            Ok(CancelOutcome::NoSuchHold) if self.asked_at.elapsed() >= FORGOTTEN => {
-                Command::HoldCanceled { hash }
+        match outcome {
+            Ok(outcome) => {
+                if let Some(command) = reports::canceled(hash, outcome, self.asked_at.elapsed()) {
+                    self.board.report(command).await;
+                }
             }
-            Ok(CancelOutcome::NoSuchHold) => return,
-            Err(why) => {
-                tracing::warn!(%hash, %why, "canceling is repeated");
-                return;
-            }
-        };
-        self.board.report(command).await;
+            Err(why) => tracing::warn!(%hash, %why, "canceling is repeated"),
+        }
     }
 
     async fn look_up(&self, hash: PaymentHash) -> Option<HoldSnapshot> {
@@ -186,40 +174,5 @@ impl Tender<'_> {
                 None
             }
         }
-    }
-}
-
-/// What Lightning says of a hold that the ledger does not know yet.
-pub(crate) fn news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
-    let hash = hold.hash;
-    match seen.state {
-        Seen::Open { .. } if hold.state == HoldState::New => Some(Command::HoldOpened {
-            hash,
-            bolt11: seen.bolt11.clone(),
-        }),
-        Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
-            Some(Command::HoldAccepted {
-                hash,
-                paid: acceptance.paid,
-                expiry_height: Some(acceptance.min_expiry_height),
-            })
-        }
-        Seen::Open { .. } | Seen::Accepted(_) => None,
-        Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
-        Seen::Canceled => Some(Command::HoldCanceled { hash }),
-    }
-}
-
-fn request(hold: &Hold) -> HoldRequest {
-    HoldRequest {
-        hash: hold.hash,
-        amount: hold
-            .value
-            .to_msat()
-            .expect("amounts are bounded by the limits at creation"),
-        memo: format!("Escrow of order {}", hold.order.0),
-        expires_at: hold.expires_at,
-        cltv_delta: hold.cltv_delta_blocks,
-        private_hints: false,
     }
 }

@@ -4,45 +4,46 @@ use std::time::Duration;
 
 use escrow_core::PaymentHash;
 use escrow_core::command::Command;
-use escrow_core::payout::{Attempt, AttemptState, PaymentFailure};
-use escrow_lightning::backend::{
-    FailReason, LnResult, PayRequest, PaymentState, RejectReason, StartPayment,
-};
+use escrow_core::payout::{Attempt, AttemptState};
+use escrow_lightning::backend::{LnError, LnResult, PaymentState, RejectReason, StartPayment};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use crate::reports::{self, PaymentStep, Tried};
 use crate::workers::backoff::Backoff;
 use crate::workers::switchboard::Switchboard;
-
-/// How long Lightning looks for routes.
-const SEARCH_LIMIT: Duration = Duration::from_secs(60);
-
-/// Most parts of one payment.
-const MAX_PARTS: u32 = 16;
 
 /// Drives an attempt that the ledger calls `Sent` to its end.
 ///
 /// Lightning is always asked before it is told: a payment that it knows is
 /// never replaced, and one that it does not know is sent again with the same
-/// bytes (`lightning.md` §1.10, row 6).
-pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
+/// bytes (`lightning.md` §1.10, row 6). When this process `resumes` what an
+/// earlier one began, a call of that one may still be on its way.
+pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, poke: &Notify) {
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
-    // A failure that Lightning remembers may be that of an earlier try of the
-    // same invoice; only one seen after this process started the try counts.
-    // After a restart the try is made once more, which the hash keeps harmless.
+    // The try that this process is known to have started.
     let mut started = None;
+    // The last call to start it that remained without an answer.
+    let mut unanswered = resumes.then(Instant::now);
     while let Some(attempt) = read(&board, hash) {
         let tender = Tender {
             board: &board,
             attempt: &attempt,
         };
         let look = board.call(board.backend.lookup_payment(hash)).await;
-        match tender.step(look, started == Some(attempt.tries)).await {
+        let is_started = started == Some(attempt.tries);
+        let tried = Tried::of(is_started, unanswered.map(|at| at.elapsed()));
+        match tender.step(look, tried).await {
             Step::Started => {
                 started = Some(attempt.tries);
                 backoff.reset();
             }
             Step::Reported => {}
+            Step::Unanswered => {
+                unanswered = Some(Instant::now());
+                backoff.wait(poke).await;
+            }
             Step::NothingNew => backoff.wait(poke).await,
         }
     }
@@ -63,6 +64,7 @@ fn read(board: &Switchboard, hash: PaymentHash) -> Option<Attempt> {
 enum Step {
     Started,
     Reported,
+    Unanswered,
     NothingNew,
 }
 
@@ -72,21 +74,14 @@ struct Tender<'a> {
 }
 
 impl Tender<'_> {
-    async fn step(&self, look: LnResult<PaymentState>, was_started: bool) -> Step {
+    async fn step(&self, look: LnResult<PaymentState>, tried: Tried) -> Step {
         match look {
-            Ok(PaymentState::Succeeded { preimage, fee }) => {
-                self.report(Command::PaymentSucceeded {
-                    hash: self.attempt.hash,
-                    preimage: *preimage.expose(),
-                    routing_fee: fee,
-                })
-                .await
-            }
-            Ok(PaymentState::Failed { reason }) if was_started => {
-                self.failed(failure(reason)).await
-            }
-            Ok(PaymentState::NotFound | PaymentState::Failed { .. }) => self.start().await,
-            Ok(PaymentState::InFlight { .. }) => self.wait().await,
+            Ok(seen) => match reports::payment_step(self.attempt.hash, seen, tried) {
+                PaymentStep::Report(command) => self.report(command).await,
+                PaymentStep::Start => self.start().await,
+                PaymentStep::Wait => self.wait().await,
+                PaymentStep::LookAgain => Step::NothingNew,
+            },
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "a payment cannot be looked up");
                 Step::NothingNew
@@ -96,7 +91,7 @@ impl Tender<'_> {
 
     async fn start(&self) -> Step {
         self.board.lightning_is_ready().await;
-        let request = self.request();
+        let request = reports::pay_request(self.attempt);
         match self
             .board
             .call(self.board.backend.start_payment(&request))
@@ -106,25 +101,24 @@ impl Tender<'_> {
             Ok(StartPayment::Rejected(reason)) => self.rejected(&reason).await,
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "starting a payment is repeated");
-                Step::NothingNew
+                if matches!(why, LnError::Ambiguous(_)) {
+                    Step::Unanswered
+                } else {
+                    Step::NothingNew
+                }
             }
         }
     }
 
-    /// A refusal counts only if Lightning holds no payment of this hash: a
-    /// paid invoice that has expired since is refused in the same words.
     async fn rejected(&self, reason: &RejectReason) -> Step {
+        let hash = self.attempt.hash;
         let look = self
             .board
-            .call(self.board.backend.lookup_payment(self.attempt.hash))
+            .call(self.board.backend.lookup_payment(hash))
             .await;
-        match look {
-            Ok(PaymentState::NotFound | PaymentState::Failed { .. }) => {
-                self.failed(refusal(reason)).await
-            }
-            Ok(PaymentState::InFlight { .. } | PaymentState::Succeeded { .. }) | Err(_) => {
-                Step::NothingNew
-            }
+        match look.map(|seen| reports::rejected(hash, reason, &seen)) {
+            Ok(Some(command)) => self.report(command).await,
+            Ok(None) | Err(_) => Step::NothingNew,
         }
     }
 
@@ -140,50 +134,11 @@ impl Tender<'_> {
         Step::NothingNew
     }
 
-    async fn failed(&self, reason: PaymentFailure) -> Step {
-        self.report(Command::PaymentFailed {
-            hash: self.attempt.hash,
-            reason,
-        })
-        .await
-    }
-
     async fn report(&self, command: Command) -> Step {
         if self.board.report(command).await {
             Step::Reported
         } else {
             Step::NothingNew
         }
-    }
-
-    fn request(&self) -> PayRequest {
-        PayRequest {
-            bolt11: self.attempt.bolt11.clone(),
-            amount: self.attempt.amount,
-            fee_limit: self.attempt.fee_limit,
-            cltv_limit: self.attempt.cltv_limit_blocks,
-            max_parts: MAX_PARTS,
-            timeout: SEARCH_LIMIT,
-        }
-    }
-}
-
-fn failure(reason: FailReason) -> PaymentFailure {
-    match reason {
-        FailReason::NoRoute => PaymentFailure::NoRoute,
-        FailReason::Timeout => PaymentFailure::Timeout,
-        FailReason::WrongDetails => PaymentFailure::WrongDetails,
-        FailReason::InsufficientBalance => PaymentFailure::InsufficientBalance,
-        FailReason::Canceled => PaymentFailure::Canceled,
-        FailReason::Error => PaymentFailure::Error,
-    }
-}
-
-fn refusal(reason: &RejectReason) -> PaymentFailure {
-    match reason {
-        RejectReason::InvoiceExpired => PaymentFailure::InvoiceExpired,
-        RejectReason::SelfPayment | RejectReason::BadInvoice(_) => PaymentFailure::InvoiceRefused,
-        // Our own limits, so not the buyer's fault.
-        RejectReason::CltvLimit | RejectReason::Policy(_) => PaymentFailure::Canceled,
     }
 }

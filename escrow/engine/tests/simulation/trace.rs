@@ -1,0 +1,36 @@
+//! What happened, as a hash, and in words for whoever follows one seed.
+
+use std::fmt::Debug;
+
+use sha2::{Digest, Sha256};
+
+/// Takes down everything that goes in and comes out.
+pub(crate) struct Trace {
+    hash: Sha256,
+    is_shown: bool,
+}
+
+/// Characters of a line that are shown.
+const SHOWN: usize = 40_000;
+
+impl Trace {
+    pub(crate) fn new(is_shown: bool) -> Trace {
+        Trace {
+            hash: Sha256::new(),
+            is_shown,
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: &str, detail: &dyn Debug) {
+        let line = format!("{what} {detail:?}");
+        self.hash.update(&line);
+        if self.is_shown {
+            println!("{}", line.chars().take(SHOWN).collect::<String>());
+        }
+    }
+
+    pub(crate) fn digest(self) -> String {
+        let digest: [u8; 32] = self.hash.finalize().into();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -1,0 +1,173 @@
+//! Findings in words and in JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use escrow_core::wire::Transport;
+use escrow_engine::desk::Sealing;
+use serde_json::{Map, Value, json};
+
+use super::Finding;
+use super::times::{Share, Times};
+use super::trades::CrowdTimes;
+
+impl Finding {
+    /// One JSON object, for scripts. Durations are in milliseconds.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Finding::Machine(machine) => json!({
+                "part": "machine", "cores": machine.cores,
+                "durability": DURABILITY, "sync": spread(&machine.sync),
+                "verified_per_second_per_core": machine.verified_per_second.round(),
+            }),
+            Finding::Opening(opening) => json!({
+                "part": "opening", "transport": transport(opening.transport),
+                "per_second_per_core": opening.per_second.round(),
+            }),
+            Finding::Crowd(times) => crowd(times),
+            Finding::Writer(written) => json!({
+                "part": "writer", "sealing": written.sealing == Sealing::Full,
+                "waiting": escrow_engine::writer::BATCH,
+                "commands": written.commands,
+                "per_second": written.per_second().round(),
+                "step": spread(&written.steps),
+            }),
+            Finding::Memory(bytes) => json!({"part": "memory", "resident_bytes": bytes}),
+        }
+    }
+
+    /// Some lines, for people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self {
+            Finding::Machine(machine) => format!(
+                "{} cores; a synced write of 4 KiB takes {} (p99 {}); one core checks {:.0} \
+                 signatures a second.\nDurability: {DURABILITY}.\n",
+                machine.cores,
+                shown(machine.sync.within(Share::Half)),
+                shown(machine.sync.within(Share::MostAll)),
+                machine.verified_per_second,
+            ),
+            Finding::Opening(opening) => format!(
+                "One core opens {:.0} messages a second that come as {}.\n",
+                opening.per_second,
+                transport(opening.transport),
+            ),
+            Finding::Crowd(times) => crowd_table(times),
+            Finding::Writer(written) => format!(
+                "\nThe writer with {} commands waiting, {}: {:.0} commands/s \
+                 (a step takes {}, p99 {}).\n",
+                escrow_engine::writer::BATCH,
+                sealing(written.sealing),
+                written.per_second(),
+                shown(written.steps.within(Share::Half)),
+                shown(written.steps.within(Share::MostAll)),
+            ),
+            Finding::Memory(bytes) => bytes.map_or_else(String::new, |bytes| {
+                format!(
+                    "\nThe process, box and traders together, holds {} MB.\n",
+                    bytes / 1_000_000
+                )
+            }),
+        }
+    }
+}
+
+/// What every number here includes.
+const DURABILITY: &str = "every commit is on disk before its OK (full fsync); nothing is warmed up";
+
+fn crowd(times: &CrowdTimes) -> Value {
+    let actions: Map<String, Value> = times
+        .waits
+        .asked
+        .iter()
+        .map(|(action, asked)| {
+            let waits = json!({"ok": spread(&asked.ok), "answer": spread(&asked.answer)});
+            ((*action).to_owned(), waits)
+        })
+        .collect();
+    json!({
+        "part": "trades", "pairs": times.crowd.pairs,
+        "trades": times.waits.trades.count(),
+        "trades_per_second": (times.trades_per_second() * 10.0).round() / 10.0,
+        "actions": actions, "all_answers": spread(&times.answers()),
+        "hold_accepted": spread(&times.waits.hold_accepted),
+        "trade": spread(&times.waits.trades),
+    })
+}
+
+fn crowd_table(times: &CrowdTimes) -> String {
+    let pairs = times.crowd.pairs;
+    let mut text = format!(
+        "\nSell trades over websockets, {pairs} pair{} at once: {} trades, {:.1} trades/s\n\
+         {:<22}{:>12}{:>12}{:>14}{:>12}\n",
+        if pairs == 1 { "" } else { "s" },
+        times.waits.trades.count(),
+        times.trades_per_second(),
+        "",
+        "OK p50",
+        "OK p99",
+        "answer p50",
+        "answer p99",
+    );
+    let rows = times.waits.asked.iter();
+    for (action, asked) in rows {
+        row(&mut text, action, Some(&asked.ok), &asked.answer);
+    }
+    row(&mut text, "all answers", None, &times.answers());
+    row(
+        &mut text,
+        "paid, until accepted",
+        None,
+        &times.waits.hold_accepted,
+    );
+    row(&mut text, "a whole trade", None, &times.waits.trades);
+    text
+}
+
+fn row(text: &mut String, name: &str, ok: Option<&Times>, answer: &Times) {
+    let cell = |times: Option<&Times>, share| {
+        times.map_or_else(String::new, |times| shown(times.within(share)))
+    };
+    writeln!(
+        text,
+        "{name:<22}{:>12}{:>12}{:>14}{:>12}",
+        cell(ok, Share::Half),
+        cell(ok, Share::MostAll),
+        cell(Some(answer), Share::Half),
+        cell(Some(answer), Share::MostAll),
+    )
+    .expect("a String takes everything");
+}
+
+fn spread(times: &Times) -> Value {
+    json!({
+        "count": times.count(),
+        "p50_ms": millis(times.within(Share::Half)),
+        "p99_ms": millis(times.within(Share::MostAll)),
+        "max_ms": millis(times.within(Share::All)),
+    })
+}
+
+fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Direct => "kind 14",
+        Transport::GiftWrap => "gift wrap",
+    }
+}
+
+fn sealing(sealing: Sealing) -> &'static str {
+    match sealing {
+        Sealing::Full => "answers and events sealed and signed",
+        Sealing::Off => "without sealing",
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e5).round() / 100.0
+}
+
+fn shown(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}

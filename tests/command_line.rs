@@ -1,0 +1,95 @@
+//! The real binary, as a person or a service manager runs it.
+//!
+//! A process of its own for these tests: a child that is being started holds
+//! every file of its parent for a moment, and so would hold the lock of a node
+//! that lives in the parent.
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn wrong_settings_are_all_told_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = "[relay]\nlisen = \"x\"\n[mostro]\nfee = 2\npow = \"much\"\n";
+    fs::write(folder.path().join("settings.toml"), wrong).unwrap();
+    let ended = box_in(folder.path()).output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    let told = String::from_utf8(ended.stderr).unwrap();
+    for place in [
+        "settings.toml:2: ",
+        "settings.toml:4: ",
+        "settings.toml:5: ",
+    ] {
+        assert!(told.contains(place), "{told}");
+    }
+    assert!(!folder.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_box_that_is_told_to_stop_stops_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in ["TERM", "INT"] {
+        let mut running = RunningBox::in_folder(folder.path()).await;
+        let second = box_in(folder.path()).output().await.unwrap();
+        assert_eq!(second.status.code(), Some(1));
+        let told = String::from_utf8(second.stderr).unwrap();
+        assert!(told.contains("data/lock is locked"), "{told}");
+        assert_eq!(running.ends_on(signal).await, Some(0));
+    }
+}
+
+/// The real binary, with settings of its folder and any free ports.
+fn box_in(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));
+    command
+        .current_dir(folder)
+        .env("MOSTRO_RELAY__RELAY__LISTEN", "127.0.0.1:0")
+        .env("MOSTRO_RELAY__SANDBOX__LISTEN", "127.0.0.1:0")
+        .kill_on_drop(true)
+        .stderr(Stdio::piped());
+    command
+}
+
+struct RunningBox {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl RunningBox {
+    /// Starts a box and waits until its port is open.
+    async fn in_folder(folder: &Path) -> Self {
+        let mut process = box_in(folder).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut running = Self { process, log };
+        running.writes("the port is open").await;
+        running
+    }
+
+    async fn writes(&mut self, words: &str) {
+        let reading = async {
+            let mut line = String::new();
+            while !line.contains(words) {
+                line = self.log.next_line().await.unwrap().expect(words);
+            }
+        };
+        timeout(PATIENCE, reading).await.unwrap();
+    }
+
+    async fn ends_on(&mut self, signal: &str) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.await.unwrap().success());
+        let ended = timeout(PATIENCE, self.process.wait()).await.unwrap();
+        ended.unwrap().code()
+    }
+}
