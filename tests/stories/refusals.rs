@@ -1,7 +1,9 @@
 //! Every refusal that a trader can provoke: the exact reason, with his request
 //! id and the order's id, and nothing else happens (rules part 4, W7).
 
-use escrow_core::wire::{Action, Message, OrderKind, Payload, SmallOrder, Transport, UserInfo};
+use escrow_core::wire::{
+    Action, CantDo, Message, OrderKind, Payload, SmallOrder, Transport, UserInfo,
+};
 use mostro_relay::trader::Ask;
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ impl Person {
     async fn is_refused(&mut self, table: impl IntoIterator<Item = (&str, Ask, &str)>) {
         for (case, ask, reason) in table {
             let heard = self.asks_anything(ask).await;
-            let told = heard.refusal().map(|reason| reason.as_str());
+            let told = heard.refusal().map(CantDo::as_str);
             assert_eq!(told, Some(reason), "{case}: {}", heard.json);
             assert_eq!(heard.message.trade_index, None, "{case}");
         }
