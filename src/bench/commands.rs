@@ -142,7 +142,11 @@ impl Office {
         ask: Ask,
     ) -> Submission {
         self.messages += 1;
-        let keys = Keyring::from_seed([party as u8 + person; 32]);
+        let (keys, index) = match party {
+            Party::Maker => (keyring(0, person), round),
+            // Who has an unfinished take may not take another.
+            Party::Taker => (keyring(round, person), 1),
+        };
         let name = |part: &str| -> [u8; 32] {
             let digest = Sha256::new().chain_update(part);
             digest
@@ -155,12 +159,12 @@ impl Office {
             inner: name("inner"),
             request: Request {
                 sender: Sender {
-                    trade_key: TradeKey(keys.trade(round).public_key()),
+                    trade_key: TradeKey(keys.trade(index).public_key()),
                     identity: Identity::Known(IdentityKey(keys.identity().public_key())),
                     transport: Transport::Direct,
                 },
                 request_id: Some(self.messages),
-                trade_index: Some(i64::from(round)),
+                trade_index: Some(i64::from(index)),
                 order,
                 signed_at: self.now,
                 ask,
@@ -203,11 +207,17 @@ impl Office {
     }
 }
 
-/// The two crowds, far enough apart that nobody is in both.
 #[derive(Clone, Copy)]
 enum Party {
-    Maker = 1,
-    Taker = 101,
+    Maker,
+    Taker,
+}
+
+fn keyring(crowd: u32, person: u8) -> Keyring {
+    let seed = Sha256::new()
+        .chain_update(crowd.to_be_bytes())
+        .chain_update([person]);
+    Keyring::from_seed(seed.finalize().into())
 }
 
 fn people() -> impl Iterator<Item = u8> {
@@ -271,5 +281,27 @@ fn terms() -> Terms {
         pending_without_identity: u32::MAX,
         max_open_holds: u32::MAX,
         max_opening_holds: u32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_a_round_is_decided_and_its_letters_leave_the_outbox() {
+        let folder = tempfile::tempdir().unwrap();
+        for (sealing, events_a_round) in [(Sealing::Full, 64 + 64), (Sealing::Off, 64)] {
+            let mut office = Office::open(folder.path(), sealing).unwrap();
+            for round in 1..=2 {
+                let orders = office.opens(round).unwrap();
+                assert_eq!(orders.len(), BATCH);
+                // An answer and a revision of the book for each new order.
+                assert_eq!(office.delivered.len(), events_a_round, "{sealing:?}");
+                office.takes_and_cancels(round, &orders).unwrap();
+            }
+            assert_eq!(office.written.commands, 4 * BATCH);
+            assert_eq!(office.written.steps.count(), 4);
+        }
     }
 }

@@ -18,6 +18,9 @@ mod moves;
 mod talk;
 mod wallet;
 
+#[cfg(test)]
+mod tests;
+
 pub use book::Book;
 pub use client::Trader;
 pub use envelope::{Envelope, EnvelopeError, HouseEnvelope, Signers};

@@ -87,3 +87,50 @@ impl Moves {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::amount::Sats;
+
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        sats: Sats(10_000),
+        fee: Sats(30),
+        by_the_book: true,
+    };
+
+    const RIGHT: Moves = Moves {
+        alice: -10_030_000,
+        bob: 9_970_000,
+        operator: 58_900,
+        routing: 1_100,
+        total: 0,
+        under_way: Msat(0),
+    };
+
+    #[test]
+    fn f2_the_right_moves_pass_for_the_right_seller_only() {
+        RIGHT.check(true, &TERMS).unwrap();
+        assert!(RIGHT.check(false, &TERMS).is_err());
+    }
+
+    #[test]
+    fn f8_a_single_millisat_too_much_anywhere_is_found() {
+        type Nudge = (&'static str, fn(&mut Moves));
+        let nudges: [Nudge; 6] = [
+            ("the seller", |moves| moves.alice += 1),
+            ("the buyer", |moves| moves.bob += 1),
+            ("the operator", |moves| moves.operator += 1),
+            ("the operator", |moves| moves.routing += 1),
+            ("all money", |moves| moves.total += 1),
+            ("under way", |moves| moves.under_way = Msat(1)),
+        ];
+        for (whose, nudge) in nudges {
+            let mut moves = RIGHT;
+            nudge(&mut moves);
+            let why = moves.check(true, &TERMS).unwrap_err().to_string();
+            assert!(why.contains(whose), "{why}");
+        }
+    }
+}
