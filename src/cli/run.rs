@@ -39,13 +39,15 @@ pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode
     };
     welcome(&node, &settings, myself);
     let failure = tokio::select! {
-        why = node.failed() => Some(why),
-        () = signals.next() => None,
+        why = node.failed() => {
+            tracing::error!(%why, "the node cannot go on");
+            Some(why)
+        }
+        () = signals.next() => {
+            tracing::info!("stopping");
+            None
+        }
     };
-    match &failure {
-        Some(why) => tracing::error!(%why, "the node cannot go on"),
-        None => tracing::info!("stopping"),
-    }
     let stopped = tokio::select! {
         stopped = node.stop() => stopped,
         () = signals.next() => {
