@@ -94,7 +94,7 @@ impl RunningBox {
             address,
         };
         let line = running.writes("the port is open").await;
-        running.address = line.rsplit('=').next().unwrap().trim().to_owned();
+        running.address = line.rsplit('=').next().unwrap().trim().into();
         running
     }
 
