@@ -8,8 +8,16 @@
     reason = "a story that cannot go on shall stop there"
 )]
 
+mod discretion;
+mod envelopes;
+mod hostile;
+mod listener;
+mod mishaps;
+mod not_yet;
 mod person;
+mod races;
 mod refusals;
+mod timing;
 mod town;
 mod trades;
 mod upstream;

@@ -6,10 +6,11 @@
 
 use escrow_core::amount::Sats;
 use escrow_core::wire::{
-    Action, BookStatus, Message, OrderKind, Payload, SmallOrder, Status, Wrapper,
+    Action, BookStatus, Message, OrderKind, Payload, SmallOrder, Status, Transport, Wrapper,
 };
 use mostro_relay::trader::{Ask, Heard, Trade, Trader, TraderError, Verdict, Wallet};
 use nostr::event::Event;
+use nostr::types::Timestamp;
 use uuid::Uuid;
 
 use crate::town::Town;
@@ -20,6 +21,8 @@ pub(crate) struct Person {
     pub(crate) trade: Trade,
     /// How many letters of the trade were read, each in its place.
     read: u64,
+    /// The stamp of the last letter over kind 14.
+    last_at: Timestamp,
 }
 
 impl Person {
@@ -30,6 +33,7 @@ impl Person {
             wallet,
             trade,
             read: 0,
+            last_at: Timestamp::zero(),
         }
     }
 
@@ -37,6 +41,7 @@ impl Person {
     pub(crate) async fn turns_the_page(&mut self) {
         self.trade = self.trader.new_trade().await.unwrap();
         self.read = 0;
+        self.last_at = Timestamp::zero();
     }
 
     pub(crate) fn name(&self) -> String {
@@ -101,6 +106,11 @@ impl Person {
     pub(crate) async fn sends_event(&mut self, event: &Event, answer: &str) -> Heard {
         let verdict = self.publishes(event).await;
         assert_eq!((verdict.taken, verdict.text.as_str()), (true, ""));
+        self.hears_an_answer(answer).await
+    }
+
+    /// The next letter must be an answer that reads so.
+    pub(crate) async fn hears_an_answer(&mut self, answer: &str) -> Heard {
         let heard = self.trader.next_letter(&self.trade).await.unwrap();
         self.is_next(&heard);
         let told = self.told(&heard, true);
@@ -123,11 +133,13 @@ impl Person {
     pub(crate) async fn finds_in_the_mail(&mut self, count: usize) -> Vec<String> {
         let mut mail = Vec::new();
         for _ in 0..count {
-            let heard = self.trader.next_letter(&self.trade).await.unwrap();
-            self.is_next(&heard);
-            mail.push(heard);
+            self.read += 1;
+            mail.push(self.trader.next_letter(&self.trade).await.unwrap());
         }
         mail.sort_by_key(|heard| heard.event.created_at);
+        self.last_at = mail
+            .last()
+            .map_or(self.last_at, |last| last.event.created_at);
         mail.iter().map(|heard| self.told(heard, false)).collect()
     }
 
@@ -237,12 +249,17 @@ impl Person {
 
     /// A letter that came out of turn is a failure, although it was found.
     fn is_next(&mut self, heard: &Heard) {
+        if self.trade.transport == Transport::Direct {
+            let at = heard.event.created_at;
+            assert!(at > self.last_at, "the stamps rise: {}", heard.json);
+            self.last_at = at;
+        }
         self.read += 1;
         assert_eq!(heard.place, self.read, "{}: {}", self.name(), heard.json);
     }
 
     /// A letter in the notation of the flow tables.
-    fn told(&self, heard: &Heard, is_answer: bool) -> String {
+    pub(crate) fn told(&self, heard: &Heard, is_answer: bool) -> String {
         let message = &heard.message;
         let mut told = message.action.as_str().to_owned();
         if let Some(payload) = &message.payload {
@@ -288,6 +305,10 @@ fn shape(payload: &Payload) -> String {
         Payload::Peer(peer) => format!("peer {}", peer.pubkey),
         Payload::RatingUser(stars) => format!("{stars}"),
         Payload::CantDo(Some(reason)) => reason.as_str().to_owned(),
+        Payload::PaymentFailed(failed) => format!(
+            "{} left, {} s",
+            failed.payment_attempts, failed.payment_retries_interval
+        ),
         other => format!("{other:?}"),
     }
 }

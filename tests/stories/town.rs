@@ -13,7 +13,7 @@ use mostro_relay::node::Node;
 use mostro_relay::settings::Settings;
 use mostro_relay::trader::{Envelope, HouseEnvelope, Persona, Trader, Wallet};
 use nostr::event::Event;
-use nostr::key::PublicKey;
+use nostr::key::{Keys, PublicKey};
 use storage::ledger::Ledger;
 use tempfile::TempDir;
 
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A node on a free port, with its data in a folder of its own.
 pub(crate) struct Town {
+    /// The keys of the node.
+    pub(crate) keys: Keys,
     node: Option<Node>,
     settings: Settings,
     births: u8,
@@ -48,7 +50,10 @@ impl Town {
         settings.relay.max_store_gib = 1;
         settings.sandbox.listen = free_port();
         differ(&mut settings);
+        let keys = Keys::generate();
+        settings.node.key = Some(keys.clone());
         let mut town = Town {
+            keys,
             node: None,
             settings,
             births: 0,
