@@ -1,4 +1,34 @@
 //! mostro-relay: a Nostr relay with a Mostro escrow inside, in one process.
+//!
+//! This crate is the top floor: it opens the other rooms and wires them, and
+//! knows no rule of trade. [`node::Node`] is all of it together; [`relay`]
+//! serves websockets behind [`front_door`], the one port; [`announce`] tells
+//! the world the node's terms; [`settings`] and [`identity`] say what it is;
+//! [`cli`] is for people. [`trader`] stands on the other side: the traders of
+//! the demonstration and of [`mod@bench`].
+//!
+//! A node is started with settings and stopped by whoever started it:
+//!
+//! ```
+//! use mostro_relay::node::Node;
+//! use mostro_relay::settings::Settings;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let mut settings = Settings::default();
+//! settings.node.data_dir = folder.path().join("data");
+//! // Port 0: any that is free.
+//! settings.relay.listen.set_port(0);
+//! settings.sandbox.listen.set_port(0);
+//!
+//! let node = Node::start(settings).await?;
+//! assert_eq!(node.url(), format!("ws://{}", node.relay_address()));
+//! assert!(node.sandbox().is_some(), "Lightning is simulated by default");
+//! node.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod announce;
 pub mod bench;

@@ -76,7 +76,9 @@ pub enum NodeError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A port cannot be had.
-    #[error("cannot listen on {address} ({key}): {source}")]
+    #[error(
+        "cannot listen on {address}: {source}. Set {key} to another address, or stop who has it."
+    )]
     Port {
         /// The setting that names it.
         key: &'static str,

@@ -1,5 +1,9 @@
 //! The node as a whole: what it takes to start, to go on and to stop.
-#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at its first surprise"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -161,8 +165,12 @@ async fn a_taken_port_is_named_with_its_setting() {
     let mut second = settings(&other);
     second.relay.listen = first.relay_address();
     let refused = Node::start(second).await.err().unwrap().to_string();
-    let expected = format!("cannot listen on {} (relay.listen)", first.relay_address());
-    assert!(refused.starts_with(&expected), "{refused}");
+    let address = first.relay_address();
+    assert!(
+        refused.starts_with(&format!("cannot listen on {address}: ")),
+        "{refused}"
+    );
+    assert!(refused.contains("Set relay.listen to another"), "{refused}");
     first.stop().await.unwrap();
 }
 
@@ -262,7 +270,7 @@ fn new_order(node: &Node, trader: &Keys) -> Event {
 /// Any free ports, data in the folder.
 fn settings(folder: &TempDir) -> Settings {
     let mut settings = Settings::default();
-    settings.node.data_dir = folder.path().to_owned();
+    settings.node.data_dir = folder.path().into();
     settings.relay.listen.set_port(0);
     settings.sandbox.listen.set_port(0);
     settings.relay.max_store_gib = 1;

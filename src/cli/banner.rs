@@ -1,26 +1,31 @@
 //! What a person sees who starts the box.
 
+use std::path::{self, Path};
+
 use nostr::nips::nip19::ToBech32;
 
 use crate::node::Node;
-use crate::settings::Settings;
 
-pub(super) fn of(node: &Node, settings: &Settings) -> String {
+/// Tells who the node is and what to do next; `myself` is how this program
+/// was called, so that what is printed can be copied.
+pub(super) fn of(node: &Node, data_dir: &Path, myself: &str) -> String {
     let key = node.public_key();
     let npub = key.to_bech32().unwrap_or_else(|never| match never {});
-    let data = settings.node.data_dir.display();
     let (url, hex) = (node.url(), key.to_hex());
+    let data = path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let data = data.display();
     let trading = match node.sandbox_address() {
         Some(address) => format!(
-            "  lightning  SIMULATED: no real money moves (wallets at {address})\n\
+            "\x20 lightning  SIMULATED, no real money moves; wallets at {address}\n\
              \n\
-             Trade with mostro-cli:\n\
-             \x20 MOSTRO_PUBKEY={npub} RELAYS={url} mostro-cli listorders\n\
-             Be its wallets:\n\
-             \x20 mostro-relay sandbox pay         (paste the invoice that a seller is shown)\n\
-             \x20 mostro-relay sandbox invoice 990 (an invoice for a buyer to be paid by)\n"
+             Connect a client, for instance mostro-cli:\n\
+             \x20 export MOSTRO_PUBKEY={npub} RELAYS={url}\n\
+             \x20 mostro-cli listorders\n\
+             Be its wallet:\n\
+             \x20 {myself} sandbox pay INVOICE     what a seller is asked to pay\n\
+             \x20 {myself} sandbox invoice SATS    what a buyer is paid with\n"
         ),
-        None => "  escrow     off: this is a plain relay\n".to_owned(),
+        None => "\x20 escrow     off, this is a plain relay\n".to_owned(),
     };
     format!(
         "\nmostro-relay {version}\n\n\

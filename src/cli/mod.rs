@@ -50,7 +50,7 @@ impl CommandLine {
     pub async fn execute(self) -> ExitCode {
         match self.command {
             None | Some(Command::Run) => match self.settings() {
-                Ok(loaded) => run::until_told_to_stop(loaded).await,
+                Ok(loaded) => run::until_told_to_stop(loaded, &self.myself()).await,
                 Err(wrong) => wrong,
             },
             Some(Command::Sandbox(ref args)) => match self.settings() {
@@ -59,6 +59,16 @@ impl CommandLine {
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
             Some(Command::Bench(args)) => ended(bench::run(args).await),
+        }
+    }
+
+    /// How to call this program again with the same settings.
+    fn myself(&self) -> String {
+        let program = std::env::args_os().next();
+        let program = program.map_or_else(|| "mostro-relay".into(), PathBuf::from);
+        match &self.settings {
+            Some(file) => format!("{} --settings {}", program.display(), file.display()),
+            None => program.display().to_string(),
         }
     }
 

@@ -13,8 +13,9 @@ use crate::settings::{Loaded, LogFormat, LogSettings, Settings};
 /// The database tells of its own housekeeping at `info`, which is news to nobody.
 const DATABASE_IS_QUIET: &str = "nostr_lmdb=warn";
 
-/// Runs the box until a signal or a failure ends it.
-pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
+/// Runs the box until a signal or a failure ends it; `myself` is how this
+/// program was called.
+pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode {
     let Loaded { settings, notices } = loaded;
     begin_log(&settings.log);
     for notice in notices {
@@ -36,14 +37,17 @@ pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
         Ok(node) => node,
         Err(why) => return refuse(&why),
     };
-    welcome(&node, &settings);
+    welcome(&node, &settings, myself);
     let failure = tokio::select! {
-        why = node.failed() => Some(why),
-        () = signals.next() => None,
+        why = node.failed() => {
+            tracing::error!(%why, "the node cannot go on");
+            Some(why)
+        }
+        () = signals.next() => {
+            tracing::info!("stopping");
+            None
+        }
     };
-    if let Some(why) = &failure {
-        tracing::error!(%why, "the node cannot go on");
-    }
     let stopped = tokio::select! {
         stopped = node.stop() => stopped,
         () = signals.next() => {
@@ -60,9 +64,9 @@ pub(super) async fn until_told_to_stop(loaded: Loaded) -> ExitCode {
     }
 }
 
-fn welcome(node: &Node, settings: &Settings) {
+fn welcome(node: &Node, settings: &Settings, myself: &str) {
     if io::stdout().is_terminal() {
-        let banner = banner::of(node, settings);
+        let banner = banner::of(node, &settings.node.data_dir, myself);
         // Whoever closed the terminal does not miss it.
         let _unseen = io::stdout().write_all(banner.as_bytes());
     } else {

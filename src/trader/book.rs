@@ -26,6 +26,11 @@ impl Book {
         BookStatus::parse(tag(newest, "s")?)
     }
 
+    /// Every order that was seen.
+    pub fn orders(&self) -> impl Iterator<Item = Uuid> {
+        self.orders.keys().copied()
+    }
+
     /// The orders that can be taken.
     pub fn pending(&self) -> impl Iterator<Item = Uuid> {
         self.orders

@@ -22,7 +22,7 @@ use crate::recovery::{self, ForeignLedger};
 use crate::stranger_rate::StrangerRate;
 use crate::submission::{Announcement, Receipt, Refusal, Submission};
 use crate::workers::courier::{Courier, Delivered, Publisher};
-use crate::workers::dispatch::{self, Task};
+use crate::workers::dispatch::{self, Nudge, Task};
 use crate::workers::health::{self, LightningHealth};
 use crate::workers::switchboard::Switchboard;
 use crate::writer::{BATCH, Engine, Outcome, StepError};
@@ -252,7 +252,7 @@ struct WritingDesk {
     health: watch::Receiver<LightningHealth>,
     delivered: Delivered,
     committed: Arc<Notify>,
-    nudge: mpsc::Sender<Task>,
+    nudge: mpsc::Sender<Nudge>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
 }
@@ -344,7 +344,7 @@ impl WritingDesk {
                 Effect::PublishOrder(_) | Effect::WakeAt(_) => continue,
             };
             // The dispatcher ends with the escrow; the row keeps the intent.
-            let _ = self.nudge.send(task).await;
+            let _ = self.nudge.send(Nudge::Decided(task)).await;
         }
     }
 
@@ -371,7 +371,7 @@ impl WritingDesk {
     async fn wake_all(&self, engine: &Engine) -> Result<(), StorageError> {
         let living = recovery::living(&engine.views().view()?)?;
         for task in living {
-            let _ = self.nudge.send(task).await;
+            let _ = self.nudge.send(Nudge::Found(task)).await;
         }
         Ok(())
     }

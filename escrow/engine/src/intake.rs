@@ -71,8 +71,11 @@ impl Intake {
         reason = "all that is not served is answered alike"
     )]
     fn ask(&self, message: &Message) -> Result<Ask, CantDo> {
+        if lacks_its_order(message) {
+            return Err(CantDo::NotFound);
+        }
         let ask = match message.action {
-            Action::NewOrder => return self.new_order(message.payload.as_ref()),
+            Action::NewOrder => self.new_order(message.payload.as_ref())?,
             Action::TakeSell => Ask::TakeSell {
                 payout: self.take_payload(message)?,
             },
@@ -89,8 +92,7 @@ impl Intake {
             Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
             _ => return Err(CantDo::InvalidAction),
         };
-        // Every one of these is about an order (rule G13).
-        message.id.map(|_| ask).ok_or(CantDo::NotFound)
+        Ok(ask)
     }
 
     fn new_order(&self, payload: Option<&Payload>) -> Result<Ask, CantDo> {
@@ -144,6 +146,21 @@ impl Intake {
             Err(_) => GivenInvoice::Unusable,
         }
     }
+}
+
+/// The order is asked for before the payload is looked at (rules G13, G14). A
+/// take without one goes on, because its index comes first (rule G12), and that
+/// only the writer can judge.
+fn lacks_its_order(message: &Message) -> bool {
+    message.id.is_none()
+        && matches!(
+            message.action,
+            Action::AddInvoice
+                | Action::FiatSent
+                | Action::Release
+                | Action::Cancel
+                | Action::RateUser
+        )
 }
 
 /// A payload that the action does not read is read over, save those of other

@@ -4,7 +4,7 @@ use escrow_core::UnixTime;
 use futures_util::{StreamExt, stream};
 use storage::ledger::{NodeIdentity, StorageError, View};
 
-use crate::reports::{self, PaymentStep};
+use crate::reports::{self, PaymentStep, Tried};
 use crate::submission::Submission;
 use crate::workers::dispatch::Task;
 use crate::workers::switchboard::Switchboard;
@@ -36,10 +36,10 @@ pub(crate) async fn reconcile(
             .call(board.backend.lookup_payment(row.hash))
             .await
             .ok()?;
-        match reports::payment_step(row.hash, seen, false) {
+        match reports::payment_step(row.hash, seen, Tried::Unknown) {
             PaymentStep::Report(command) => Some(command),
             // Whether a failure is that of the last try only its tender can find out.
-            PaymentStep::Start | PaymentStep::Wait => None,
+            PaymentStep::Start | PaymentStep::Wait | PaymentStep::LookAgain => None,
         }
     });
     let mut news: Vec<_> = of_holds.buffer_unordered(LOOK_UPS).collect().await;

@@ -15,8 +15,9 @@ use escrow_lightning::backend::{
     PaymentState, RejectReason, SettleOutcome,
 };
 
-/// A hold that Lightning does not know counts as canceled only this long
-/// after it was asked to open it: a late request may still land.
+/// A call without an answer may still land this long after it was made. Before
+/// that, a hold that Lightning does not know may yet open, and a payment that
+/// failed may be started once more.
 pub const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// How long Lightning looks for routes.
@@ -104,6 +105,30 @@ pub fn pay_request(attempt: &Attempt) -> PayRequest {
     }
 }
 
+/// What the process knows of the present try of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Perhaps it was never started.
+    Unknown,
+    /// It was started, but a call without an answer may still land.
+    Doubtful,
+    /// It was started, and nothing else is on its way to Lightning.
+    Started,
+}
+
+impl Tried {
+    /// Judges a try by whether it was seen started, and how long ago the last
+    /// call to start it remained without an answer.
+    #[must_use]
+    pub fn of(is_started: bool, unanswered_ago: Option<Duration>) -> Tried {
+        match (is_started, unanswered_ago) {
+            (false, _) => Tried::Unknown,
+            (true, Some(ago)) if ago < FORGOTTEN => Tried::Doubtful,
+            (true, _) => Tried::Started,
+        }
+    }
+}
+
 /// What a look at a payment that is to be paid calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -117,29 +142,36 @@ pub enum PaymentStep {
     Start,
     /// It is on its way.
     Wait,
+    /// It may not have ended yet: look again later.
+    LookAgain,
 }
 
 /// The next step with a payment that Lightning shows as `seen`.
 ///
 /// A failure that Lightning remembers may be that of an earlier try of the
-/// same invoice; it counts only if this process `has_started` the present try.
-/// Otherwise the try is made once more, which the hash keeps harmless.
+/// same invoice, so it counts only if the present one was started; otherwise
+/// the try is made once more, which the hash keeps harmless. It does not count
+/// either while a call to start it may still land: that would pay an invoice
+/// in whose place the buyer has given another.
 #[must_use]
-pub fn payment_step(hash: PaymentHash, seen: PaymentState, has_started: bool) -> PaymentStep {
-    match seen {
-        PaymentState::Succeeded { preimage, fee } => {
+pub fn payment_step(hash: PaymentHash, seen: PaymentState, tried: Tried) -> PaymentStep {
+    match (seen, tried) {
+        (PaymentState::Succeeded { preimage, fee }, _) => {
             PaymentStep::Report(Command::PaymentSucceeded {
                 hash,
                 preimage: *preimage.expose(),
                 routing_fee: fee,
             })
         }
-        PaymentState::Failed { reason } if has_started => {
+        (PaymentState::Failed { reason }, Tried::Started) => {
             let reason = failure(reason);
             PaymentStep::Report(Command::PaymentFailed { hash, reason })
         }
-        PaymentState::NotFound | PaymentState::Failed { .. } => PaymentStep::Start,
-        PaymentState::InFlight { .. } => PaymentStep::Wait,
+        (PaymentState::Failed { .. }, Tried::Doubtful) => PaymentStep::LookAgain,
+        (PaymentState::Failed { .. }, Tried::Unknown) | (PaymentState::NotFound, _) => {
+            PaymentStep::Start
+        }
+        (PaymentState::InFlight { .. }, _) => PaymentStep::Wait,
     }
 }
 
@@ -174,5 +206,53 @@ fn refusal(reason: &RejectReason) -> PaymentFailure {
         RejectReason::SelfPayment | RejectReason::BadInvoice(_) => PaymentFailure::InvoiceRefused,
         // Our own limits, so not the buyer's fault.
         RejectReason::CltvLimit | RejectReason::Policy(_) => PaymentFailure::Canceled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: PaymentHash = PaymentHash([7; 32]);
+
+    fn failed() -> PaymentState {
+        PaymentState::Failed {
+            reason: FailReason::NoRoute,
+        }
+    }
+
+    #[test]
+    fn p3_a_failure_counts_only_when_no_call_can_start_the_payment_any_more() {
+        let just_now = Some(Duration::from_secs(1));
+        let failure = PaymentStep::Report(Command::PaymentFailed {
+            hash: HASH,
+            reason: PaymentFailure::NoRoute,
+        });
+        let table = [
+            ("of an earlier try", false, None, PaymentStep::Start),
+            (
+                "while a call is out",
+                true,
+                just_now,
+                PaymentStep::LookAgain,
+            ),
+            ("when it has landed", true, Some(FORGOTTEN), failure.clone()),
+            ("of a try without doubt", true, None, failure),
+        ];
+        for (case, is_started, unanswered_ago, step) in table {
+            let tried = Tried::of(is_started, unanswered_ago);
+            assert_eq!(payment_step(HASH, failed(), tried), step, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_hold_that_lightning_does_not_know_is_given_up_late() {
+        let outcome = CancelOutcome::NoSuchHold;
+        assert_eq!(
+            canceled(HASH, outcome, FORGOTTEN - Duration::from_secs(1)),
+            None
+        );
+        let given_up = Some(Command::HoldCanceled { hash: HASH });
+        assert_eq!(canceled(HASH, outcome, FORGOTTEN), given_up);
     }
 }

@@ -24,6 +24,15 @@ pub(crate) enum Task {
     Payment(PaymentHash),
 }
 
+/// A reason to look at something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nudge {
+    /// It was decided a moment ago.
+    Decided(Task),
+    /// It was found in the ledger: an earlier process may have begun with it.
+    Found(Task),
+}
+
 /// A tender at work.
 struct Tended {
     poke: Arc<Notify>,
@@ -33,7 +42,7 @@ struct Tended {
 }
 
 /// Starts and wakes tenders; ends only with its task.
-pub(crate) async fn run(board: Switchboard, mut tasks: mpsc::Receiver<Task>) {
+pub(crate) async fn run(board: Switchboard, mut nudges: mpsc::Receiver<Nudge>) {
     let mut health = board.health.clone();
     let mut dispatcher = Dispatcher::new(board);
     let mut sweep = interval(SWEEP);
@@ -41,8 +50,9 @@ pub(crate) async fn run(board: Switchboard, mut tasks: mpsc::Receiver<Task>) {
     let mut height = None;
     loop {
         tokio::select! {
-            task = tasks.recv() => match task {
-                Some(task) => dispatcher.wake(task),
+            nudge = nudges.recv() => match nudge {
+                Some(Nudge::Decided(task)) => dispatcher.wake(task, false),
+                Some(Nudge::Found(task)) => dispatcher.wake(task, true),
                 None => return,
             },
             Some(ended) = dispatcher.tenders.join_next_with_id() => match ended {
@@ -78,16 +88,16 @@ impl Dispatcher {
         }
     }
 
-    fn wake(&mut self, task: Task) {
+    fn wake(&mut self, task: Task, resumes: bool) {
         if let Some(tended) = self.tended.get_mut(&task) {
             tended.again = true;
             tended.poke.notify_one();
         } else {
-            self.start(task);
+            self.start(task, resumes);
         }
     }
 
-    fn start(&mut self, task: Task) {
+    fn start(&mut self, task: Task, resumes: bool) {
         let poke = Arc::new(Notify::new());
         self.tended.insert(
             task,
@@ -100,7 +110,7 @@ impl Dispatcher {
         let tender = self.tenders.spawn(async move {
             match task {
                 Task::Hold(hash) => hold::tend(board, hash, &poke).await,
-                Task::Payment(hash) => payment::tend(board, hash, &poke).await,
+                Task::Payment(hash) => payment::tend(board, hash, resumes, &poke).await,
             }
         });
         self.running.insert(tender.id(), task);
@@ -111,7 +121,7 @@ impl Dispatcher {
             return;
         };
         if self.tended.remove(&task).is_some_and(|tended| tended.again) {
-            self.start(task);
+            self.start(task, false);
         }
     }
 

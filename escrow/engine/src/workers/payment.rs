@@ -5,11 +5,12 @@ use std::time::Duration;
 use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_core::payout::{Attempt, AttemptState};
-use escrow_lightning::backend::{LnResult, PaymentState, RejectReason, StartPayment};
+use escrow_lightning::backend::{LnError, LnResult, PaymentState, RejectReason, StartPayment};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::reports::{self, PaymentStep};
+use crate::reports::{self, PaymentStep, Tried};
 use crate::workers::backoff::Backoff;
 use crate::workers::switchboard::Switchboard;
 
@@ -17,23 +18,32 @@ use crate::workers::switchboard::Switchboard;
 ///
 /// Lightning is always asked before it is told: a payment that it knows is
 /// never replaced, and one that it does not know is sent again with the same
-/// bytes (`lightning.md` §1.10, row 6).
-pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
+/// bytes (`lightning.md` §1.10, row 6). When this process `resumes` what an
+/// earlier one began, a call of that one may still be on its way.
+pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, poke: &Notify) {
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
     // The try that this process is known to have started.
     let mut started = None;
+    // The last call to start it that remained without an answer.
+    let mut unanswered = resumes.then(Instant::now);
     while let Some(attempt) = read(&board, hash) {
         let tender = Tender {
             board: &board,
             attempt: &attempt,
         };
         let look = board.call(board.backend.lookup_payment(hash)).await;
-        match tender.step(look, started == Some(attempt.tries)).await {
+        let is_started = started == Some(attempt.tries);
+        let tried = Tried::of(is_started, unanswered.map(|at| at.elapsed()));
+        match tender.step(look, tried).await {
             Step::Started => {
                 started = Some(attempt.tries);
                 backoff.reset();
             }
             Step::Reported => {}
+            Step::Unanswered => {
+                unanswered = Some(Instant::now());
+                backoff.wait(poke).await;
+            }
             Step::NothingNew => backoff.wait(poke).await,
         }
     }
@@ -54,6 +64,7 @@ fn read(board: &Switchboard, hash: PaymentHash) -> Option<Attempt> {
 enum Step {
     Started,
     Reported,
+    Unanswered,
     NothingNew,
 }
 
@@ -63,12 +74,13 @@ struct Tender<'a> {
 }
 
 impl Tender<'_> {
-    async fn step(&self, look: LnResult<PaymentState>, was_started: bool) -> Step {
+    async fn step(&self, look: LnResult<PaymentState>, tried: Tried) -> Step {
         match look {
-            Ok(seen) => match reports::payment_step(self.attempt.hash, seen, was_started) {
+            Ok(seen) => match reports::payment_step(self.attempt.hash, seen, tried) {
                 PaymentStep::Report(command) => self.report(command).await,
                 PaymentStep::Start => self.start().await,
                 PaymentStep::Wait => self.wait().await,
+                PaymentStep::LookAgain => Step::NothingNew,
             },
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "a payment cannot be looked up");
@@ -89,7 +101,11 @@ impl Tender<'_> {
             Ok(StartPayment::Rejected(reason)) => self.rejected(&reason).await,
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "starting a payment is repeated");
-                Step::NothingNew
+                if matches!(why, LnError::Ambiguous(_)) {
+                    Step::Unanswered
+                } else {
+                    Step::NothingNew
+                }
             }
         }
     }

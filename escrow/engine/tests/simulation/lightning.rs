@@ -14,7 +14,7 @@ use escrow_core::hold::{Hold, HoldState};
 use escrow_core::payout::{Attempt, AttemptState};
 use escrow_core::{PaymentHash, UnixTime};
 use escrow_engine::preimages::Preimages;
-use escrow_engine::reports::{self, PaymentStep};
+use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_lightning::backend::{PaymentState, StartPayment};
 use escrow_lightning::sandbox::{
     Act, Applied, CancelHold, Command as Ordered, CreateHold, SettleHold, Setup, StartPaying, Tick,
@@ -143,6 +143,8 @@ struct Tender {
     looks_up: bool,
     /// The try of a payment that it has seen started.
     started: Option<u32>,
+    /// The last call to start a payment that remained without an answer.
+    unanswered: Option<UnixTime>,
 }
 
 /// The workers of one process.
@@ -173,7 +175,10 @@ impl Workers {
             self.wake(Task::Hold(hold.hash), now);
         }
         for attempt in view.sent_attempts().unwrap() {
-            self.wake(Task::Payment(attempt.hash), now);
+            let task = Task::Payment(attempt.hash);
+            if !self.tends(task) {
+                self.wake(task, now).unanswered = Some(now);
+            }
         }
     }
 
@@ -183,19 +188,22 @@ impl Workers {
                 Effect::OpenHold(hash) | Effect::SettleHold(hash) | Effect::CancelHold(hash) => {
                     self.wake(Task::Hold(*hash), now);
                 }
-                Effect::Pay(hash) => self.wake(Task::Payment(*hash), now),
+                Effect::Pay(hash) => {
+                    self.wake(Task::Payment(*hash), now);
+                }
                 Effect::PublishOrder(_) | Effect::WakeAt(_) | Effect::Alarm(_) => {}
             }
         }
     }
 
-    fn wake(&mut self, task: Task, now: UnixTime) {
+    fn wake(&mut self, task: Task, now: UnixTime) -> &mut Tender {
         self.0.entry(task).or_insert(Tender {
             asked_at: now,
             busy_until: now,
             looks_up: false,
             started: None,
-        });
+            unanswered: None,
+        })
     }
 
     pub(crate) fn tends(&self, task: Task) -> bool {
@@ -299,8 +307,15 @@ impl Tender {
         let Ok(seen) = seen else {
             return (true, None);
         };
-        let has_started = self.started == Some(attempt.tries);
-        let command = match reports::payment_step(hash, seen, has_started) {
+        let unanswered_ago = self
+            .unanswered
+            .map(|at| Duration::from_secs(bench.now.secs_since(at)));
+        let tried = Tried::of(self.started == Some(attempt.tries), unanswered_ago);
+        let command = match reports::payment_step(hash, seen, tried) {
+            PaymentStep::LookAgain => {
+                bench.tally.add("failure held back");
+                None
+            }
             PaymentStep::Report(command) => Some(command),
             PaymentStep::Start => self.pay(&attempt, bench),
             // The workers wait for its end and then take the try for started.
@@ -333,8 +348,13 @@ impl Tender {
     /// The answer, if there is one.
     fn definite<A: Act>(&mut self, act: A, bench: &mut Bench<'_>) -> Option<A::Reply> {
         match bench.line.call(act, bench.dice, bench.tally) {
+            Called::Answered(Err(LnError::Ambiguous(_))) => {
+                self.unanswered = Some(bench.now);
+                None
+            }
             Called::Answered(answer) => answer.ok(),
             Called::Hanging => {
+                self.unanswered = Some(bench.now.plus(CALL_LIMIT_SECS));
                 self.busy_until = bench.now.plus(CALL_LIMIT_SECS);
                 None
             }

@@ -34,7 +34,7 @@ use town::Town;
 const SEEDS: u64 = 1_000;
 
 /// What must have happened somewhere, or the simulation has become empty.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "success",
     "canceled",
     "refusal",
@@ -44,6 +44,7 @@ const WANTED: [&str; 14] = [
     "reply lost",
     "late hold",
     "look-up failed",
+    "failure held back",
     "late answer to a release",
     "power cut in a commit",
     "commit failed",

@@ -321,8 +321,9 @@ impl People {
     ) -> Request {
         let person = &self.persons[self.selves[&key].owner];
         self.next_id += 1;
-        // A late answer to a release has no id, so its request needs one to be told apart.
-        let is_nameless = ask != Ask::Release && scene.dice.percent(5);
+        // What these two say about other requests is told apart by their ids.
+        let needs_name = matches!(ask, Ask::Release | Ask::Cancel);
+        let is_nameless = !needs_name && scene.dice.percent(5);
         Request {
             sender: Sender {
                 trade_key: key,

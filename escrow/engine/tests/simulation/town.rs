@@ -13,7 +13,7 @@ use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::reports::{self, PaymentStep};
+use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_engine::submission::{Submission, TraderMessage};
 use escrow_engine::writer::{Engine, Outcome, StepError};
 use escrow_lightning::InvoiceRules;
@@ -32,10 +32,13 @@ use crate::trace::Trace;
 use crate::witness::Witness;
 
 /// Rounds of trouble in a run.
-const ROUNDS: usize = 90;
+const ROUNDS: usize = 70;
 
 /// Rounds that a run has to come to rest.
 const LAST_ROUNDS: usize = 400;
+
+/// Steps between two audits.
+const AUDIT_EVERY: u64 = 8;
 
 /// A message on its way.
 struct Mail {
@@ -60,6 +63,7 @@ pub(crate) struct Town {
     post: Vec<Mail>,
     sent: Vec<TraderMessage>,
     witness: Witness,
+    steps: u64,
     pub(crate) trace: Trace,
     pub(crate) tally: Tally,
 }
@@ -92,6 +96,7 @@ impl Town {
             people,
             post: Vec::new(),
             sent: Vec::new(),
+            steps: 0,
             trace: Trace::new(is_shown),
             tally: Tally::default(),
             dice,
@@ -422,9 +427,9 @@ impl Town {
         let attempts = view.sent_attempts().unwrap();
         let of_payments = attempts.iter().filter_map(|attempt| {
             let seen = world.payment(attempt.hash);
-            match reports::payment_step(attempt.hash, seen, false) {
+            match reports::payment_step(attempt.hash, seen, Tried::Unknown) {
                 PaymentStep::Report(command) => Some(command),
-                PaymentStep::Start | PaymentStep::Wait => None,
+                PaymentStep::Start | PaymentStep::Wait | PaymentStep::LookAgain => None,
             }
         });
         of_holds
@@ -464,9 +469,12 @@ impl Town {
             let mail = self.arrivals();
             let delivered = self.deliveries();
             let is_quiet = batch.is_empty() && mail.is_empty() && delivered.is_empty();
-            self.commit(batch, &mail, &delivered);
-            if is_over && is_quiet && self.post.is_empty() {
-                return;
+            let next = self.engine().next_timer().unwrap();
+            if !is_quiet || next.is_some_and(|at| at <= self.now) {
+                self.commit(batch, &mail, &delivered);
+            } else if is_over && self.post.is_empty() {
+                let view = self.view();
+                return self.witness.audits(&view, &self.line, &self.people);
             }
         }
         let view = self.view();
@@ -544,7 +552,11 @@ impl Town {
 
     fn inspect(&mut self) {
         let view = self.view();
-        self.witness.inspects(&view, &self.line, &self.people);
+        self.witness.inspects(&view, &self.line);
+        self.steps += 1;
+        if self.steps.is_multiple_of(AUDIT_EVERY) {
+            self.witness.audits(&view, &self.line, &self.people);
+        }
         self.witness
             .inspects_process(&view, &self.known, &self.workers, &self.people);
     }

@@ -292,23 +292,37 @@ impl Witness {
             .collect()
     }
 
-    /// Everything that must be true after every step.
-    pub(crate) fn inspects(&mut self, view: &View, line: &Line, people: &People) {
+    /// What must be true after every step.
+    pub(crate) fn inspects(&mut self, view: &View, line: &Line) {
+        let ended = &self.ended;
+        let living = |id: &&OrderId| !ended.contains_key(id);
+        let living: Vec<OrderId> = self.orders.iter().filter(living).copied().collect();
+        for order in living {
+            self.inspects_order(order, view);
+            inspects_holds(order, view, line);
+        }
+        let world = &line.world;
+        assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
+        let sent = view.sent_attempts().unwrap();
+        let payouts: BTreeSet<_> = sent.iter().map(|attempt| attempt.payout).collect();
+        assert_eq!(payouts.len(), sent.len(), "two attempts of one payout");
+    }
+
+    /// What stays wrong once it is wrong; looked at from time to time.
+    pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
         for order in self.orders.clone() {
             self.inspects_order(order, view);
             inspects_holds(order, view, line);
         }
-        self.inspects_money(view, line, people);
+        self.audits_money(view, line, people);
         let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
         for (identity, index) in unburnt {
             let user = view.user(*identity).unwrap();
             let last = user.map_or(0, |user| i64::from(user.last_index.0));
             assert_ne!(last, *index, "a refusal has used an index");
         }
-        assert!(
-            view.set_aside(1).unwrap().is_empty(),
-            "something was set aside"
-        );
+        let set_aside = view.set_aside(1).unwrap();
+        assert!(set_aside.is_empty(), "{set_aside:?}");
     }
 
     fn inspects_order(&mut self, id: OrderId, view: &View) {
@@ -342,9 +356,8 @@ impl Witness {
         }
     }
 
-    fn inspects_money(&self, view: &View, line: &Line, people: &People) {
+    fn audits_money(&self, view: &View, line: &Line, people: &People) {
         let world = &line.world;
-        assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
         let mut node = self.outbound_at_first.0;
         let mut wallets = vec![People::funds().0; people.persons.len()];
         for hold in self
@@ -393,9 +406,6 @@ impl Witness {
                 person.wallet
             );
         }
-        let sent = view.sent_attempts().unwrap();
-        let payouts: BTreeSet<_> = sent.iter().map(|attempt| attempt.payout).collect();
-        assert_eq!(payouts.len(), sent.len(), "two attempts of one payout");
     }
 
     /// Known keys are those of living orders, and everything alive is tended.
