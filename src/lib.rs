@@ -5,7 +5,7 @@
 //! serves websockets behind [`front_door`], the one port; [`announce`] tells
 //! the world the node's terms; [`settings`] and [`identity`] say what it is;
 //! [`cli`] is for people. [`trader`] stands on the other side: the traders of
-//! the demonstration and of [`bench`].
+//! the demonstration and of [`mod@bench`].
 //!
 //! A node is started with settings and stopped by whoever started it:
 //!

@@ -11,8 +11,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +50,20 @@ async fn a_box_that_is_told_to_stop_stops_cleanly() {
     }
 }
 
+#[tokio::test]
+async fn a_box_that_is_told_twice_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = RunningBox::in_folder(folder.path()).await;
+    // He never answers a goodbye, so a clean stop waits for him.
+    let _visitor = running.visited().await;
+    running.hears("TERM").await;
+    running.writes("stopping").await;
+    running.hears("TERM").await;
+    running.writes("told twice").await;
+    let ended = timeout(PATIENCE, running.process.wait()).await.unwrap();
+    assert_eq!(ended.unwrap().code(), Some(1));
+}
+
 /// The real binary, with settings of its folder and any free ports.
 fn box_in(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));
@@ -63,6 +79,7 @@ fn box_in(folder: &Path) -> Command {
 struct RunningBox {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
+    address: String,
 }
 
 impl RunningBox {
@@ -70,25 +87,44 @@ impl RunningBox {
     async fn in_folder(folder: &Path) -> Self {
         let mut process = box_in(folder).spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut running = Self { process, log };
-        running.writes("the port is open").await;
+        let address = String::new();
+        let mut running = Self {
+            process,
+            log,
+            address,
+        };
+        let line = running.writes("the port is open").await;
+        running.address = line.rsplit('=').next().unwrap().trim().into();
         running
     }
 
-    async fn writes(&mut self, words: &str) {
+    /// A websocket that nobody reads.
+    async fn visited(&self) -> WebSocketStream<TcpStream> {
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        let url = format!("ws://{}", self.address);
+        client_async(url, stream).await.unwrap().0
+    }
+
+    /// Waits for a line of the log, and returns it.
+    async fn writes(&mut self, words: &str) -> String {
         let reading = async {
             let mut line = String::new();
             while !line.contains(words) {
                 line = self.log.next_line().await.unwrap().expect(words);
             }
+            line
         };
-        timeout(PATIENCE, reading).await.unwrap();
+        timeout(PATIENCE, reading).await.unwrap()
     }
 
-    async fn ends_on(&mut self, signal: &str) -> Option<i32> {
+    async fn hears(&self, signal: &str) {
         let id = self.process.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(sent.await.unwrap().success());
+    }
+
+    async fn ends_on(&mut self, signal: &str) -> Option<i32> {
+        self.hears(signal).await;
         let ended = timeout(PATIENCE, self.process.wait()).await.unwrap();
         ended.unwrap().code()
     }

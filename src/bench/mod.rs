@@ -76,7 +76,7 @@ pub async fn quick(folder: &Path, listener: &mut dyn Listener) -> anyhow::Result
     let node = trades::open_box(folder).await?;
     for crowd in CROWDS {
         let Crowd { pairs, trades_each } = crowd;
-        listener.begins(&format!("{pairs} pairs, {trades_each} trades each"));
+        listener.begins(&format!("{pairs} at once, {trades_each} trades each"));
         listener.hears(&Finding::Crowd(trades::measure(&node, crowd).await?));
     }
     listener.hears(&Finding::Memory(machine::resident_memory()));

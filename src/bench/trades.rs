@@ -150,8 +150,8 @@ async fn trade(mut seller: Player, mut buyer: Player, times: usize) -> anyhow::R
         deal::sell(&mut seller, &mut buyer, &terms, &mut stopwatch).await?;
         stopwatch.waits.trades.add(began.elapsed());
     }
-    seller.trader.leave().await;
-    buyer.trader.leave().await;
+    seller.trader.hang_up().await;
+    buyer.trader.hang_up().await;
     Ok(stopwatch.waits)
 }
 

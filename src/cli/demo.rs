@@ -127,8 +127,8 @@ async fn show(node: &Node, fee: f64, teller: &mut Storyteller) -> anyhow::Result
         act.play(number, fee, (&mut alice, &mut bob), sandbox, teller)
             .await?;
     }
-    alice.trader.leave().await;
-    bob.trader.leave().await;
+    alice.trader.hang_up().await;
+    bob.trader.hang_up().await;
     Ok(())
 }
 

@@ -39,12 +39,15 @@ pub(super) async fn until_told_to_stop(loaded: Loaded, myself: &str) -> ExitCode
     };
     welcome(&node, &settings, myself);
     let failure = tokio::select! {
-        why = node.failed() => Some(why),
-        () = signals.next() => None,
+        why = node.failed() => {
+            tracing::error!(%why, "the node cannot go on");
+            Some(why)
+        }
+        () = signals.next() => {
+            tracing::info!("stopping");
+            None
+        }
     };
-    if let Some(why) = &failure {
-        tracing::error!(%why, "the node cannot go on");
-    }
     let stopped = tokio::select! {
         stopped = node.stop() => stopped,
         () = signals.next() => {

@@ -256,8 +256,9 @@ impl Trader {
         }
     }
 
-    /// Ends the connection.
-    pub async fn leave(self) {
+    /// Ends the connection; [`Trader::rejoin`] opens another. A relay that is
+    /// stopped does not have to wait for one who has hung up.
+    pub async fn hang_up(&mut self) {
         self.line.close().await;
     }
 

@@ -97,7 +97,7 @@ impl Line {
     }
 
     /// Says goodbye; whether it is heard does not matter any more.
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(&mut self) {
         let _goodbye = timeout(Duration::from_secs(1), self.socket.close(None)).await;
     }
 }

@@ -65,6 +65,7 @@ async fn a_refusal_is_an_answer_to_a_request_and_an_error_to_a_wish() {
         why.to_string(),
         "the node refuses fiat-sent of alice: not_found"
     );
+    alice.hang_up().await;
     node.stop().await.unwrap();
 }
 
@@ -97,6 +98,7 @@ async fn who_waits_in_vain_says_for_what_and_what_came_instead() {
         something.to_string(),
         "alice waited 300ms for rate; what came: cant-do"
     );
+    alice.hang_up().await;
     node.stop().await.unwrap();
 }
 
@@ -109,6 +111,7 @@ async fn after_a_restart_old_letters_do_not_come_twice_and_new_ones_do() {
     let trade = alice.new_trade().await.unwrap();
     let ask = Ask::about(Action::Release, Some(Uuid::nil()));
     alice.request(&trade, ask.clone()).await.unwrap();
+    alice.hang_up().await;
     node.stop().await.unwrap();
 
     let node = Node::start(settings(&folder)).await.unwrap();
@@ -116,5 +119,6 @@ async fn after_a_restart_old_letters_do_not_come_twice_and_new_ones_do() {
     assert_eq!(alice.unread(&trade).count(), 0);
     let answered = alice.request(&trade, ask).await.unwrap();
     assert_eq!(answered.heard.place, 2);
+    alice.hang_up().await;
     node.stop().await.unwrap();
 }

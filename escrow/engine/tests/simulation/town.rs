@@ -32,7 +32,7 @@ use crate::trace::Trace;
 use crate::witness::Witness;
 
 /// Rounds of trouble in a run.
-const ROUNDS: usize = 70;
+const ROUNDS: usize = 60;
 
 /// Rounds that a run has to come to rest.
 const LAST_ROUNDS: usize = 400;

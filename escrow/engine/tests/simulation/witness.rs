@@ -182,9 +182,13 @@ impl Witness {
                 "a push before an answer: {heard:?}"
             );
         }
-        // Whatever is without an answer by id may have got a late one.
-        for letter in heard.iter().filter(|letter| letter.request_id.is_none()) {
-            self.answered_late(letter, tally);
+        // Whatever has no answer of its own after that may share another's.
+        for letter in heard {
+            if letter.request_id.is_none() {
+                self.answered_late(letter, tally);
+            } else if letter.action == Action::Canceled {
+                self.left_an_opening(letter);
+            }
         }
     }
 
@@ -194,9 +198,7 @@ impl Witness {
         asked.answers += 1;
         assert_eq!(asked.answers, 1, "answered again: {letter:?}");
         let index = asked.index;
-        if letter.action == Action::Canceled {
-            self.left_an_opening(letter);
-        } else if letter.action == Action::CantDo {
+        if letter.action == Action::CantDo {
             tally.add("refusal");
             if let Some(index) = index {
                 tally.add("refused take or order");

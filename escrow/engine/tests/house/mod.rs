@@ -1,0 +1,427 @@
+//! A whole escrow on a disk that can lose its power, beside a sandbox, with
+//! traders who speak the wire. Time is tokio's own, so a paused clock makes
+//! every wait short and every run the same.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use escrow_core::order::{Order, OrderId};
+use escrow_core::party::TradeKey;
+use escrow_core::terms::Terms;
+use escrow_core::wire::{
+    self, Action, Message, OrderKind, Payload, Seed, SmallOrder, Transport, Wrapper, read_message,
+};
+use escrow_core::{Msat, Sats, UnixTime};
+use escrow_engine::clock::Clock;
+use escrow_engine::desk::{Desk, Sealing, Stationery};
+use escrow_engine::entropy::Entropy;
+use escrow_engine::intake::Intake;
+use escrow_engine::mailbox::MailboxLimits;
+use escrow_engine::preimages::Preimages;
+use escrow_engine::submission::Receipt;
+use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher};
+use escrow_lightning::backend::Network;
+use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
+use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
+use nostr::event::{Event, EventId};
+use nostr::key::{Keys, SecretKey};
+use secrecy::SecretBox;
+use storage::ledger::{Ledger, View};
+use storage::testing::PowerCutDisk;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// The sats of every order, and what each side gives for the trade.
+pub(crate) const SATS: u64 = 10_000;
+pub(crate) const FEE: u64 = 30;
+
+/// Nothing here takes longer than this, by the paused clock.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Unix seconds that run with tokio's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HouseClock(Instant);
+
+impl Clock for HouseClock {
+    fn now(&self) -> UnixTime {
+        UnixTime(1_750_000_000).plus(self.0.elapsed().as_secs())
+    }
+}
+
+/// A relay that keeps everything once, and outlives the node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorder {
+    events: Arc<Mutex<Vec<Event>>>,
+    arrived: Arc<Notify>,
+}
+
+#[async_trait]
+impl Publisher for Recorder {
+    async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
+        let mut kept = self.events.lock().unwrap();
+        for event in events {
+            if kept.iter().all(|other| other.id != event.id) {
+                kept.push(event);
+            }
+        }
+        drop(kept);
+        self.arrived.notify_waiters();
+        Ok(())
+    }
+}
+
+/// The node and all that it stands on.
+pub(crate) struct House {
+    pub(crate) clock: HouseClock,
+    pub(crate) disk: PowerCutDisk,
+    journal: MemoryJournal,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) recorder: Recorder,
+    keys: Keys,
+    running: Option<Escrow>,
+    handle: Option<EscrowHandle>,
+    starts: u64,
+}
+
+impl House {
+    /// A house on an empty disk; its escrow is not started yet.
+    pub(crate) async fn build() -> House {
+        let clock = HouseClock(Instant::now());
+        let journal = MemoryJournal::default();
+        let sandbox = sandbox(&journal, clock);
+        for wallet in ["alice", "bob", "carol"] {
+            let amount = Sats(1_000_000);
+            let wallet = wallet.into();
+            sandbox
+                .apply(Fund { wallet, amount })
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        House {
+            clock,
+            disk: PowerCutDisk::new(),
+            journal,
+            sandbox,
+            recorder: Recorder::default(),
+            keys: key(99),
+            running: None,
+            handle: None,
+            starts: 0,
+        }
+    }
+
+    /// A house whose escrow runs.
+    pub(crate) async fn open() -> House {
+        let mut house = House::build().await;
+        house.start().await.unwrap();
+        house
+    }
+
+    /// Starts the escrow on the house's own sandbox.
+    pub(crate) async fn start(&mut self) -> Result<(), String> {
+        let backend = Arc::new(self.sandbox.clone());
+        self.start_with(backend).await
+    }
+
+    /// Starts the escrow on another line to Lightning.
+    pub(crate) async fn start_with(
+        &mut self,
+        backend: Arc<dyn LightningBackend>,
+    ) -> Result<(), String> {
+        self.starts += 1;
+        let own_node_pubkey = self
+            .sandbox
+            .look(|world| world.node_key().to_string())
+            .await
+            .unwrap();
+        let rules = InvoiceRules {
+            network: Network::Regtest,
+            max_final_cltv_expiry_delta: 144,
+            own_node_pubkey,
+        };
+        let parts = Parts {
+            ledger: Ledger::with_backend(self.disk.clone()).map_err(|why| why.to_string())?,
+            desk: self.desk(),
+            intake: Intake::new(self.keys.clone(), rules),
+            backend,
+            publisher: Arc::new(self.recorder.clone()),
+            clock: Arc::new(self.clock),
+            mailbox: MailboxLimits::default(),
+            strangers_per_second: 1_000,
+        };
+        let escrow = Escrow::start(parts, CancellationToken::new())
+            .await
+            .map_err(|why| why.to_string())?;
+        self.handle = Some(escrow.handle());
+        self.running = Some(escrow);
+        Ok(())
+    }
+
+    /// The power goes: what was not synced is lost, on both sides.
+    pub(crate) fn lose_power(&mut self) {
+        self.running = None;
+        self.handle = None;
+        self.disk = self.disk.after_power_cut();
+        self.journal = MemoryJournal::from(self.journal.bytes());
+        self.sandbox = sandbox(&self.journal, self.clock);
+    }
+
+    pub(crate) fn handle(&self) -> EscrowHandle {
+        self.handle.clone().unwrap()
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.handle().views().view().unwrap()
+    }
+
+    pub(crate) fn order(&self, id: OrderId) -> Order {
+        self.view().order(id).unwrap().unwrap()
+    }
+
+    /// The status of an order in the newest revision of its public event.
+    pub(crate) fn book_says(&self, id: OrderId) -> String {
+        let events = self.recorder.events.lock().unwrap();
+        let newest = events
+            .iter()
+            .filter(|event| event.kind.as_u16() == wire::order_event::ORDER)
+            .filter(|event| value(event, "d") == id.0.to_string())
+            .max_by_key(|event| event.created_at)
+            .unwrap();
+        value(newest, "s")
+    }
+
+    /// Waits until something is true of what was published.
+    pub(crate) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                let arrived = self.recorder.arrived.notified();
+                if let Some(found) = look() {
+                    return found;
+                }
+                arrived.await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("it never comes")
+    }
+
+    pub(crate) async fn balance(&self, wallet: &'static str) -> Msat {
+        self.sandbox
+            .look(move |world| world.balance(wallet))
+            .await
+            .unwrap()
+    }
+
+    fn desk(&self) -> Desk {
+        Desk {
+            keys: self.keys.clone(),
+            terms: terms(),
+            stationery: Stationery {
+                network: "regtest".into(),
+                relays: vec!["wss://relay.example".into()],
+                instance: None,
+                closed_order_secs: 30 * 86_400,
+                letter_secs: 30 * 86_400,
+            },
+            preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),
+            entropy: Entropy::seeded(self.starts),
+            lightning_is_ready: true,
+            sealing: Sealing::Full,
+        }
+    }
+}
+
+/// Somebody with a trade key and a wallet.
+pub(crate) struct Trader {
+    pub(crate) keys: Keys,
+    identity: Option<Keys>,
+    transport: Transport,
+    pub(crate) wallet: &'static str,
+    pub(crate) index: i64,
+    requests: Mutex<u64>,
+    /// Letters that were heard.
+    heard: usize,
+}
+
+impl Trader {
+    /// In reputation mode.
+    pub(crate) fn new(number: u8, wallet: &'static str, transport: Transport) -> Trader {
+        Trader {
+            keys: key(number),
+            identity: Some(key(number + 100)),
+            transport,
+            wallet,
+            index: 1,
+            requests: Mutex::new(0),
+            heard: 0,
+        }
+    }
+
+    pub(crate) fn trade_key(&self) -> TradeKey {
+        TradeKey(self.keys.public_key())
+    }
+
+    pub(crate) fn identity(&self) -> escrow_core::party::IdentityKey {
+        escrow_core::party::IdentityKey(self.identity.as_ref().unwrap().public_key())
+    }
+
+    /// A request in its envelope, ready to be sent more than once.
+    pub(crate) fn letter(
+        &self,
+        house: &House,
+        action: Action,
+        order: Option<OrderId>,
+        payload: Option<Payload>,
+    ) -> Event {
+        let mut requests = self.requests.lock().unwrap();
+        *requests += 1;
+        let message = Message {
+            wrapper: Wrapper::Order,
+            version: self.transport.version(),
+            request_id: Some(*requests),
+            trade_index: Some(self.index),
+            id: order.map(|order| order.0),
+            action,
+            payload,
+        };
+        let letter = wire::Letter {
+            message_json: &message.to_json(),
+            to: house.keys.public_key(),
+            transport: self.transport,
+            created_at: house.clock.now(),
+            expiration: None,
+        };
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&requests.to_le_bytes());
+        seed[8] = self.keys.public_key().to_bytes()[0];
+        wire::client::wrap(&letter, &self.keys, self.identity.as_ref(), &Seed(seed)).unwrap()
+    }
+
+    pub(crate) async fn says(
+        &self,
+        house: &House,
+        action: Action,
+        order: Option<OrderId>,
+        payload: Option<Payload>,
+    ) -> Receipt {
+        let event = self.letter(house, action, order, payload);
+        house.handle().submit(event).await
+    }
+
+    /// Everything the node has said to this key, in the order a client shows it.
+    pub(crate) fn mail(&self, house: &House) -> Vec<Message> {
+        let events = house.recorder.events.lock().unwrap();
+        let own = events.iter().filter(|event| {
+            let is_letter = event.kind.as_u16() != wire::order_event::ORDER;
+            is_letter && value(event, "p") == self.keys.public_key().to_hex()
+        });
+        let node = house.keys.public_key();
+        own.map(|event| {
+            let json = wire::client::unwrap(event, &self.keys, node).unwrap();
+            read_message(&json).unwrap()
+        })
+        .collect()
+    }
+
+    /// The next letter, which must be of this kind.
+    pub(crate) async fn hears(&mut self, house: &House, action: Action) -> Message {
+        let heard = self.heard;
+        let message = house.until(|| self.mail(house).get(heard).cloned()).await;
+        assert_eq!(message.action, action, "{message:?}");
+        self.heard += 1;
+        message
+    }
+
+    /// Puts an order into the book and hears of it.
+    pub(crate) async fn offers(&mut self, house: &House, kind: OrderKind) -> OrderId {
+        let payload = Payload::Order(offer(kind));
+        let receipt = self
+            .says(house, Action::NewOrder, None, Some(payload))
+            .await;
+        assert_eq!(receipt, Receipt::Decided);
+        let ack = self.hears(house, Action::NewOrder).await;
+        OrderId(ack.id.unwrap())
+    }
+
+    /// An invoice of this trader's wallet for what a buyer gets.
+    pub(crate) async fn invoice(&self, house: &House) -> Payload {
+        let invoice = CreateInvoice {
+            wallet: self.wallet.into(),
+            amount: Sats(SATS - FEE).to_msat(),
+            memo: "payout".into(),
+            expiry_secs: 86_400,
+            cltv_delta: 40,
+        };
+        let text = house.sandbox.apply(invoice).await.unwrap().unwrap();
+        Payload::PaymentRequest(None, text, None)
+    }
+
+    /// Pays the hold invoice that a letter asks for.
+    pub(crate) async fn pays(&self, house: &House, message: &Message) {
+        let Some(Payload::PaymentRequest(_, bolt11, _)) = &message.payload else {
+            panic!("{message:?} asks for no payment");
+        };
+        self.pays_invoice(house, bolt11).await;
+    }
+
+    pub(crate) async fn pays_invoice(&self, house: &House, bolt11: &str) {
+        let payment = WalletPays::exactly(self.wallet, bolt11);
+        house.sandbox.apply(payment).await.unwrap().unwrap();
+    }
+}
+
+pub(crate) fn offer(kind: OrderKind) -> SmallOrder {
+    SmallOrder {
+        kind: Some(kind),
+        amount: i64::try_from(SATS).unwrap(),
+        fiat_code: "EUR".into(),
+        fiat_amount: 10,
+        payment_method: "cash".into(),
+        ..SmallOrder::default()
+    }
+}
+
+/// The number of an event in the recorder is its place; ids name it.
+pub(crate) fn ids(house: &House) -> Vec<EventId> {
+    let events = house.recorder.events.lock().unwrap();
+    events.iter().map(|event| event.id).collect()
+}
+
+fn sandbox(journal: &MemoryJournal, clock: HouseClock) -> Sandbox {
+    let setup = Setup::from_seed([3; 32]);
+    let clock = Arc::new(move || clock.now());
+    Sandbox::with_journal(Box::new(journal.clone()), &setup, clock).unwrap()
+}
+
+fn value(event: &Event, name: &str) -> String {
+    let tag = event.tags.iter().find(|tag| tag.as_slice()[0] == name);
+    tag.unwrap().as_slice()[1].clone()
+}
+
+fn key(number: u8) -> Keys {
+    Keys::new(SecretKey::from_slice(&[number; 32]).unwrap())
+}
+
+fn terms() -> Terms {
+    Terms {
+        fee: 0.006,
+        max_routing_fee: 0.002,
+        min_amount: Sats(100),
+        max_amount: Sats(1_000_000),
+        fiat_currencies: Vec::new(),
+        order_life_secs: 86_400,
+        max_order_life_secs: 15 * 86_400,
+        step_secs: 900,
+        invoice_window_secs: 3_600,
+        hold_cltv_delta_blocks: 144,
+        payment_cltv_limit_blocks: 1_008,
+        payment_attempts: 2,
+        payment_retry_secs: 60,
+        pending_per_identity: 20,
+        pending_without_identity: 500,
+        max_open_holds: 200,
+        max_opening_holds: 16,
+    }
+}

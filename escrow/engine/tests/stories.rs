@@ -1,0 +1,266 @@
+//! Stories of a whole escrow: what traders see when Lightning or the disk fail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story ends at its first surprise"
+)]
+#![allow(dead_code, reason = "the house serves other tests too")]
+
+mod house;
+
+use std::time::Duration;
+
+use escrow_core::order::OrderId;
+use escrow_core::party::TradeIndex;
+use escrow_core::stage::Stage;
+use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
+use escrow_engine::Readiness;
+use escrow_engine::clock::Clock;
+use escrow_engine::submission::{Receipt, Refusal};
+use escrow_lightning::backend::HoldState;
+use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op};
+use storage::testing::Trouble;
+
+use house::{House, Trader};
+
+fn alice() -> Trader {
+    Trader::new(1, "alice", Transport::Direct)
+}
+
+fn bob() -> Trader {
+    Trader::new(2, "bob", Transport::GiftWrap)
+}
+
+fn carol() -> Trader {
+    Trader::new(3, "carol", Transport::Direct)
+}
+
+fn reason(message: &Message) -> CantDo {
+    match &message.payload {
+        Some(Payload::CantDo(Some(reason))) => *reason,
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+/// Alice sells, Bob buys; ends when he has said that the fiat is sent.
+async fn trade_until_fiat_sent(house: &House, alice: &mut Trader, bob: &mut Trader) -> OrderId {
+    let order = alice.offers(house, OrderKind::Sell).await;
+    let invoice = bob.invoice(house).await;
+    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
+        .await;
+    bob.hears(house, Action::WaitingSellerToPay).await;
+    alice.hears(house, Action::PayInvoice).await;
+    let wanted = alice.hears(house, Action::PayInvoice).await;
+    alice.pays(house, &wanted).await;
+    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
+    alice.hears(house, Action::BuyerTookOrder).await;
+    bob.says(house, Action::FiatSent, Some(order), None).await;
+    bob.hears(house, Action::FiatSentOk).await;
+    alice.hears(house, Action::FiatSentOk).await;
+    order
+}
+
+async fn bob_is_paid_once(house: &House) {
+    let paid = house::SATS - house::FEE;
+    assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
+    let spent = house::SATS + house::FEE;
+    assert_eq!(house.balance("alice").await.0, (1_000_000 - spent) * 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b6_lightning_hangs_and_the_taker_is_told_within_ten_seconds() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = alice.offers(&house, OrderKind::Buy).await;
+    house
+        .sandbox
+        .add_fault(Fault::on(Op::CreateHold, FaultAction::Hang));
+    let asked_at = house.clock.now();
+    let receipt = bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    assert_eq!(receipt, Receipt::Decided);
+    let refusal = bob.hears(&house, Action::CantDo).await;
+    assert_eq!(reason(&refusal), CantDo::TooManyRequests);
+    assert_eq!(refusal.request_id, Some(1));
+    let waited = house.clock.now().secs_since(asked_at);
+    assert!(waited <= 10, "{waited} s");
+    assert_eq!(house.order(order).stage, Stage::Pending);
+    assert_eq!(house.book_says(order), "pending");
+    assert_eq!(
+        house.view().user(bob.identity()).unwrap(),
+        None,
+        "index and person are unused"
+    );
+
+    // The hold opens after all, and is canceled.
+    let hash = house.view().holds_of(order).unwrap()[0].hash;
+    house.sandbox.let_go().await;
+    let opened = house
+        .sandbox
+        .look(move |world| world.hold(hash))
+        .await
+        .unwrap();
+    assert!(matches!(opened.unwrap().state, HoldState::Open { .. }));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let closed = house
+        .sandbox
+        .look(move |world| world.hold(hash))
+        .await
+        .unwrap();
+    assert_eq!(closed.unwrap().state, HoldState::Canceled);
+
+    // The same index still works.
+    bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    bob.hears(&house, Action::PayInvoice).await;
+    let user = house.view().user(bob.identity()).unwrap().unwrap();
+    assert_eq!(user.last_index, TradeIndex(1));
+    assert_eq!(house.book_says(order), "in-progress");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
+    let house = House::open().await;
+    let mut alice = alice();
+    let payload = Payload::Order(house::offer(OrderKind::Sell));
+    let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
+    let mut readiness = house.handle().readiness();
+    house.disk.set_trouble(Trouble::Refuses);
+    let receipt = house.handle().submit(letter.clone()).await;
+    assert!(
+        matches!(receipt, Receipt::Refused(Refusal::Error(_))),
+        "{receipt:?}"
+    );
+    readiness
+        .wait_for(|readiness| matches!(readiness, Readiness::NotReady(_)))
+        .await
+        .unwrap();
+    house.disk.set_trouble(Trouble::None);
+    readiness
+        .wait_for(|readiness| *readiness == Readiness::Ready)
+        .await
+        .unwrap();
+    assert_eq!(house.view().living_order_count().unwrap(), 0);
+    assert_eq!(
+        house.handle().submit(letter.clone()).await,
+        Receipt::Decided
+    );
+    assert_eq!(house.handle().submit(letter).await, Receipt::Duplicate);
+    alice.hears(&house, Action::NewOrder).await;
+    assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(alice.mail(&house).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
+    let house = House::open().await;
+    let mut alice = alice();
+    let payload = Payload::Order(house::offer(OrderKind::Sell));
+    let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
+    let mut readiness = house.handle().readiness();
+    house.disk.set_trouble(Trouble::SyncsAndComplains);
+    let receipt = house.handle().submit(letter.clone()).await;
+    assert!(
+        matches!(receipt, Receipt::Refused(Refusal::Error(_))),
+        "{receipt:?}"
+    );
+    house.disk.set_trouble(Trouble::None);
+    readiness
+        .wait_for(|readiness| *readiness == Readiness::Ready)
+        .await
+        .unwrap();
+    let receipt = house.handle().submit(letter).await;
+    assert!(
+        matches!(receipt, Receipt::Decided | Receipt::Duplicate),
+        "{receipt:?}"
+    );
+    alice.hears(&house, Action::NewOrder).await;
+    assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(alice.mail(&house).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_lightning_restarts_while_the_escrow_is_being_released() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    let restart = FaultAction::restart(Duration::from_secs(30));
+    house.sandbox.add_fault(Fault::on(Op::SettleHold, restart));
+    house
+        .sandbox
+        .add_fault(Fault::on(Op::StartPayment, restart));
+    alice.says(&house, Action::Release, Some(order), None).await;
+    let settled = alice.hears(&house, Action::HoldInvoicePaymentSettled).await;
+    assert_eq!(
+        settled.request_id, None,
+        "an answer that late has no id (B8)"
+    );
+    bob.hears(&house, Action::Released).await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    assert_eq!(house.book_says(order), "success");
+    bob_is_paid_once(&house).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_of_two_takers_in_one_batch_one_wins_and_one_is_told() {
+    let house = House::open().await;
+    let (mut alice, mut bob, mut carol) = (alice(), bob(), carol());
+    let order = alice.offers(&house, OrderKind::Buy).await;
+    let (first, second) = tokio::join!(
+        bob.says(&house, Action::TakeBuy, Some(order), None),
+        carol.says(&house, Action::TakeBuy, Some(order), None),
+    );
+    assert_eq!((first, second), (Receipt::Decided, Receipt::Decided));
+    bob.hears(&house, Action::PayInvoice).await;
+    let refusal = carol.hears(&house, Action::CantDo).await;
+    assert_eq!(reason(&refusal), CantDo::InvalidOrderStatus);
+    assert_eq!(house.view().holds_of(order).unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_a_vote_does_not_stop_a_payout_that_waits_for_its_next_try() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    house
+        .sandbox
+        .apply(FailPayments { count: 1 })
+        .await
+        .unwrap();
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
+    bob.hears(&house, Action::PaymentFailed).await;
+    let stars = Payload::RatingUser(5);
+    alice
+        .says(&house, Action::RateUser, Some(order), Some(stars))
+        .await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    bob_is_paid_once(&house).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_a_call_that_lands_late_does_not_pay_a_buyer_twice() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    house
+        .sandbox
+        .add_fault(Fault::on(Op::StartPayment, FaultAction::Hang));
+    house
+        .sandbox
+        .apply(FailPayments { count: 1 })
+        .await
+        .unwrap();
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
+    // The first call hangs, the second fails; while the first may still land
+    // no failure is told and no other invoice is taken.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let invoice = bob.invoice(&house).await;
+    bob.says(&house, Action::AddInvoice, Some(order), Some(invoice))
+        .await;
+    let refusal = bob.hears(&house, Action::CantDo).await;
+    assert_eq!(reason(&refusal), CantDo::NotAllowedByStatus);
+    house.sandbox.let_go().await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    bob_is_paid_once(&house).await;
+}
