@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::wildcard_enum_match_arm,
     reason = "a test ends at its first surprise"
 )]
 
@@ -35,6 +36,7 @@ const TRADERS: u8 = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the counts are for people")]
 async fn g15_twenty_kills_lose_no_ok() {
     let folder = tempfile::tempdir().unwrap();
     let node = Keys::generate();
@@ -45,12 +47,12 @@ async fn g15_twenty_kills_lose_no_ok() {
     }
     let board = Board::default();
     for kill in 0..KILLS {
-        let (promises, promised) = watch::channel(0);
+        let (promises, kept) = watch::channel(0);
         let mut at_work = JoinSet::new();
         for regular in crowd.drain(..) {
             at_work.spawn(regular.works(board.clone(), promises.clone()));
         }
-        reaches(promised, 5 + kill * 7 % 60).await;
+        reaches(kept, 5 + kill * 7 % 60).await;
         running.is_killed().await;
         if kill % 4 == 3 {
             RunningBox::start_half(folder.path(), &node).await;

@@ -5,15 +5,24 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a story that cannot go on shall stop there"
+)]
+#![expect(
+    clippy::large_futures,
+    clippy::too_many_lines,
+    reason = "a table is as long as it has rows"
 )]
 
 mod discretion;
 mod envelopes;
+mod failing_disk;
 mod hostile;
 mod listener;
+mod matrix;
 mod mishaps;
 mod not_yet;
+mod offers;
 mod person;
 mod races;
 mod refusals;

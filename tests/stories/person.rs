@@ -263,7 +263,7 @@ impl Person {
         let message = &heard.message;
         let mut told = message.action.as_str().to_owned();
         if let Some(payload) = &message.payload {
-            told += &format!("{{{}}}", shape(payload));
+            told = format!("{told}{{{}}}", shape(payload));
         }
         match (message.request_id, is_answer) {
             (Some(_), true) => told += " E",
@@ -272,7 +272,7 @@ impl Person {
         }
         match message.trade_index {
             Some(index) if index == i64::from(self.trade.index) => told += " idx",
-            Some(index) => told += &format!(" index {index}"),
+            Some(index) => told = format!("{told} index {index}"),
             None => (),
         }
         told
