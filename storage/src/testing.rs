@@ -96,6 +96,12 @@ impl PowerCutDisk {
         self.platters().trouble = trouble;
     }
 
+    /// Whether the power was cut.
+    #[must_use]
+    pub fn has_no_power(&self) -> bool {
+        self.platters().trouble == Trouble::NoPower
+    }
+
     /// What the disk has done so far.
     #[must_use]
     pub fn counts(&self) -> DiskCounts {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::intake::Intake;
 use crate::known_keys::KnownKeys;
-use crate::mailbox::{Lane, Mailbox, MailboxLimits, Waiting};
+use crate::mailbox::{Lane, Mailbox, MailboxLimits, STOPPING, Waiting};
 use crate::recovery::{self, ForeignLedger};
 use crate::stranger_rate::StrangerRate;
 use crate::submission::{Announcement, Receipt, Refusal, Submission};
@@ -205,9 +205,7 @@ impl EscrowHandle {
             Lane::Stranger
         };
         match self.mailbox.post(lane, Submission::Message(message)) {
-            Ok(receipt) => receipt
-                .await
-                .unwrap_or_else(|_| Receipt::error("the node is stopping")),
+            Ok(receipt) => receipt.await.unwrap_or_else(|_| Receipt::error(STOPPING)),
             Err(receipt) => receipt,
         }
     }
@@ -255,6 +253,13 @@ struct WritingDesk {
     nudge: mpsc::Sender<Nudge>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
+}
+
+/// However the writer ends, nobody is left waiting for it.
+impl Drop for WritingDesk {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
 }
 
 impl WritingDesk {

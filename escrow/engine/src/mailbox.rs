@@ -32,6 +32,9 @@ impl Default for MailboxLimits {
     }
 }
 
+/// What is told to those whose message will not be decided.
+pub(crate) const STOPPING: &str = "the node is stopping";
+
 /// Whose message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -62,6 +65,8 @@ struct Queues {
     reports: VecDeque<Waiting>,
     known: VecDeque<Waiting>,
     strangers: VecDeque<Waiting>,
+    /// Nobody takes anything out any more.
+    closed: bool,
 }
 
 impl Queues {
@@ -95,6 +100,9 @@ impl Mailbox {
     ) -> Result<oneshot::Receiver<Receipt>, Receipt> {
         let (receipt, answer) = oneshot::channel();
         let mut queues = self.lock();
+        if queues.closed {
+            return Err(Receipt::error(STOPPING));
+        }
         let (queue, limit) = match lane {
             Lane::Known => (&mut queues.known, self.limits.known),
             Lane::Stranger => (&mut queues.strangers, self.limits.strangers),
@@ -117,12 +125,29 @@ impl Mailbox {
         // The room is given back when the report is taken, not when it is decided.
         self.report_room.acquire().await.ok()?.forget();
         let (receipt, answer) = oneshot::channel();
-        self.lock().reports.push_back(Waiting {
-            submission,
-            receipt,
-        });
+        {
+            let mut queues = self.lock();
+            if queues.closed {
+                return None;
+            }
+            queues.reports.push_back(Waiting {
+                submission,
+                receipt,
+            });
+        }
         self.arrived.notify_one();
         answer.await.ok()
+    }
+
+    /// Lets nothing in any more, and tells all who wait that nobody will
+    /// decide. Called by the writer when it ends, for whatever reason.
+    pub(crate) fn close(&self) {
+        // Who waits learns it from the receipt's end being dropped.
+        *self.lock() = Queues {
+            closed: true,
+            ..Queues::default()
+        };
+        self.report_room.close();
     }
 
     /// Takes at most `limit` submissions, waiting for the first.
@@ -220,5 +245,16 @@ mod tests {
         ));
         assert!(mailbox.post(Lane::Known, submission(3)).is_ok());
         assert_eq!(names(&mailbox.take(1).await), [3]);
+    }
+
+    #[tokio::test]
+    async fn g15_a_closed_mailbox_leaves_nobody_waiting() {
+        let mailbox = Mailbox::new(MailboxLimits::default());
+        let waiting = mailbox.post(Lane::Known, submission(1)).unwrap();
+        mailbox.close();
+        assert!(waiting.await.is_err());
+        assert_eq!(mailbox.report(submission(2)).await, None);
+        let refused = mailbox.post(Lane::Known, submission(3)).unwrap_err();
+        assert_eq!(refused, Receipt::error(STOPPING));
     }
 }

@@ -120,7 +120,8 @@ async fn b6_lightning_hangs_and_the_taker_is_told_within_ten_seconds() {
 #[tokio::test(start_paused = true)]
 async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
     let house = House::open().await;
-    let mut alice = alice();
+    let (mut alice, mut bob) = (alice(), bob());
+    bob.offers(&house, OrderKind::Buy).await;
     let payload = Payload::Order(house::offer(OrderKind::Sell));
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
@@ -139,21 +140,22 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
         .wait_for(|readiness| *readiness == Readiness::Ready)
         .await
         .unwrap();
-    assert_eq!(house.view().living_order_count().unwrap(), 0);
+    assert_eq!(house.view().living_order_count().unwrap(), 1);
     assert_eq!(
         house.handle().submit(letter.clone()).await,
         Receipt::Decided
     );
     assert_eq!(house.handle().submit(letter).await, Receipt::Duplicate);
     alice.hears(&house, Action::NewOrder).await;
-    assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(house.view().living_order_count().unwrap(), 2);
     assert_eq!(alice.mail(&house).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
     let house = House::open().await;
-    let mut alice = alice();
+    let (mut alice, mut bob) = (alice(), bob());
+    bob.offers(&house, OrderKind::Buy).await;
     let payload = Payload::Order(house::offer(OrderKind::Sell));
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
@@ -174,8 +176,29 @@ async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
         "{receipt:?}"
     );
     alice.hears(&house, Action::NewOrder).await;
-    assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(house.view().living_order_count().unwrap(), 2);
     assert_eq!(alice.mail(&house).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_disk_that_stays_broken_ends_the_escrow_and_leaves_nobody_waiting() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    bob.offers(&house, OrderKind::Buy).await;
+    alice.offers(&house, OrderKind::Buy).await;
+    house.disk.set_trouble(Trouble::Refuses);
+    let first = alice.says(&house, Action::Cancel, None, None).await;
+    assert!(
+        matches!(first, Receipt::Refused(Refusal::Error(_))),
+        "{first:?}"
+    );
+    // It waits while the ledger is opened again and again.
+    let second = bob.says(&house, Action::Cancel, None, None).await;
+    assert!(
+        matches!(second, Receipt::Refused(Refusal::Error(_))),
+        "{second:?}"
+    );
+    assert!(house.ends().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

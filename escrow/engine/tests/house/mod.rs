@@ -20,7 +20,7 @@ use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::submission::Receipt;
-use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher};
+use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher};
 use escrow_lightning::backend::Network;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
@@ -167,6 +167,11 @@ impl House {
         self.disk = self.disk.after_power_cut();
         self.journal = MemoryJournal::from(self.journal.bytes());
         self.sandbox = sandbox(&self.journal, self.clock);
+    }
+
+    /// Waits until the escrow has ended.
+    pub(crate) async fn ends(&mut self) -> Result<(), EscrowError> {
+        self.running.take().unwrap().ended().await
     }
 
     pub(crate) fn handle(&self) -> EscrowHandle {
