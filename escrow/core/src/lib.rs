@@ -4,6 +4,21 @@
 //! needs to know comes in as facts; what must be done goes out as data.
 //!
 //! Read [`stage`], then [`command`], then `decide/take.rs`.
+//!
+//! ```
+//! use escrow_core::wire::{Action, read_message};
+//! use escrow_core::{Sats, fees};
+//!
+//! // What a trader writes …
+//! let text = r#"{"order":{"version":2,"request_id":4,"trade_index":null,"id":"0f07eec7-8834-4349-8f6d-3e2a9a9437f2","action":"fiat-sent","payload":null}}"#;
+//! let message = read_message(text).expect("a message of the protocol");
+//! assert_eq!(message.action, Action::FiatSent);
+//! // … is written again to the byte.
+//! assert_eq!(message.to_json(), text);
+//!
+//! // Of 10,000 sats at a fee of 0.6 % each side pays 30.
+//! assert_eq!(fees::fee_per_side(0.006, Sats(10_000)), Sats(30));
+//! ```
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 

@@ -4,6 +4,20 @@
 //! A message runs through [`intake`], waits in the mailbox, is decided and
 //! committed by [`writer::Engine::step`]; the workers then do what was decided
 //! and report back the same way. [`Escrow`] ties them together.
+//!
+//! The secret of the data directory and a hold's id are all it takes to settle
+//! that hold, so nothing of it is ever stored:
+//!
+//! ```
+//! use escrow_core::hold::HoldId;
+//! use escrow_engine::entropy::Entropy;
+//! use escrow_engine::preimages::Preimages;
+//! use secrecy::SecretBox;
+//!
+//! let preimages = Preimages::new(SecretBox::new(Box::new([7; 32])));
+//! let hold = preimages.fresh_hold(HoldId(Entropy::seeded(1).uuid()));
+//! assert_eq!(preimages.of(hold.id).hash(), hold.hash);
+//! ```
 
 mod book;
 pub mod clock;

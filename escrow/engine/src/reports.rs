@@ -249,7 +249,11 @@ mod tests {
     fn a_hold_that_lightning_does_not_know_is_given_up_late() {
         let outcome = CancelOutcome::NoSuchHold;
         assert_eq!(
-            canceled(HASH, outcome, FORGOTTEN.saturating_sub(Duration::from_secs(1))),
+            canceled(
+                HASH,
+                outcome,
+                FORGOTTEN.saturating_sub(Duration::from_secs(1))
+            ),
             None
         );
         let given_up = Some(Command::HoldCanceled { hash: HASH });

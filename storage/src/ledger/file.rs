@@ -1,5 +1,6 @@
 //! The file below the tables: opening it, reopening it, committing to it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use std::{fmt, fs, io};
@@ -132,6 +133,8 @@ fn make(path: &Path) -> Result<(), StorageError> {
         Ok(()) | Err(_) => {}
     }
     lay_out(&open_path(unfinished)?)?;
+    // Who trades with whom is nobody else's business, whatever the folder allows.
+    fs::set_permissions(unfinished, fs::Permissions::from_mode(0o600)).map_err(failed())?;
     fs::rename(unfinished, path).map_err(failed())?;
     let folder = path
         .parent()

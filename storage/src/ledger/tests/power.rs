@@ -94,6 +94,17 @@ fn a_power_cut_while_the_tables_are_made_leaves_all_of_them_or_none() {
 }
 
 #[test]
+fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    Ledger::open(&path).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn a_file_whose_making_was_cut_off_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.redb");
