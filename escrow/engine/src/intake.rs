@@ -244,3 +244,128 @@ fn sender(opened: &Opened) -> Sender {
         transport: opened.transport,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::wire::{Seed, Transport, client};
+    use escrow_core::{UnixTime, wire::Letter};
+    use escrow_lightning::Network;
+    use nostr::event::{EventBuilder, FinalizeEvent, Kind, Tag};
+    use nostr::key::SecretKey;
+
+    use super::*;
+    use crate::submission::Refusal;
+
+    const TAKE: &str = r#"{"order":{"version":2,"request_id":3,"trade_index":1,"id":"6c344bed-a726-47f5-8e21-fdf0d98ed6af","action":"take-sell","payload":null}}"#;
+
+    fn keys(number: u8) -> Keys {
+        Keys::new(SecretKey::from_slice(&[number; 32]).unwrap())
+    }
+
+    fn intake() -> Intake {
+        let rules = InvoiceRules {
+            network: Network::Regtest,
+            max_final_cltv_expiry_delta: 144,
+            own_node_pubkey: "02".repeat(33),
+        };
+        Intake::new(keys(1), rules)
+    }
+
+    fn letter(json: &str, transport: Transport) -> Event {
+        let letter = Letter {
+            message_json: json,
+            to: keys(1).public_key(),
+            transport,
+            created_at: UnixTime(1_750_000_000),
+            expiration: None,
+        };
+        client::wrap(&letter, &keys(2), Some(&keys(3)), &Seed([4; 32])).unwrap()
+    }
+
+    fn asks(json: &str, transport: Transport) -> Ask {
+        intake().read(&letter(json, transport)).unwrap().request.ask
+    }
+
+    #[test]
+    fn g4_what_proves_no_sender_is_refused_without_a_message() {
+        let garbage = |kind: u16, content: &str| {
+            EventBuilder::new(Kind::from_u16(kind), content)
+                .tag(Tag::public_key(keys(1).public_key()))
+                .finalize(&keys(2))
+                .unwrap()
+        };
+        let mut torn = letter(TAKE, Transport::GiftWrap);
+        torn.content.truncate(200);
+        let table = [
+            ("plain text", garbage(14, "hello")),
+            ("an unknown version", garbage(14, "#AAAA")),
+            ("base64 of nothing", garbage(1_059, "AAAA")),
+            ("an empty wrap", garbage(1_059, "")),
+            ("another kind", garbage(1, TAKE)),
+            ("a torn wrap", torn),
+        ];
+        for (case, event) in table {
+            let receipt = intake().read(&event).unwrap_err();
+            assert!(
+                matches!(receipt, Receipt::Refused(Refusal::Invalid(_))),
+                "{case}: {receipt:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn g9_g10_what_cannot_be_read_is_refused_by_a_message() {
+        let deep = format!(
+            r#"{{"order":{{"version":2,"action":"release","payload":{}1{}}}}}"#,
+            "[".repeat(40),
+            "]".repeat(40)
+        );
+        let table = [
+            (r"{}", CantDo::InvalidParameters),
+            (r#"{"order":7}"#, CantDo::InvalidParameters),
+            (&deep, CantDo::InvalidParameters),
+            (
+                r#"{"order":{"version":2,"version":2,"action":"release"}}"#,
+                CantDo::InvalidParameters,
+            ),
+            (
+                r#"{"order":{"version":2,"request_id":99999999999999999999,"action":"release"}}"#,
+                CantDo::InvalidParameters,
+            ),
+            (
+                r#"{"order":{"version":2,"action":"no-such-action"}}"#,
+                CantDo::InvalidAction,
+            ),
+            (
+                r#"{"order":{"version":2,"action":"purchase-completed"}}"#,
+                CantDo::InvalidAction,
+            ),
+            (
+                r#"{"order":{"version":2,"action":"release"}}"#,
+                CantDo::NotFound,
+            ),
+        ];
+        for transport in [Transport::Direct, Transport::GiftWrap] {
+            for (json, why) in table {
+                assert_eq!(asks(json, transport), Ask::Refused(why), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_good_message_is_read_on_both_transports() {
+        for transport in [Transport::Direct, Transport::GiftWrap] {
+            let message = intake().read(&letter(TAKE, transport)).unwrap();
+            assert_eq!(message.request.ask, Ask::TakeSell { payout: None });
+            assert_eq!(
+                message.request.sender,
+                Sender {
+                    trade_key: TradeKey(keys(2).public_key()),
+                    identity: Identity::Known(IdentityKey(keys(3).public_key())),
+                    transport,
+                }
+            );
+            assert_eq!(message.request.request_id, Some(3));
+        }
+    }
+}

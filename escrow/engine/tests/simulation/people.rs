@@ -117,7 +117,7 @@ impl People {
             80..94 => vec![self.mistake(orders, scene)],
             _ => {
                 let ask = Ask::Cancel;
-                let key = self.party_of(&order, scene.dice);
+                let key = party_of(&order, scene.dice);
                 vec![self.say(key, Some(order.id), ask, None, scene)]
             }
         }
@@ -198,7 +198,13 @@ impl People {
             _ => {}
         }
         let key = self.fresh_self(person, scene.dice);
-        self.say(key, None, Ask::NewOrder(new), self.index_of(key), scene)
+        self.say(
+            key,
+            None,
+            Ask::NewOrder(new),
+            Some(self.index_of(key)),
+            scene,
+        )
     }
 
     fn take(&mut self, order: &Order, scene: &mut Scene<'_>) -> Request {
@@ -215,7 +221,7 @@ impl People {
             }
         };
         let key = self.fresh_self(person, scene.dice);
-        self.say(key, Some(order.id), ask, self.index_of(key), scene)
+        self.say(key, Some(order.id), ask, Some(self.index_of(key)), scene)
     }
 
     fn give_invoice(
@@ -306,7 +312,7 @@ impl People {
             0 => None,
             1 => Some(0),
             2 => Some(i64::MAX),
-            _ => self.index_of(key),
+            _ => Some(self.index_of(key)),
         };
         self.say(key, order, ask, index, scene)
     }
@@ -338,13 +344,8 @@ impl People {
         }
     }
 
-    fn index_of(&self, key: TradeKey) -> Option<i64> {
-        Some(self.selves[&key].index)
-    }
-
-    fn party_of(&self, order: &Order, dice: &mut Dice) -> TradeKey {
-        let parties: Vec<_> = order.parties().map(|party| party.trade_key).collect();
-        *dice.pick(&parties).unwrap()
+    fn index_of(&self, key: TradeKey) -> i64 {
+        self.selves[&key].index
     }
 
     fn anybody(&self, dice: &mut Dice) -> usize {
@@ -360,6 +361,11 @@ impl People {
         self.selves.insert(key, TradeSelf { keys, owner, index });
         key
     }
+}
+
+fn party_of(order: &Order, dice: &mut Dice) -> TradeKey {
+    let parties: Vec<_> = order.parties().map(|party| party.trade_key).collect();
+    *dice.pick(&parties).unwrap()
 }
 
 /// A request in an envelope of its own.

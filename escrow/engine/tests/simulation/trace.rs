@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use escrow_core::PaymentHash;
 use sha2::{Digest, Sha256};
 
 /// Takes down everything that goes in and comes out.
@@ -30,7 +31,6 @@ impl Trace {
     }
 
     pub(crate) fn digest(self) -> String {
-        let digest: [u8; 32] = self.hash.finalize().into();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        PaymentHash(self.hash.finalize().into()).to_string()
     }
 }

@@ -410,30 +410,6 @@ impl Witness {
         }
     }
 
-    /// Known keys are those of living orders, and everything alive is tended.
-    pub(crate) fn inspects_process(
-        &self,
-        view: &View,
-        known: &KnownKeys,
-        workers: &Workers,
-        people: &People,
-    ) {
-        let living = view.living_trade_keys().unwrap();
-        for key in people.selves.keys() {
-            assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
-        }
-        for hold in view.living_holds().unwrap() {
-            assert!(
-                workers.tends(Task::Hold(hold.hash)),
-                "nobody tends {hold:?}"
-            );
-        }
-        for attempt in view.sent_attempts().unwrap() {
-            let task = Task::Payment(attempt.hash);
-            assert!(workers.tends(task), "nobody tends {attempt:?}");
-        }
-    }
-
     /// At the end of a run every decided request has been answered.
     pub(crate) fn all_are_answered(&self) {
         for (id, asked) in &self.asked {
@@ -446,24 +422,42 @@ impl Witness {
     }
 }
 
+/// Known keys are those of living orders, and everything alive is tended.
+pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, people: &People) {
+    let living = view.living_trade_keys().unwrap();
+    for key in people.selves.keys() {
+        assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
+    }
+    for hold in view.living_holds().unwrap() {
+        assert!(
+            workers.tends(Task::Hold(hold.hash)),
+            "nobody tends {hold:?}"
+        );
+    }
+    for attempt in view.sent_attempts().unwrap() {
+        let task = Task::Payment(attempt.hash);
+        assert!(workers.tends(task), "nobody tends {attempt:?}");
+    }
+}
+
 /// Where a hold stands in ledger and world.
 fn inspects_holds(order: OrderId, view: &View, line: &Line) {
     for hold in view.holds_of(order).unwrap() {
         let seen = line.world.hold(hold.hash).map(|seen| seen.state);
-        let agrees = match (&hold.state, seen) {
-            (HoldState::Settled(_), Some(Seen::Settled { .. })) => true,
-            (HoldState::Settled(_), _) => false,
+        let agrees = match &hold.state {
+            HoldState::Settled(_) => matches!(seen, Some(Seen::Settled { .. })),
             // One that opened very late is closed by its own expiry.
-            (HoldState::Canceled, None | Some(Seen::Canceled | Seen::Open { .. })) => true,
-            (HoldState::Canceled, _) => false,
-            (HoldState::Lost, seen) => seen == Some(Seen::Canceled),
-            (HoldState::Canceling | HoldState::New, seen) => {
+            HoldState::Canceled => {
+                matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
+            }
+            HoldState::Lost => seen == Some(Seen::Canceled),
+            HoldState::Canceling | HoldState::New => {
                 !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_)))
             }
-            (HoldState::Open { .. } | HoldState::Accepted(_), seen) => {
+            HoldState::Open { .. } | HoldState::Accepted(_) => {
                 !matches!(seen, Some(Seen::Settled { .. }) | None)
             }
-            (HoldState::Settling(_), seen) => !matches!(seen, Some(Seen::Open { .. }) | None),
+            HoldState::Settling(_) => !matches!(seen, Some(Seen::Open { .. }) | None),
         };
         assert!(agrees, "ledger {:?}, Lightning {seen:?}", hold.state);
     }
