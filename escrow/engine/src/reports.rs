@@ -248,10 +248,7 @@ mod tests {
     #[test]
     fn a_hold_that_lightning_does_not_know_is_given_up_late() {
         let outcome = CancelOutcome::NoSuchHold;
-        assert_eq!(
-            canceled(HASH, outcome, FORGOTTEN - Duration::from_secs(1)),
-            None
-        );
+        assert_eq!(canceled(HASH, outcome, Duration::from_secs(119)), None);
         let given_up = Some(Command::HoldCanceled { hash: HASH });
         assert_eq!(canceled(HASH, outcome, FORGOTTEN), given_up);
     }
