@@ -58,7 +58,7 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
             Some(Command::HoldAccepted {
                 hash,
                 paid: acceptance.paid,
-                expiry_height: acceptance.min_expiry_height,
+                expiry_height: Some(acceptance.min_expiry_height),
             })
         }
         Seen::Open { .. } | Seen::Accepted(_) => None,
@@ -248,14 +248,7 @@ mod tests {
     #[test]
     fn a_hold_that_lightning_does_not_know_is_given_up_late() {
         let outcome = CancelOutcome::NoSuchHold;
-        assert_eq!(
-            canceled(
-                HASH,
-                outcome,
-                FORGOTTEN.saturating_sub(Duration::from_secs(1))
-            ),
-            None
-        );
+        assert_eq!(canceled(HASH, outcome, Duration::from_secs(119)), None);
         let given_up = Some(Command::HoldCanceled { hash: HASH });
         assert_eq!(canceled(HASH, outcome, FORGOTTEN), given_up);
     }

@@ -9,7 +9,7 @@
     clippy::panic,
     reason = "a crash test ends at its first surprise, and prints its count"
 )]
-#![allow(dead_code, reason = "the house serves other tests too")]
+#![expect(dead_code, reason = "the house serves other tests too")]
 
 mod house;
 

@@ -5,7 +5,7 @@
     clippy::indexing_slicing,
     reason = "a story ends at its first surprise"
 )]
-#![allow(dead_code, reason = "the house serves other tests too")]
+#![expect(dead_code, reason = "the house serves other tests too")]
 
 mod house;
 

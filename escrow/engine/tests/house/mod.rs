@@ -24,7 +24,7 @@ use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publ
 use escrow_lightning::backend::Network;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
-use nostr::event::{Event, EventId};
+use nostr::event::Event;
 use nostr::key::{Keys, SecretKey};
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
@@ -386,12 +386,6 @@ pub(crate) fn offer(kind: OrderKind) -> SmallOrder {
         payment_method: "cash".into(),
         ..SmallOrder::default()
     }
-}
-
-/// The number of an event in the recorder is its place; ids name it.
-pub(crate) fn ids(house: &House) -> Vec<EventId> {
-    let events = house.recorder.events.lock().unwrap();
-    events.iter().map(|event| event.id).collect()
 }
 
 fn sandbox(journal: &MemoryJournal, clock: HouseClock) -> Sandbox {
