@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use escrow_core::UnixTime;
-use escrow_core::amount::Sats;
 use escrow_core::command::{Ask, NewOrder, Request, Sender};
 use escrow_core::notice::Notice;
 use escrow_core::order::{OrderId, Side};
@@ -264,23 +263,11 @@ fn desk(sealing: Sealing) -> Desk {
 /// The usual terms, without the limits on a crowd.
 fn terms() -> Terms {
     Terms {
-        fee: 0.006,
-        max_routing_fee: 0.002,
-        min_amount: Sats(100),
-        max_amount: Sats(1_000_000),
-        fiat_currencies: Vec::new(),
-        order_life_secs: 86_400,
-        max_order_life_secs: 15 * 86_400,
-        step_secs: 900,
-        invoice_window_secs: 3_600,
-        hold_cltv_delta_blocks: 144,
-        payment_cltv_limit_blocks: 1_008,
-        payment_attempts: 3,
-        payment_retry_secs: 60,
         pending_per_identity: u32::MAX,
         pending_without_identity: u32::MAX,
         max_open_holds: u32::MAX,
         max_opening_holds: u32::MAX,
+        ..Terms::default()
     }
 }
 

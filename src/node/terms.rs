@@ -152,3 +152,13 @@ pub(super) fn relay_clock() -> RelayClock {
 fn at_most(bound: usize) -> u32 {
     u32::try_from(bound).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_word_of_the_operator_the_usual_terms_hold() {
+        assert_eq!(terms_of_trade(&Settings::default()), Terms::default());
+    }
+}

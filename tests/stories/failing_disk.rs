@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use escrow_core::amount::Sats;
 use escrow_core::terms::Terms;
 use escrow_core::time::UnixTime;
 use escrow_core::wire::{Action, OrderKind, Transport};
@@ -168,7 +167,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
         ledger,
         desk: Desk {
             keys: keys.clone(),
-            terms: terms(),
+            terms: Terms::default(),
             stationery: Stationery {
                 network: lightning.network.to_string(),
                 relays: Vec::new(),
@@ -194,28 +193,6 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
         strangers_per_second: 500,
-    }
-}
-
-fn terms() -> Terms {
-    Terms {
-        fee: 0.006,
-        max_routing_fee: 0.002,
-        min_amount: Sats(100),
-        max_amount: Sats(1_000_000),
-        fiat_currencies: Vec::new(),
-        order_life_secs: 86_400,
-        max_order_life_secs: 15 * 86_400,
-        step_secs: 900,
-        invoice_window_secs: 3_600,
-        hold_cltv_delta_blocks: 144,
-        payment_cltv_limit_blocks: 1_008,
-        payment_attempts: 3,
-        payment_retry_secs: 60,
-        pending_per_identity: 20,
-        pending_without_identity: 500,
-        max_open_holds: 200,
-        max_opening_holds: 16,
     }
 }
 

@@ -41,6 +41,32 @@ pub struct Terms {
     pub max_opening_holds: u32,
 }
 
+impl Default for Terms {
+    /// What the settings say where the operator says nothing.
+    fn default() -> Terms {
+        const DAY: u64 = 86_400;
+        Terms {
+            fee: 0.006,
+            max_routing_fee: 0.002,
+            min_amount: Sats(100),
+            max_amount: Sats(1_000_000),
+            fiat_currencies: Vec::new(),
+            order_life_secs: DAY,
+            max_order_life_secs: 15 * DAY,
+            step_secs: 900,
+            invoice_window_secs: 3_600,
+            hold_cltv_delta_blocks: 144,
+            payment_cltv_limit_blocks: 1_008,
+            payment_attempts: 3,
+            payment_retry_secs: 60,
+            pending_per_identity: 20,
+            pending_without_identity: 500,
+            max_open_holds: 200,
+            max_opening_holds: 16,
+        }
+    }
+}
+
 /// How long the node may think about a hold invoice before it gives up (rule B1).
 pub const OPENING_SECS: u64 = 8;
 

@@ -58,7 +58,7 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
             Some(Command::HoldAccepted {
                 hash,
                 paid: acceptance.paid,
-                expiry_height: Some(acceptance.min_expiry_height),
+                expiry_height: acceptance.min_expiry_height,
             })
         }
         Seen::Open { .. } | Seen::Accepted(_) => None,

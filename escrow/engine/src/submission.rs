@@ -1,8 +1,8 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
 use escrow_core::command::{Command, Request};
+use escrow_core::timer::Timer;
 use nostr::event::{EventId, Kind, Tag};
-use storage::ledger::DueTimer;
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub enum Submission {
     /// Something the node itself has learned: Lightning's word, a due timer.
     Report(Command),
     /// A timer of the ledger is due.
-    Due(DueTimer),
+    Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
     /// The node lives, and it is time to tidy up.
@@ -28,7 +28,7 @@ impl Submission {
                 format!("{} in event {event}", message.request.ask.name())
             }
             Submission::Report(command) => format!("report {}", command.name()),
-            Submission::Due(due) => format!("timer {:?}", due.timer),
+            Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Heartbeat => "heartbeat".into(),
         }

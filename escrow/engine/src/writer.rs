@@ -12,9 +12,9 @@ use escrow_core::decision::{Decision, Effect};
 use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::notice::Letter;
 use escrow_core::party::Identity;
+use escrow_core::timer::Timer;
 use storage::ledger::{
-    DueTimer, JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SeenKey, SetAside, StorageError,
-    Views,
+    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SeenKey, SetAside, StorageError, Views,
 };
 
 use crate::desk::Desk;
@@ -227,9 +227,9 @@ impl Engine {
             event,
             why: why.into(),
         })?;
-        if let Submission::Due(due) = submission {
+        if let Submission::Due(timer) = submission {
             // Kept, it would fail again with every step.
-            page.remove_timer(due.timer)?;
+            page.remove_timer(*timer)?;
         }
         Ok(page.commit()?)
     }
@@ -275,7 +275,7 @@ impl Turn<'_, '_> {
         match submission {
             Submission::Message(message) => return self.message(message),
             Submission::Report(command) => self.report(command)?,
-            Submission::Due(due) => self.due(due)?,
+            Submission::Due(timer) => self.due(*timer)?,
             Submission::Announce(event) => {
                 self.draft
                     .announce(self.page, self.desk, event.clone(), self.now)?;
@@ -328,11 +328,10 @@ impl Turn<'_, '_> {
         self.apply(decision)
     }
 
-    /// Whether the timer still means anything is decided from the rows alone:
-    /// the order's revision also counts votes, which must not stop a payout.
-    fn due(&mut self, due: &DueTimer) -> Result<(), StorageError> {
-        self.page.remove_timer(due.timer)?;
-        self.report(&Command::Elapsed(due.timer))
+    /// Whether the timer still means anything is decided from the rows.
+    fn due(&mut self, timer: Timer) -> Result<(), StorageError> {
+        self.page.remove_timer(timer)?;
+        self.report(&Command::Elapsed(timer))
     }
 
     /// Says that the node lives, and forgets what is too old to matter.
@@ -391,10 +390,7 @@ impl Turn<'_, '_> {
                 Some(order) => self.draft.order(self.page, self.desk, &order, self.now),
                 None => Ok(()),
             },
-            Effect::WakeAt(timer) => match self.page.order(timer.order)? {
-                Some(order) => self.page.put_timer(timer, order.revision),
-                None => Ok(()),
-            },
+            Effect::WakeAt(timer) => self.page.put_timer(timer),
             Effect::OpenHold(_)
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)

@@ -57,7 +57,6 @@ pub use node::NodeIdentity;
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;
 pub use seen::SeenKey;
-pub use timers::DueTimer;
 pub use view::View;
 
 /// The one writer of the ledger file.

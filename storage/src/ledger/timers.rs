@@ -7,18 +7,8 @@ use escrow_core::timer::{Timer, TimerKind};
 use super::error::StorageError;
 use super::key::{KeyPart, key, read_key};
 use super::page::Page;
-use super::series::read_number;
 use super::table::Table;
 use super::view::View;
-
-/// A timer as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DueTimer {
-    /// When, whose and what for.
-    pub timer: Timer,
-    /// The order's revision when it was set; a later one makes it stale.
-    pub revision: u64,
-}
 
 impl KeyPart for TimerKind {
     fn write(&self, key: &mut Vec<u8>) {
@@ -50,18 +40,14 @@ impl KeyPart for Timer {
 
 impl View {
     /// The timers due at `now` or before, earliest first, at most `limit`.
-    pub fn due_timers(&self, now: UnixTime, limit: usize) -> Result<Vec<DueTimer>, StorageError> {
+    pub fn due_timers(&self, now: UnixTime, limit: usize) -> Result<Vec<Timer>, StorageError> {
         let mut due = Vec::new();
         for row in self.rows(Table::Timers)?.take(limit) {
-            let (key, revision) = row?;
-            let timer: Timer = read_key(Table::Timers, &key)?;
+            let timer: Timer = read_key(Table::Timers, &row?.0)?;
             if timer.at > now {
                 break;
             }
-            due.push(DueTimer {
-                timer,
-                revision: read_number(Table::Timers, &revision)?,
-            });
+            due.push(timer);
         }
         Ok(due)
     }
@@ -89,7 +75,7 @@ impl View {
 
 impl Page<'_> {
     /// Sets a timer, in place of an earlier one of the same order and kind.
-    pub fn put_timer(&mut self, timer: Timer, revision: u64) -> Result<(), StorageError> {
+    pub fn put_timer(&mut self, timer: Timer) -> Result<(), StorageError> {
         if let Some(before) = self.timer_of(timer.order, timer.kind)? {
             self.remove(Table::Timers, key(&before))?;
         }
@@ -98,7 +84,7 @@ impl Page<'_> {
             key(&(timer.order, timer.kind)),
             key(&timer.at),
         )?;
-        self.put(Table::Timers, key(&timer), key(&revision))
+        self.put(Table::Timers, key(&timer), Vec::new())
     }
 
     /// Removes a timer; one that is gone, or set to another moment, is left so.

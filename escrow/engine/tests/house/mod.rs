@@ -405,22 +405,7 @@ fn key(number: u8) -> Keys {
 
 fn terms() -> Terms {
     Terms {
-        fee: 0.006,
-        max_routing_fee: 0.002,
-        min_amount: Sats(100),
-        max_amount: Sats(1_000_000),
-        fiat_currencies: Vec::new(),
-        order_life_secs: 86_400,
-        max_order_life_secs: 15 * 86_400,
-        step_secs: 900,
-        invoice_window_secs: 3_600,
-        hold_cltv_delta_blocks: 144,
-        payment_cltv_limit_blocks: 1_008,
         payment_attempts: 2,
-        payment_retry_secs: 60,
-        pending_per_identity: 20,
-        pending_without_identity: 500,
-        max_open_holds: 200,
-        max_opening_holds: 16,
+        ..Terms::default()
     }
 }

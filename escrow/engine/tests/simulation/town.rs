@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use escrow_core::UnixTime;
 use escrow_core::command::Command;
+use escrow_core::decision::Effect;
 use escrow_core::terms::Terms;
-use escrow_core::{Sats, decision::Effect};
 use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
@@ -384,7 +384,7 @@ impl Town {
     fn boot(&mut self) {
         let desk = Desk {
             keys: self.keys.clone(),
-            terms: terms(),
+            terms: Terms::default(),
             stationery: Stationery {
                 network: "regtest".into(),
                 relays: vec!["wss://relay.example".into()],
@@ -462,26 +462,4 @@ fn is_for_lightning(effect: &Effect) -> bool {
 
 fn preimages(secret: [u8; 32]) -> Arc<Preimages> {
     Arc::new(Preimages::new(SecretBox::new(Box::new(secret))))
-}
-
-fn terms() -> Terms {
-    Terms {
-        fee: 0.006,
-        max_routing_fee: 0.002,
-        min_amount: Sats(100),
-        max_amount: Sats(1_000_000),
-        fiat_currencies: Vec::new(),
-        order_life_secs: 86_400,
-        max_order_life_secs: 15 * 86_400,
-        step_secs: 900,
-        invoice_window_secs: 3_600,
-        hold_cltv_delta_blocks: 144,
-        payment_cltv_limit_blocks: 1_008,
-        payment_attempts: 3,
-        payment_retry_secs: 60,
-        pending_per_identity: 20,
-        pending_without_identity: 500,
-        max_open_holds: 200,
-        max_opening_holds: 16,
-    }
 }

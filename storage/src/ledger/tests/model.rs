@@ -23,7 +23,7 @@ pub(super) struct Model {
     pub(super) holds: BTreeMap<HoldId, Hold>,
     pub(super) payouts: BTreeMap<PayoutId, Payout>,
     pub(super) attempts: BTreeMap<PaymentHash, Attempt>,
-    pub(super) timers: BTreeMap<(OrderId, TimerKind), (UnixTime, u64)>,
+    pub(super) timers: BTreeMap<(OrderId, TimerKind), UnixTime>,
     pub(super) stamps: BTreeMap<String, UnixTime>,
     pub(super) seen: BTreeMap<SeenKey, UnixTime>,
     pub(super) outbox: BTreeMap<u64, OutboxRow>,
@@ -110,13 +110,13 @@ fn agree(view: &View, model: &Model) {
     let mut timers: Vec<_> = model
         .timers
         .iter()
-        .map(|((order, kind), (at, revision))| (*at, *order, *kind, *revision))
+        .map(|((order, kind), at)| (*at, *order, *kind))
         .collect();
     timers.sort_unstable();
     let due = view.due_timers(UnixTime(u64::MAX), usize::MAX).unwrap();
     let due: Vec<_> = due
         .iter()
-        .map(|d| (d.timer.at, d.timer.order, d.timer.kind, d.revision))
+        .map(|timer| (timer.at, timer.order, timer.kind))
         .collect();
     assert_eq!(due, timers);
     assert_eq!(

@@ -155,10 +155,8 @@ pub(super) fn apply(step: &Step, page: &mut Page<'_>, model: &mut Model) {
             is_retry,
         } => {
             let timer = timer(at, order, is_retry);
-            page.put_timer(timer, at).unwrap();
-            model
-                .timers
-                .insert((timer.order, timer.kind), (timer.at, at));
+            page.put_timer(timer).unwrap();
+            model.timers.insert((timer.order, timer.kind), timer.at);
         }
         Step::RemoveTimer {
             at,
@@ -169,7 +167,7 @@ pub(super) fn apply(step: &Step, page: &mut Page<'_>, model: &mut Model) {
             page.remove_timer(timer).unwrap();
             model
                 .timers
-                .retain(|name, (at, _)| *name != (timer.order, timer.kind) || *at != timer.at);
+                .retain(|name, at| *name != (timer.order, timer.kind) || *at != timer.at);
         }
         Step::Stamp { address, now } => {
             let address = format!("38383:node:{address}");
