@@ -382,6 +382,7 @@ fn command(folder: &Path, node: &Keys) -> Command {
             "100000",
         )
         .kill_on_drop(true)
+        .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command
 }
