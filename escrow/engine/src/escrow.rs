@@ -33,6 +33,9 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often a ledger that failed is opened again before the node gives up.
 const REOPENINGS: u32 = 10;
 
+/// Time between a failed commit, or a failed reopening, and the next reopening.
+const REOPENING_PAUSE: Duration = Duration::from_secs(1);
+
 /// Nudges that may wait for the dispatcher.
 const NUDGES: usize = 1_024;
 
@@ -358,14 +361,14 @@ impl WritingDesk {
     async fn reopen(&self, engine: &mut Engine) -> Result<(), EscrowError> {
         self.readiness
             .send_replace(Readiness::NotReady("the ledger is being reopened".into()));
-        let mut tries = 0;
-        while let Err(why) = engine.reopen() {
-            tries += 1;
-            if tries >= REOPENINGS {
-                return Err(why.into());
+        for tries in 1.. {
+            // A disk that is full stays so for a while, and timers are due all the time.
+            tokio::time::sleep(REOPENING_PAUSE).await;
+            match engine.reopen() {
+                Ok(()) => break,
+                Err(why) if tries >= REOPENINGS => return Err(why.into()),
+                Err(why) => tracing::error!(%why, tries, "the ledger cannot be opened again yet"),
             }
-            tracing::error!(%why, tries, "the ledger cannot be opened again yet");
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.wake_all(engine).await?;
         self.committed.notify_one();
