@@ -3,6 +3,7 @@
 use escrow_core::command::{Command, Request};
 use escrow_core::timer::Timer;
 use nostr::event::{EventId, Kind, Tag};
+use storage::ledger::SeenKey;
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -44,6 +45,15 @@ pub struct TraderMessage {
     pub inner: [u8; 32],
     /// What it asks for.
     pub request: Request,
+}
+
+impl TraderMessage {
+    /// What a copy of it is recognised by (rule G2): the event, and what a
+    /// gift wrap holds. In a kind 14 the two are one.
+    pub(crate) fn names(&self) -> impl Iterator<Item = SeenKey> + use<> {
+        let inner = (self.inner != self.event).then_some(SeenKey::Inner(self.inner));
+        [SeenKey::Event(self.event)].into_iter().chain(inner)
+    }
 }
 
 /// An event about the node.

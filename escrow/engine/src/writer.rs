@@ -14,7 +14,7 @@ use escrow_core::notice::Letter;
 use escrow_core::party::Identity;
 use escrow_core::timer::Timer;
 use storage::ledger::{
-    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SeenKey, SetAside, StorageError, Views,
+    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
 };
 
 use crate::desk::Desk;
@@ -286,8 +286,7 @@ impl Turn<'_, '_> {
     }
 
     fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
-        let names = [SeenKey::Event(message.event), SeenKey::Inner(message.inner)];
-        for name in names {
+        for name in message.names() {
             if self.page.seen(name)?.is_some() {
                 return Ok(Receipt::Duplicate);
             }
@@ -307,7 +306,7 @@ impl Turn<'_, '_> {
                 why.as_str()
             }
         };
-        for name in names {
+        for name in message.names() {
             self.page.put_seen(name, self.now)?;
         }
         self.note(request, outcome)?;
