@@ -47,20 +47,6 @@ impl Trader {
         self.asks(trade, ask, Action::AddInvoice).await
     }
 
-    /// Takes a sell order with an invoice.
-    pub async fn takes_sell_with(
-        &mut self,
-        trade: &mut Trade,
-        order: Uuid,
-        bolt11: &str,
-    ) -> Result<Answered, TraderError> {
-        trade.order = Some(order);
-        let ask = Ask::about(Action::TakeSell, Some(order))
-            .with_index()
-            .with(Payload::PaymentRequest(None, bolt11.to_owned(), None));
-        self.asks(trade, ask, Action::WaitingSellerToPay).await
-    }
-
     /// Takes a buy order; gets the hold invoice in return.
     pub async fn takes_buy(
         &mut self,

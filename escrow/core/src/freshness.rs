@@ -1,10 +1,9 @@
-//! How old a message may be (rules G6 to G8).
+//! How old a message may be (rules G6, G7).
 
 use thiserror::Error;
 
 use crate::command::Ask;
 use crate::time::UnixTime;
-use crate::wire::CantDo;
 
 /// Clocks may differ, and messages may travel, this many seconds.
 pub const TOLERANCE_SECS: u64 = 120;
@@ -50,21 +49,6 @@ pub enum Stale {
     /// The order moved on after it was signed, so its sender did not know what he asks for.
     #[error("signed more than 120 s ago and before the order's last change of stage")]
     Overtaken,
-}
-
-impl Stale {
-    /// What the sender is told on a path without `OK` (rule G8); nothing if the
-    /// message is ahead or older than any command may be.
-    #[must_use]
-    pub fn refusal(self, ask: &Ask) -> Option<CantDo> {
-        match self {
-            Stale::Ahead | Stale::TooOld => None,
-            Stale::Late | Stale::Overtaken if needs_to_be_fresh(ask) => {
-                Some(CantDo::TooManyRequests)
-            }
-            Stale::Late | Stale::Overtaken => Some(CantDo::NotAllowedByStatus),
-        }
-    }
 }
 
 /// Judges the age of a message signed at `signed_at`.
@@ -165,19 +149,5 @@ mod tests {
         assert_eq!(Subject::of(&Ask::TakeBuy, since), Subject::Fresh);
         assert_eq!(Subject::of(&Ask::Cancel, since), existing);
         assert_eq!(Subject::of(&Ask::Cancel, None), Subject::Fresh);
-    }
-
-    #[test]
-    fn g8_what_is_too_late_is_told_where_there_is_no_ok() {
-        assert_eq!(
-            Stale::Late.refusal(&Ask::TakeBuy),
-            Some(CantDo::TooManyRequests)
-        );
-        assert_eq!(
-            Stale::Overtaken.refusal(&Ask::Release),
-            Some(CantDo::NotAllowedByStatus)
-        );
-        assert_eq!(Stale::TooOld.refusal(&Ask::Release), None);
-        assert_eq!(Stale::Ahead.refusal(&Ask::Release), None);
     }
 }
