@@ -240,11 +240,8 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     let escrow = Escrow::start(parts, site.rooms.stop()).await?;
     let handle = escrow.handle();
     site.desk.open(handle.clone());
-    let ended = site.desk.ended().drop_guard();
-    site.rooms.hire(Part::Escrow, async move {
-        let _nobody_answers_any_more = ended;
-        Ok(escrow.ended().await?)
-    });
+    site.rooms
+        .hire(Part::Escrow, async move { Ok(escrow.ended().await?) });
     Ok(handle)
 }
 

@@ -14,28 +14,19 @@ use escrow_engine::{EscrowHandle, PublishError, Publisher};
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use relay_policy::{BoxFuture, Inbox, KnownKeys, Prefix, Receipt, Refusal, Session};
-use tokio_util::sync::CancellationToken;
 
 use crate::relay::Relay;
 
 /// The escrow as the relay sees it.
 #[derive(Clone, Default)]
-pub(super) struct EscrowDesk {
-    escrow: Arc<OnceLock<EscrowHandle>>,
-    /// Cancelled when the escrow has ended and will answer nobody any more.
-    ended: CancellationToken,
-}
+pub(super) struct EscrowDesk(Arc<OnceLock<EscrowHandle>>);
 
 impl EscrowDesk {
-    /// From now on messages go to `escrow`, until `ended`.
+    /// From this moment messages go to `escrow`; once that has ended, it
+    /// answers that the node is stopping.
     pub(super) fn open(&self, escrow: EscrowHandle) {
-        let first = self.escrow.set(escrow).is_ok();
+        let first = self.0.set(escrow).is_ok();
         debug_assert!(first, "one node opens one escrow");
-    }
-
-    /// Cancel it when the escrow has ended.
-    pub(super) fn ended(&self) -> CancellationToken {
-        self.ended.clone()
     }
 }
 
@@ -43,12 +34,9 @@ impl Inbox for EscrowDesk {
     fn submit(&self, _: &Session, event: Event) -> BoxFuture<'static, Receipt> {
         let desk = self.clone();
         Box::pin(async move {
-            let Some(escrow) = desk.escrow.get() else {
-                return undecided(Prefix::Error, "the node is starting");
-            };
-            tokio::select! {
-                decided = escrow.submit(event) => receipt(decided),
-                () = desk.ended.cancelled() => undecided(Prefix::Error, "the node is stopping"),
+            match desk.0.get() {
+                Some(escrow) => receipt(escrow.submit(event).await),
+                None => undecided(Prefix::Error, "the node is starting"),
             }
         })
     }
@@ -56,7 +44,7 @@ impl Inbox for EscrowDesk {
 
 impl KnownKeys for EscrowDesk {
     fn knows(&self, key: &PublicKey) -> bool {
-        self.escrow
+        self.0
             .get()
             .is_some_and(|escrow| escrow.known_keys().knows(key))
     }
