@@ -163,6 +163,24 @@ impl Stage {
         }
     }
 
+    /// The payout that the stage speaks of.
+    #[must_use]
+    pub fn payout(&self) -> Option<PayoutId> {
+        match self {
+            Stage::Releasing { payout, .. }
+            | Stage::PayingBuyer { payout, .. }
+            | Stage::Success { payout, .. } => Some(*payout),
+            Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Canceled { .. } => None,
+        }
+    }
+
     /// Whether the order never moves again.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -63,9 +63,12 @@ impl Gather<'_, '_> {
 
     /// Even a take of an order that does not exist needs a good index (rule G12).
     fn about_nothing(&self, request: &Request) -> Decided {
-        let is_take = matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy);
-        if is_take && let Err(why) = decide::trade_index(request, &self.person(request)?) {
-            return Ok(Err(why));
+        if matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy) {
+            let identity = request.sender.identity;
+            let person = self.person(identity, &self.orders_of(identity)?)?;
+            if let Err(why) = decide::trade_index(request, &person) {
+                return Ok(Err(why));
+            }
         }
         Ok(Err(CantDo::NotFound))
     }
@@ -122,10 +125,12 @@ impl Gather<'_, '_> {
     }
 
     fn open(&mut self, request: &Request, new: &NewOrder) -> Decided {
+        let identity = request.sender.identity;
+        let orders = self.orders_of(identity)?;
         let facts = OpenFacts {
-            person: self.person(request)?,
+            person: self.person(identity, &orders)?,
             order: OrderId(self.desk.entropy.uuid()),
-            pending_orders: self.pending_orders(request.sender.identity)?,
+            pending_orders: self.pending_orders(identity, &orders)?,
             invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
         };
         Ok(open::open(request, new, self.now(), &facts))
@@ -138,9 +143,11 @@ impl Gather<'_, '_> {
         given: Option<&GivenInvoice>,
         order: OrderId,
     ) -> Result<TakeFacts, StorageError> {
+        let identity = request.sender.identity;
+        let orders = self.orders_of(identity)?;
         Ok(TakeFacts {
-            person: self.person(request)?,
-            has_unfinished_take: self.has_unfinished_take(request.sender.identity, role)?,
+            person: self.person(identity, &orders)?,
+            has_unfinished_take: orders.iter().any(|order| holds_up(order, identity, role)),
             capacity: self.capacity()?,
             hold: self.fresh_hold(),
             invoice_hash_is_known: self.is_known(given, Some(order))?,
@@ -297,52 +304,38 @@ impl Gather<'_, '_> {
         })
     }
 
-    fn person(&self, request: &Request) -> Result<PersonFacts, StorageError> {
-        let Identity::Known(identity) = request.sender.identity else {
-            return Ok(PersonFacts::default());
-        };
-        let orders = self.page.living_orders_of(identity)?;
+    /// The living orders of an identity; none in full privacy, where nobody
+    /// can be recognised.
+    fn orders_of(&self, identity: Identity) -> Result<Vec<Order>, StorageError> {
+        match identity {
+            Identity::Known(identity) => self.page.living_orders_of(identity),
+            Identity::FullPrivacy => Ok(Vec::new()),
+        }
+    }
+
+    fn person(&self, identity: Identity, orders: &[Order]) -> Result<PersonFacts, StorageError> {
         let opening = orders
             .iter()
             .filter(|order| matches!(order.stage, Stage::OpeningHold { .. }));
         let takes = opening.filter_map(|order| order.stage.take());
         let reserved = takes
-            .filter(|take| take.taker.identity == request.sender.identity)
+            .filter(|take| take.taker.identity == identity)
             .map(|take| take.taker.trade_index);
         Ok(PersonFacts {
-            user: self.page.user(identity)?,
+            user: self.user(Some(identity))?,
             reserved_index: reserved.max(),
         })
     }
 
     /// Rule Y5 and Y7: of the identity, or of all who have none.
-    fn pending_orders(&self, identity: Identity) -> Result<u32, StorageError> {
-        match identity {
-            Identity::Known(identity) => {
-                let orders = self.page.living_orders_of(identity)?;
-                let pending = orders.iter().filter(|order| {
-                    order.stage == Stage::Pending
-                        && order.maker.identity == Identity::Known(identity)
-                });
-                Ok(clamp(pending.count() as u64))
-            }
-            Identity::FullPrivacy => Ok(clamp(self.page.pending_without_identity()?)),
+    fn pending_orders(&self, identity: Identity, orders: &[Order]) -> Result<u32, StorageError> {
+        if identity == Identity::FullPrivacy {
+            return Ok(clamp(self.page.pending_without_identity()?));
         }
-    }
-
-    /// Rule T2.
-    fn has_unfinished_take(&self, identity: Identity, role: Role) -> Result<bool, StorageError> {
-        let Identity::Known(key) = identity else {
-            return Ok(false);
-        };
-        let orders = self.page.living_orders_of(key)?;
-        Ok(orders.iter().any(|order| {
-            let party = match role {
-                Role::Buyer => order.buyer(),
-                Role::Seller => order.seller(),
-            };
-            party.is_some_and(|party| party.identity == identity) && awaited(order) == Some(role)
-        }))
+        let pending = orders
+            .iter()
+            .filter(|order| order.stage == Stage::Pending && order.maker.identity == identity);
+        Ok(clamp(pending.count() as u64))
     }
 
     fn is_known(
@@ -369,18 +362,9 @@ impl Gather<'_, '_> {
     }
 
     fn payout_of(&self, order: &Order) -> Result<Option<Payout>, StorageError> {
-        match &order.stage {
-            Stage::Releasing { payout, .. }
-            | Stage::PayingBuyer { payout, .. }
-            | Stage::Success { payout, .. } => self.page.payout(*payout),
-            Stage::Pending
-            | Stage::OpeningHold { .. }
-            | Stage::WaitingInvoice { .. }
-            | Stage::WaitingPayment { .. }
-            | Stage::PaidWaitingInvoice { .. }
-            | Stage::Active { .. }
-            | Stage::FiatSent { .. }
-            | Stage::Canceled { .. } => Ok(None),
+        match order.stage.payout() {
+            Some(payout) => self.page.payout(payout),
+            None => Ok(None),
         }
     }
 
@@ -411,6 +395,15 @@ impl Gather<'_, '_> {
             Some(Identity::FullPrivacy) | None => Ok(None),
         }
     }
+}
+
+/// Whether a trade waits for this identity on this side (rule T2).
+fn holds_up(order: &Order, identity: Identity, role: Role) -> bool {
+    let party = match role {
+        Role::Buyer => order.buyer(),
+        Role::Seller => order.seller(),
+    };
+    party.is_some_and(|party| party.identity == identity) && awaited(order) == Some(role)
 }
 
 /// The side whose invoice or payment the trade waits for.
