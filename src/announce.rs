@@ -163,7 +163,7 @@ impl Announcer {
             .author(self.node)
             .limit(1);
         let found = self.store.query(vec![filter], now).await?;
-        Ok(found.into_iter().next())
+        Ok(found.first().map(|kept| kept.event()))
     }
 
     async fn say(&self, kind: u16, identifier: String, tags: Vec<Tag>, content: String) {

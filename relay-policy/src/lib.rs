@@ -34,7 +34,7 @@ mod verdict;
 pub use gate::{Gate, GateTerms};
 pub use inbox::{BoxFuture, Inbox, Receipt};
 pub use known_keys::KnownKeys;
-pub use policy::{Arrival, QueryPolicy, WritePolicy};
+pub use policy::{Arrival, EventHead, QueryPolicy, WritePolicy};
 pub use reading::Reading;
 pub use rules::MAX_D_TAG_BYTES;
 pub use rules::rate::Rate;

@@ -1,7 +1,8 @@
 //! The two questions a relay engine asks.
 
-use nostr::event::Event;
+use nostr::event::{Event, Kind};
 use nostr::filter::Filter;
+use nostr::key::PublicKey;
 use nostr::types::Timestamp;
 
 use crate::{Refusal, Session, Verdict};
@@ -33,17 +34,27 @@ pub trait WritePolicy: Send + Sync {
     fn after_signature(&self, session: &Session, arrival: Arrival<'_>) -> Verdict;
 }
 
+/// What a reading policy is told of an event: what it is and whose, not what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventHead {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its author.
+    pub author: PublicKey,
+}
+
 /// Decides what may be read.
 pub trait QueryPolicy: Send + Sync {
-    /// Judges a `REQ` before anything is read.
+    /// Judges a question before anything is read.
     ///
     /// # Errors
     ///
-    /// The refusal becomes the `CLOSED` of the subscription.
+    /// The refusal becomes the `CLOSED` of the subscription. With the prefix
+    /// `auth-required` the client is asked to prove a key and may try again.
     fn admit(&self, session: &Session, filters: &[Filter]) -> Result<(), Refusal>;
 
-    /// Tells whether `event` may answer `filter`: it matches, lives, and may be seen.
+    /// Tells whether an event that matches `filter` may be shown to who asked.
     ///
-    /// The one check for stored and for live events.
-    fn shows(&self, session: &Session, filter: &Filter, event: &Event, now: Timestamp) -> bool;
+    /// The one check for stored events, live events and counts.
+    fn may_see(&self, session: &Session, filter: &Filter, event: EventHead) -> bool;
 }

@@ -154,7 +154,7 @@ async fn open_relay(
     );
     let orders = Filter::new().kind(Kind::from_u16(escrow_core::wire::order_event::ORDER));
     for order in store.query(vec![orders], Timestamp::now()).await? {
-        gate.remember_order(&order);
+        gate.remember_order(&order.event());
     }
     Ok(Relay::new(RelayParts {
         store: store.clone(),

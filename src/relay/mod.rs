@@ -8,6 +8,7 @@ mod nip11;
 mod outgoing;
 mod session;
 mod subscriptions;
+mod visibility;
 mod words;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use futures_util::future::join_all;
 use nostr::event::{Event, EventId};
 use nostr::types::Timestamp;
 use relay_policy::{Prefix, QueryPolicy, Receipt, Refusal, Session, WritePolicy};
-use storage::events::{EventStore, EventStoreError, Saved};
+use storage::events::{EventStore, EventStoreError, Kept, Saved};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
@@ -28,7 +29,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
-use self::subscriptions::{LiveEvent, Subscriptions};
+use self::subscriptions::Subscriptions;
+use self::visibility::Visibility;
 
 /// Tells the time to the relay.
 pub type RelayClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -55,6 +57,7 @@ pub struct Relay {
 
 struct Inner {
     parts: RelayParts,
+    visibility: Visibility,
     subscriptions: Arc<Subscriptions>,
     tasks: TaskTracker,
     sessions: AtomicU64,
@@ -83,11 +86,13 @@ impl Relay {
     /// Builds a relay; it does nothing until a session or an event comes.
     #[must_use]
     pub fn new(parts: RelayParts) -> Self {
-        let subscriptions = Arc::new(Subscriptions::new(parts.reading.clone()));
+        let visibility = Visibility::new(parts.reading.clone());
+        let subscriptions = Arc::new(Subscriptions::new(visibility.clone()));
         let (tasks, sessions) = (TaskTracker::new(), AtomicU64::new(0));
         Self {
             inner: Arc::new(Inner {
                 parts,
+                visibility,
                 subscriptions,
                 tasks,
                 sessions,
@@ -120,7 +125,7 @@ impl Relay {
         let mut failures = Vec::new();
         for (event, _on_its_way, saved) in join_all(saves).await {
             match saved {
-                Ok(Saved::Stored | Saved::Ephemeral) => self.show(event),
+                Ok(Saved::Stored | Saved::Ephemeral) => self.show(&event),
                 Ok(Saved::Duplicate | Saved::Superseded | Saved::Deleted) => (),
                 Ok(Saved::Unkeepable(why)) => {
                     failures.push((event.id, PublishFailure::Unkeepable(why)));
@@ -168,15 +173,15 @@ impl Relay {
         let saved = self.inner.parts.store.save(event.clone()).await;
         turn.comes().await;
         if let Ok(Saved::Stored | Saved::Ephemeral) = saved {
-            self.show(event);
+            self.show(&event);
         }
         receipt(saved)
     }
 
-    fn show(&self, event: Event) {
+    fn show(&self, event: &Event) {
         self.inner
             .subscriptions
-            .deliver(&LiveEvent::new(event), self.now());
+            .deliver(&Kept::of(event), self.now());
     }
 }
 

@@ -6,31 +6,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use nostr::event::{Event, EventId};
+use nostr::event::EventId;
 use nostr::filter::Filter;
 use nostr::types::Timestamp;
-use relay_policy::{QueryPolicy, Session};
+use relay_policy::Session;
+use storage::events::Kept;
 
 use super::outgoing::Outgoing;
+use super::visibility::Visibility;
 use super::words;
-
-/// An event on its way to subscribers, written as JSON once for all of them.
-#[derive(Debug)]
-pub(super) struct LiveEvent {
-    pub(super) event: Event,
-    json: String,
-}
-
-impl LiveEvent {
-    pub(super) fn new(event: Event) -> Arc<Self> {
-        let json = event.as_json();
-        Arc::new(Self { event, json })
-    }
-}
 
 /// Every open subscription of every connection.
 pub(super) struct Subscriptions {
-    policy: Arc<dyn QueryPolicy>,
+    visibility: Visibility,
     readers: RwLock<HashMap<u64, Arc<Reader>>>,
     on_their_way: Mutex<HashMap<EventId, usize>>,
 }
@@ -61,7 +49,7 @@ struct Subscription {
 enum Phase {
     /// The stored part is being read; live events wait until it has been sent.
     Reading {
-        held: Vec<Arc<LiveEvent>>,
+        held: Vec<Arc<Kept>>,
         held_bytes: usize,
     },
     /// Live events are sent as they come, but for these, which the stored part contained.
@@ -81,9 +69,9 @@ pub(super) struct Ticket {
 pub(super) struct TooMany;
 
 impl Subscriptions {
-    pub(super) fn new(policy: Arc<dyn QueryPolicy>) -> Self {
+    pub(super) fn new(visibility: Visibility) -> Self {
         Self {
-            policy,
+            visibility,
             readers: RwLock::new(HashMap::new()),
             on_their_way: Mutex::new(HashMap::new()),
         }
@@ -129,14 +117,14 @@ impl Subscriptions {
     }
 
     /// Sends an event to everybody who wants it and may see it.
-    pub(super) fn deliver(&self, live: &Arc<LiveEvent>, now: Timestamp) {
+    pub(super) fn deliver(&self, kept: &Arc<Kept>, now: Timestamp) {
         let readers: Vec<Arc<Reader>> = {
             let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
             readers.values().cloned().collect()
         };
         for reader in readers {
-            reader.receive(live, |filter| {
-                self.policy.shows(&reader.session, filter, &live.event, now)
+            reader.receive(kept, |filter| {
+                self.visibility.shows(&reader.session, filter, kept, now)
             });
         }
     }
@@ -156,10 +144,10 @@ impl Subscriptions {
         let already_sent = self.still_to_come(sent);
         let before = std::mem::replace(&mut subscription.phase, Phase::Live { already_sent });
         if let Phase::Reading { held, .. } = before {
-            for live in held.iter().filter(|live| !sent.contains(&live.event.id)) {
+            for kept in held.iter().filter(|kept| !sent.contains(&kept.id)) {
                 reader
                     .outgoing
-                    .push_live(words::event(&ticket.name, &live.json));
+                    .push_live(words::event(&ticket.name, kept.json()));
             }
         }
     }
@@ -228,7 +216,7 @@ impl Reader {
         was_open
     }
 
-    fn receive(&self, live: &Arc<LiveEvent>, shows: impl Fn(&Filter) -> bool) {
+    fn receive(&self, kept: &Arc<Kept>, shows: impl Fn(&Filter) -> bool) {
         let mut open = self.lock();
         for (name, subscription) in &mut open.by_name {
             if !subscription.filters.iter().any(&shows) {
@@ -236,15 +224,15 @@ impl Reader {
             }
             match &mut subscription.phase {
                 Phase::Reading { held, held_bytes } => {
-                    *held_bytes = held_bytes.saturating_add(live.json.len());
+                    *held_bytes = held_bytes.saturating_add(kept.json().len());
                     if *held_bytes > self.held_bytes_cap {
                         return self.outgoing.overflow();
                     }
-                    held.push(live.clone());
+                    held.push(kept.clone());
                 }
                 Phase::Live { already_sent } => {
-                    if !already_sent.remove(&live.event.id) {
-                        self.outgoing.push_live(words::event(name, &live.json));
+                    if !already_sent.remove(&kept.id) {
+                        self.outgoing.push_live(words::event(name, kept.json()));
                     }
                 }
             }
@@ -316,19 +304,19 @@ mod tests {
 
     fn subscriptions() -> (Arc<Subscriptions>, Joined) {
         let policy = Arc::new(Reading::new(Keys::generate().public_key()));
-        let subscriptions = Arc::new(Subscriptions::new(policy));
+        let subscriptions = Arc::new(Subscriptions::new(Visibility::new(policy)));
         let session = Session::new(1, IpAddr::from([192, 0, 2, 7]));
         let joined = subscriptions.join(session, Arc::new(Outgoing::new(1_000_000)), 1_000_000);
         (subscriptions, joined)
     }
 
-    fn note(text: &str) -> Arc<LiveEvent> {
+    fn note(text: &str) -> Arc<Kept> {
         let draft = EventBuilder::new(Kind::TextNote, text);
-        LiveEvent::new(draft.finalize(&Keys::generate()).unwrap())
+        Kept::of(&draft.finalize(&Keys::generate()).unwrap())
     }
 
-    fn deliver(subscriptions: &Subscriptions, live: &Arc<LiveEvent>) {
-        subscriptions.deliver(live, live.event.created_at);
+    fn deliver(subscriptions: &Subscriptions, kept: &Arc<Kept>) {
+        subscriptions.deliver(kept, kept.created_at);
     }
 
     async fn sent(joined: &Joined) -> Vec<String> {
@@ -348,8 +336,8 @@ mod tests {
             .unwrap();
         deliver(&subscriptions, &stored);
         deliver(&subscriptions, &fresh);
-        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([stored.event.id]));
-        let expected = [words::eose("a"), words::event("a", &fresh.json)];
+        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([stored.id]));
+        let expected = [words::eose("a"), words::event("a", fresh.json())];
         assert_eq!(sent(&joined).await, expected);
     }
 
@@ -357,17 +345,17 @@ mod tests {
     async fn an_event_that_was_read_before_it_is_delivered_is_not_shown_again() {
         let (subscriptions, joined) = subscriptions();
         let (early, next) = (note("stored, not yet delivered"), note("another"));
-        let on_its_way = subscriptions.set_out(early.event.id);
-        drop(subscriptions.set_out(early.event.id));
+        let on_its_way = subscriptions.set_out(early.id);
+        drop(subscriptions.set_out(early.id));
         let ticket = joined
             .reader
             .open("a".to_owned(), vec![Filter::new()], 1)
             .unwrap();
-        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([early.event.id]));
+        subscriptions.go_live(&joined.reader, &ticket, &HashSet::from([early.id]));
         deliver(&subscriptions, &early);
         drop(on_its_way);
         deliver(&subscriptions, &next);
-        let expected = [words::eose("a"), words::event("a", &next.json)];
+        let expected = [words::eose("a"), words::event("a", next.json())];
         assert_eq!(sent(&joined).await, expected);
         assert!(subscriptions.on_their_way.lock().unwrap().is_empty());
     }

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::Keys;
 use nostr::types::Timestamp;
-use storage::events::{EventStore, EventStoreError, EventStoreOptions, Saved};
+use storage::events::{EventStore, EventStoreError, EventStoreOptions, Kept, Saved};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -48,8 +49,16 @@ async fn save(store: &EventStore, event: &Event) -> Saved {
     store.save(event.clone()).await.unwrap()
 }
 
+async fn find(store: &EventStore, filter: Filter) -> Vec<Event> {
+    events(&store.query(vec![filter], now()).await.unwrap())
+}
+
 async fn all(store: &EventStore) -> Vec<Event> {
-    store.query(vec![Filter::new()], now()).await.unwrap()
+    find(store, Filter::new()).await
+}
+
+fn events(found: &[Arc<Kept>]) -> Vec<Event> {
+    found.iter().map(|kept| kept.event()).collect()
 }
 
 #[tokio::test]
@@ -81,7 +90,7 @@ async fn pending_orders_of_one_mostro_are_its_newest() {
             .custom_tag(SingleLetterTag::LOWERCASE_S, "pending")
             .custom_tag(SingleLetterTag::LOWERCASE_Z, "order")
             .limit(limit);
-        let found = store.query(vec![filter], now()).await.unwrap();
+        let found = find(&store, filter).await;
         assert!(found.iter().eq(pending.iter().take(limit)), "limit {limit}");
     }
 }
@@ -96,7 +105,7 @@ async fn ids_with_a_limit_are_the_newest_not_the_lowest() {
         save(&store, note).await;
     }
     let filter = Filter::new().ids(notes.iter().map(|note| note.id)).limit(3);
-    let found = store.query(vec![filter], now()).await.unwrap();
+    let found = find(&store, filter).await;
     assert!(found.iter().eq(notes.iter().take(3)));
 }
 
@@ -120,13 +129,13 @@ async fn what_may_not_answer_does_not_use_up_the_limit() {
             .cloned()
             .collect();
         let filter = Filter::new().limit(limit);
-        let may_answer = |_: &Filter, event: &Event| usable.contains(event);
+        let may_answer = |_: &Filter, kept: &Kept| usable.iter().any(|event| event.id == kept.id);
         let found = store
             .query_where(vec![filter], now(), may_answer)
             .await
             .unwrap();
         assert!(
-            found.iter().eq(usable.iter().take(limit)),
+            events(&found).iter().eq(usable.iter().take(limit)),
             "{limit} of one in {one_in}"
         );
     }
@@ -357,7 +366,7 @@ async fn more_saves_and_reads_than_places_all_come_to_their_end() {
         reads
             .into_iter()
             .map(Result::unwrap)
-            .map(Option::unwrap)
+            .map(|found| found.unwrap().event())
             .eq(notes)
     );
 }

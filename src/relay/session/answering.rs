@@ -30,8 +30,9 @@ impl Client<'_> {
         let now = self.relay.now();
         let found = parts
             .store
-            .query_where(ticket.filters.clone(), now, |filter, event| {
-                parts.reading.shows(self.session, filter, event, now)
+            .query_where(ticket.filters.clone(), now, |filter, kept| {
+                let visibility = &self.relay.inner.visibility;
+                visibility.permits(self.session, filter, kept)
             })
             .await;
         let found = match found {
@@ -45,12 +46,12 @@ impl Client<'_> {
                 return self.outgoing.push(answer).await;
             }
         };
-        let sent: HashSet<_> = found.iter().map(|event| event.id).collect();
-        for event in found {
+        let sent: HashSet<_> = found.iter().map(|kept| kept.id).collect();
+        for kept in found {
             if !self.reader.is_open(&ticket) {
                 return Ok(());
             }
-            let frame = words::event(&ticket.name, &event.as_json());
+            let frame = words::event(&ticket.name, kept.json());
             self.outgoing.push(frame).await?;
         }
         let subscriptions = &self.relay.inner.subscriptions;

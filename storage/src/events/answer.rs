@@ -2,15 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use nostr::event::{Event, EventId};
-use nostr::filter::{Filter, MatchEventOptions};
+use nostr::filter::Filter;
 use nostr::types::Timestamp;
 use nostr_database::NostrDatabase;
 use tokio::sync::SemaphorePermit;
 
 use super::plan::Plan;
-use super::{EventStore, EventStoreError};
+use super::{EventStore, EventStoreError, Kept};
 
 /// By how much the next page is larger when too little of the last one could be used.
 const WIDER: usize = 4;
@@ -31,7 +32,7 @@ impl EventStore {
         &self,
         filters: Vec<Filter>,
         now: Timestamp,
-    ) -> Result<Vec<Event>, EventStoreError> {
+    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         self.query_where(filters, now, |_, _| true).await
     }
 
@@ -45,14 +46,12 @@ impl EventStore {
         &self,
         filters: Vec<Filter>,
         now: Timestamp,
-        may_answer: impl Fn(&Filter, &Event) -> bool + Send + Sync,
-    ) -> Result<Vec<Event>, EventStoreError> {
+        may_answer: impl Fn(&Filter, &Kept) -> bool + Send + Sync,
+    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         let mut found = BTreeSet::new();
         for filter in &filters {
-            let answers = |event: &Event| {
-                filter.match_event(event, MatchEventOptions::new())
-                    && !event.is_expired_at(now)
-                    && may_answer(filter, event)
+            let answers = |kept: &Kept| {
+                kept.matches(filter) && !kept.is_expired_at(now) && may_answer(filter, kept)
             };
             found.extend(self.newest(filter, answers).await?);
         }
@@ -63,8 +62,8 @@ impl EventStore {
     async fn newest(
         &self,
         filter: &Filter,
-        answers: impl Fn(&Event) -> bool + Send + Sync,
-    ) -> Result<Vec<Event>, EventStoreError> {
+        answers: impl Fn(&Kept) -> bool + Send + Sync,
+    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         let wanted = filter.limit.unwrap_or(usize::MAX);
         let Some(plan) = Plan::of(filter).filter(|_| wanted > 0) else {
             return Ok(Vec::new());
@@ -73,7 +72,8 @@ impl EventStore {
             return self.newest_by_pages(plan.filter, wanted, answers).await;
         }
         let all = self.read(plan.filter).await?;
-        Ok(all.into_iter().filter(answers).take(wanted).collect())
+        let all = all.iter().map(Kept::of);
+        Ok(all.filter(|kept| answers(kept)).take(wanted).collect())
     }
 
     /// Reads the answer to a question back in time, until enough of it could be used or
@@ -85,8 +85,8 @@ impl EventStore {
         &self,
         question: Filter,
         wanted: usize,
-        answers: impl Fn(&Event) -> bool + Send + Sync,
-    ) -> Result<Vec<Event>, EventStoreError> {
+        answers: impl Fn(&Kept) -> bool + Send + Sync,
+    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         let mut used = Vec::new();
         let (mut until, mut seen, mut size) = (question.until, None, wanted);
         loop {
@@ -100,13 +100,10 @@ impl EventStore {
             let end = returned.last().map(place);
             // A page begins in the second where the one before ended, and repeats it.
             let fresh = returned
-                .into_iter()
+                .iter()
                 .filter(|event| seen.is_none_or(|it| place(event) > it));
-            used.extend(
-                fresh
-                    .filter(&answers)
-                    .take(wanted.saturating_sub(used.len())),
-            );
+            let usable = fresh.map(Kept::of).filter(|kept| answers(kept));
+            used.extend(usable.take(wanted.saturating_sub(used.len())));
             if was_last || used.len() == wanted {
                 return Ok(used);
             }

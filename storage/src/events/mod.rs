@@ -15,15 +15,16 @@ mod address;
 mod answer;
 mod author_locks;
 mod deletion;
+mod kept;
 mod plan;
 mod purge;
 mod save;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use nostr::event::{Event, EventId, Kind};
+use nostr::event::{EventId, Kind};
 use nostr::filter::Filter;
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
@@ -33,6 +34,7 @@ use nostr_lmdb::NostrLmdb;
 use tokio::sync::{RwLock, Semaphore};
 
 use self::author_locks::AuthorLocks;
+pub use self::kept::Kept;
 pub use self::save::Saved;
 
 /// How the store is opened.
@@ -136,13 +138,18 @@ impl EventStore {
     /// # Errors
     ///
     /// [`EventStoreError::Read`] when the database fails.
-    pub async fn get(&self, id: EventId, now: Timestamp) -> Result<Option<Event>, EventStoreError> {
+    pub async fn get(
+        &self,
+        id: EventId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Kept>>, EventStoreError> {
         let _turn = self.reading_turn().await;
         let found = self
             .db
             .event_by_id(&id)
             .await
             .map_err(EventStoreError::Read)?;
-        Ok(found.filter(|event| !event.is_expired_at(now)))
+        let kept = found.map(|event| Kept::of(&event));
+        Ok(kept.filter(|kept| !kept.is_expired_at(now)))
     }
 }
