@@ -6,9 +6,12 @@
 //! that names the scenario, for a wrong relay has no speed.
 
 mod connection;
+mod count;
 mod ingest;
+mod library;
 mod load;
 mod own_box;
+mod queries;
 mod reply;
 pub mod report;
 mod stock;
@@ -32,6 +35,10 @@ pub enum Scenario {
     /// Gift wraps and orders coming in, pipelined, in lock-step, and among
     /// idle connections.
     Ingest,
+    /// Questions about stored events, as real clients ask them.
+    Queries,
+    /// Questions for a number only (NIP-45).
+    Count,
 }
 
 impl Scenario {
@@ -40,6 +47,8 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Scenario::Ingest => "ingest",
+            Scenario::Queries => "queries",
+            Scenario::Count => "count",
         }
     }
 }
@@ -55,6 +64,10 @@ pub struct Scale {
     pub at_most: Duration,
     /// Connections that say nothing.
     pub idle_connections: usize,
+    /// Orders of the Mostro that is asked about.
+    pub orders_in_book: u64,
+    /// Each question is asked for so long.
+    pub asking_time: Duration,
 }
 
 impl Scale {
@@ -64,6 +77,8 @@ impl Scale {
         lock_step_events: 2_000,
         at_most: Duration::from_secs(8),
         idle_connections: 1_000,
+        orders_in_book: 2_000,
+        asking_time: Duration::from_secs(1),
     };
     /// All scenarios in a minute and a half.
     pub const QUICK: Scale = Scale {
@@ -71,6 +86,8 @@ impl Scale {
         lock_step_events: 300,
         at_most: Duration::from_secs(1),
         idle_connections: 1_000,
+        orders_in_book: 600,
+        asking_time: Duration::from_millis(100),
     };
 }
 
@@ -139,6 +156,8 @@ impl Bench<'_> {
         }
         let measured = match scenario {
             Scenario::Ingest => ingest::run(&mut self).await,
+            Scenario::Queries => queries::run(&mut self).await,
+            Scenario::Count => count::run(&mut self).await,
         };
         measured.with_context(|| format!("{} ({})", scenario.name(), self.case))?;
         match self.own_box {
