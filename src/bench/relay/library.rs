@@ -83,7 +83,7 @@ impl Library {
     pub(super) fn some_orders(&self, count: usize) -> Vec<String> {
         let orders = self.events.iter();
         let orders = orders.filter(|event| event.kind.as_u16() == 38_383);
-        let apart = self.events.len() / (2 * count.max(1));
+        let apart = usize::try_from(self.orders).unwrap_or_default() / count.max(1);
         let some = orders.step_by(apart.max(1)).take(count);
         some.map(|event| event.id.to_hex()).collect()
     }

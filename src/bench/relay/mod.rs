@@ -7,6 +7,7 @@
 
 mod connection;
 mod count;
+mod fan_out;
 mod ingest;
 mod library;
 mod load;
@@ -14,8 +15,10 @@ mod own_box;
 mod queries;
 mod reply;
 pub mod report;
+mod slow_subscriber;
 mod stock;
 mod stored;
+mod subscriber;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +38,11 @@ pub enum Scenario {
     /// Gift wraps and orders coming in, pipelined, in lock-step, and among
     /// idle connections.
     Ingest,
+    /// One who publishes and 1, 50 or 500 who listen: the delay, and how many
+    /// deliveries are possible.
+    FanOut,
+    /// One who stops reading: he must not lose anything without being told.
+    SlowSubscriber,
     /// Questions about stored events, as real clients ask them.
     Queries,
     /// Questions for a number only (NIP-45).
@@ -47,6 +55,8 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Scenario::Ingest => "ingest",
+            Scenario::FanOut => "fan-out",
+            Scenario::SlowSubscriber => "slow-subscriber",
             Scenario::Queries => "queries",
             Scenario::Count => "count",
         }
@@ -68,6 +78,14 @@ pub struct Scale {
     pub orders_in_book: u64,
     /// Each question is asked for so long.
     pub asking_time: Duration,
+    /// Most subscribers of one broadcast.
+    pub subscribers: usize,
+    /// Events of a broadcast at a moderate rate.
+    pub slow_events: usize,
+    /// The same, at full speed.
+    pub burst_events: usize,
+    /// Events of 8 kB that a subscriber does not read.
+    pub events_to_miss: usize,
 }
 
 impl Scale {
@@ -79,6 +97,10 @@ impl Scale {
         idle_connections: 1_000,
         orders_in_book: 2_000,
         asking_time: Duration::from_secs(1),
+        subscribers: 500,
+        slow_events: 600,
+        burst_events: 2_000,
+        events_to_miss: 4_000,
     };
     /// All scenarios in a minute and a half.
     pub const QUICK: Scale = Scale {
@@ -88,6 +110,10 @@ impl Scale {
         idle_connections: 1_000,
         orders_in_book: 600,
         asking_time: Duration::from_millis(100),
+        subscribers: 500,
+        slow_events: 150,
+        burst_events: 600,
+        events_to_miss: 2_000,
     };
 }
 
@@ -156,6 +182,8 @@ impl Bench<'_> {
         }
         let measured = match scenario {
             Scenario::Ingest => ingest::run(&mut self).await,
+            Scenario::FanOut => fan_out::run(&mut self).await,
+            Scenario::SlowSubscriber => slow_subscriber::run(&mut self).await,
             Scenario::Queries => queries::run(&mut self).await,
             Scenario::Count => count::run(&mut self).await,
         };
