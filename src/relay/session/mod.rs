@@ -6,6 +6,7 @@
 
 mod allowance;
 mod answering;
+mod judging;
 mod listening;
 mod sending;
 
