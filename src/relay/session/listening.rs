@@ -1,6 +1,5 @@
 //! The loop that listens.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -22,7 +21,7 @@ use super::Client;
 use super::allowance::Allowance;
 use crate::relay::Turns;
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::subscriptions::Ticket;
+use crate::relay::subscriptions::{Ticket, values_in};
 use crate::relay::words::{self, Said};
 
 /// Bytes of an `EVENT` frame that are not the event: `["EVENT",` and `]`.
@@ -255,16 +254,7 @@ impl<'a> Ears<'a> {
             .into_iter()
             .map(|filter| within(filter, limits.max_limit))
             .collect();
-        self.client
-            .reader
-            .open(name.to_owned(), filters, limits.subscriptions)
-            .map_err(|_| {
-                let most = limits.subscriptions;
-                Refusal::new(
-                    Prefix::RateLimited,
-                    format!("over {most} open subscriptions"),
-                )
-            })
+        self.client.reader.open(name.to_owned(), filters)
     }
 }
 
@@ -281,15 +271,6 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn values_in(filter: &Filter) -> usize {
-    let count = |length: Option<usize>| length.unwrap_or(0);
-    let tags: usize = filter.generic_tags.values().map(BTreeSet::len).sum();
-    count(filter.ids.as_ref().map(BTreeSet::len))
-        + count(filter.authors.as_ref().map(BTreeSet::len))
-        + count(filter.kinds.as_ref().map(BTreeSet::len))
-        + tags
 }
 
 fn within(filter: Filter, max_limit: usize) -> Filter {
