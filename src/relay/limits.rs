@@ -19,6 +19,9 @@ pub struct RelayLimits {
     pub values_per_filter: usize,
     /// Open subscriptions of one connection.
     pub subscriptions: usize,
+    /// Values in all filters of all open subscriptions of one connection; a filter without
+    /// values counts as one.
+    pub open_values: usize,
     /// Longest subscription id in characters (NIP-01 says 64).
     pub subscription_id_chars: usize,
     /// Stored events for one filter; a filter without limit gets as many.
@@ -60,6 +63,7 @@ impl Default for RelayLimits {
             filters_per_req: 20,
             values_per_filter: 1_000,
             subscriptions: 100,
+            open_values: 10_000,
             subscription_id_chars: 64,
             max_limit: 5_000,
             connections: 2_000,

@@ -4,7 +4,6 @@
 //! `judging`) while it listens for the next. What they say is followed in the order it
 //! was said: a `REQ` behind an event waits until that event is judged.
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, SplitStream};
 use nostr::event::{Event, EventId};
 use nostr::filter::Filter;
-use relay_policy::{Arrival, BoxFuture, Prefix, Receipt, Refusal, Verdict};
+use relay_policy::{Arrival, BoxFuture, Receipt, Refusal, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -29,7 +28,7 @@ use super::allowance::Allowance;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::saver::{Pace, Turns};
-use crate::relay::subscriptions::Ticket;
+use crate::relay::subscriptions::{Ticket, values_in};
 use crate::relay::words::{self, Said};
 
 /// Frames in one batch. Many make it cheap, few let others have their turn soon.
@@ -289,16 +288,7 @@ impl<'a> Ears<'a> {
             .into_iter()
             .map(|filter| within(filter, limits.max_limit))
             .collect();
-        self.client
-            .reader
-            .open(name.to_owned(), filters, limits.subscriptions)
-            .map_err(|_| {
-                let most = limits.subscriptions;
-                Refusal::new(
-                    Prefix::RateLimited,
-                    format!("over {most} open subscriptions"),
-                )
-            })
+        self.client.reader.open(name.to_owned(), filters)
     }
 }
 
@@ -367,15 +357,6 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn values_in(filter: &Filter) -> usize {
-    let count = |length: Option<usize>| length.unwrap_or(0);
-    let tags: usize = filter.generic_tags.values().map(BTreeSet::len).sum();
-    count(filter.ids.as_ref().map(BTreeSet::len))
-        + count(filter.authors.as_ref().map(BTreeSet::len))
-        + count(filter.kinds.as_ref().map(BTreeSet::len))
-        + tags
 }
 
 fn within(filter: Filter, max_limit: usize) -> Filter {

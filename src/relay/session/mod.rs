@@ -36,7 +36,7 @@ pub(super) async fn serve<Stream>(
     let limits = relay.limits();
     let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
     let subscriptions = &relay.inner.subscriptions;
-    let joined = subscriptions.join(session.clone(), outgoing.clone(), limits.waiting_bytes);
+    let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
     let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
     let (sink, stream) = socket.split();
     let client = Client {
