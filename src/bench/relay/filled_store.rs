@@ -40,8 +40,7 @@ pub(super) async fn fill(bench: &mut Bench<'_>, filling: Filling) -> anyhow::Res
     let mut next = 0;
     while next < filling.events {
         if next % TOLD_EVERY < AT_ONCE {
-            let progress = format!("(storing events: {next} of {})", filling.events);
-            bench.listener.begins(&progress);
+            bench.progress(&format!("{next} of {} events are stored", filling.events));
         }
         let end = filling.events.min(next + AT_ONCE);
         let events: anyhow::Result<Vec<_>> = (next..end)

@@ -46,14 +46,15 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.begins(Scenario::Flood, "a box with an escrow");
     let node = trades::open_box(&bench.site.folder).await?;
     bench.url = node.url().to_owned();
-    for junk in [
+    let all_junk = [
         Junk::Nothing,
         Junk::Notes,
         Junk::Chat(14),
         Junk::Chat(1059),
         Junk::ToTheNode(14),
         Junk::ToTheNode(1059),
-    ] {
+    ];
+    for (number, junk) in (0_u8..).zip(all_junk) {
         let case = junk.name();
         bench.begins(Scenario::Flood, &case);
         let lanes = junk.lanes(bench, node.public_key()).await?;
@@ -65,7 +66,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             over.cancel();
             poured
         };
-        let trading = trades::measure_until(&node, &case, PAIRS, over.clone());
+        let session = format!("flood-{number}");
+        let trading = trades::measure_until(&node, &session, PAIRS, over.clone());
         let (poured, traded) = tokio::join!(flooding, trading);
         let (poured, traded) = (poured?, traded?);
         let figures = vec![

@@ -90,7 +90,7 @@ impl Library {
 
     /// The `d` tag of an order in the middle of the book.
     pub(super) fn an_order(&self) -> String {
-        order_id(self.orders / 2)
+        order_id(self.node, self.orders / 2)
     }
 
     fn draft(orders: u64, now: u64) -> (Vec<Draft>, Library) {

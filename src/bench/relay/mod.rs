@@ -33,7 +33,7 @@ use nostr::types::Timestamp;
 
 use self::own_box::{OwnBox, Site};
 use self::report::Row;
-use super::machine::Machine;
+use super::machine::{self, Machine};
 use super::{Finding, Listener};
 
 /// What can be measured.
@@ -188,9 +188,7 @@ pub async fn run(plan: &Plan, folder: &Path, listener: &mut dyn Listener) -> any
         ensure!(possible, "{name} needs a box of our own: leave --url out");
     }
     listener.begins("the machine");
-    let machine = Machine::measure(folder)?;
-    let verified_per_second = machine.verified_by_all_cores;
-    listener.hears(&Finding::Machine(machine));
+    listener.hears(&Finding::Machine(Machine::measure(folder)?));
     for scenario in &plan.scenarios {
         let site = Site {
             program: plan.program.clone(),
@@ -203,7 +201,8 @@ pub async fn run(plan: &Plan, folder: &Path, listener: &mut dyn Listener) -> any
             own_box: None,
             site,
             scale: plan.scale,
-            verified_per_second,
+            // Anew each time, since others may use the machine too.
+            verified_per_second: machine::verified_by_all_cores(),
             listener,
             case: String::new(),
         };
@@ -278,6 +277,10 @@ impl Bench<'_> {
         case.clone_into(&mut self.case);
         self.listener
             .begins(&format!("{}: {case}", scenario.name()));
+    }
+
+    fn progress(&mut self, words: &str) {
+        self.listener.begins(&format!("{}: {words}", self.case));
     }
 
     fn tells(&mut self, row: Row) {

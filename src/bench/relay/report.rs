@@ -59,6 +59,8 @@ impl Row {
         object.insert("part".into(), json!("relay"));
         object.insert("scenario".into(), json!(self.scenario.name()));
         object.insert("case".into(), json!(self.case));
+        let verified = self.verified_per_second.round();
+        object.insert("verified_per_second".into(), json!(verified));
         for figure in &self.figures {
             let (name, value) = match figure {
                 Figure::Rate(name, rate) => (
