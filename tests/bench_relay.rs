@@ -1,6 +1,10 @@
 //! The load generator for relays: it finds a good relay good, and a relay
 //! that lies out.
-#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at its first surprise"
+)]
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

@@ -49,10 +49,8 @@ impl Machine {
 pub fn verified_by_all_cores() -> f64 {
     thread::scope(|scope| {
         let verifiers: Vec<_> = (0..cores()).map(|_| scope.spawn(verify_rate)).collect();
-        verifiers
-            .into_iter()
-            .map(|verifier| verifier.join().expect("a good signature does not panic"))
-            .sum()
+        let rates = verifiers.into_iter().filter_map(|core| core.join().ok());
+        rates.sum()
     })
 }
 

@@ -13,7 +13,7 @@ use super::load::{self, Lane, per_second};
 use super::reply::Reply;
 use super::report::{Figure, Row};
 use super::stock::{self, Author, Draft};
-use super::{Bench, Scenario};
+use super::{Bench, Scenario, now};
 use crate::bench::trades;
 
 /// Connections that bring junk, and what they bring together.
@@ -45,7 +45,7 @@ enum Junk {
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.begins(Scenario::Flood, "a box with an escrow");
     let node = trades::open_box(&bench.site.folder).await?;
-    bench.url = node.url().to_owned();
+    node.url().clone_into(&mut bench.url);
     let all_junk = [
         Junk::Nothing,
         Junk::Notes,
@@ -92,7 +92,7 @@ impl Junk {
     }
 
     async fn lanes(self, bench: &Bench<'_>, node: PublicKey) -> anyhow::Result<Vec<Lane>> {
-        let now = bench.now();
+        let now = now();
         let seconds = usize::try_from(bench.scale.flood_time.as_secs())?.max(1);
         let stranger = Keys::generate().public_key();
         let draft = |number| match self {

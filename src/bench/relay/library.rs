@@ -115,7 +115,7 @@ impl Library {
         }
         // Neither the kinds nor the people come in blocks of time.
         let all = drafts.len() as u64;
-        let stride = (all / 7..)
+        let stride = (all / 7..=all)
             .find(|stride| coprime(*stride, all))
             .unwrap_or(1);
         for (place, draft) in (0..).zip(&mut drafts) {
