@@ -1,10 +1,12 @@
-//! The loop that answers `REQ`s from the store.
+//! The loop that answers questions from the store.
 
 use std::collections::HashSet;
 
+use nostr::filter::Filter;
 use tokio::sync::mpsc;
 
 use super::Client;
+use super::asking::Question;
 use crate::relay::outgoing::Closing;
 use crate::relay::subscriptions::Ticket;
 use crate::relay::words;
@@ -12,14 +14,18 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut tickets: mpsc::Receiver<Ticket>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Question>) {
         loop {
-            let ticket = tokio::select! {
+            let question = tokio::select! {
                 () = self.outgoing.closing() => return,
-                ticket = tickets.recv() => ticket,
+                question = questions.recv() => question,
             };
-            let Some(ticket) = ticket else { return };
-            if let Err(Closing) = self.answer(ticket).await {
+            let answered = match question {
+                Some(Question::Stored(ticket)) => self.answer(ticket).await,
+                Some(Question::Count(name, filters)) => self.answer_count(&name, filters).await,
+                None => return,
+            };
+            if let Err(Closing) = answered {
                 return;
             }
         }
@@ -57,5 +63,28 @@ impl Client<'_> {
         let subscriptions = &self.relay.inner.subscriptions;
         subscriptions.go_live(self.reader, &ticket, &sent);
         Ok(())
+    }
+
+    /// Counts what a `REQ` would show, each event once (NIP-45).
+    async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
+        let parts = &self.relay.inner.parts;
+        // The limit of a filter is how many to send, and a count sends none.
+        let filters = filters.into_iter().map(Filter::remove_limit).collect();
+        let now = self.relay.now();
+        let counted = parts
+            .store
+            .query_where(filters, now, |filter, kept| {
+                let visibility = &self.relay.inner.visibility;
+                visibility.permits(self.session, filter, kept)
+            })
+            .await;
+        let answer = match counted {
+            Ok(counted) => words::count(name, counted.len()),
+            Err(error) => {
+                tracing::error!(%error, "a COUNT could not be answered");
+                words::closed(name, "error: the store could not be read")
+            }
+        };
+        self.outgoing.push(answer).await
     }
 }

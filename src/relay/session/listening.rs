@@ -1,6 +1,5 @@
 //! The loop that listens.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -20,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
+use super::asking::Question;
 use crate::relay::Turns;
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::subscriptions::Ticket;
 use crate::relay::words::{self, Said};
 
 /// Bytes of an `EVENT` frame that are not the event: `["EVENT",` and `]`.
@@ -31,7 +30,7 @@ const EVENT_FRAME_BYTES: usize = 10;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Ticket>,
+    to_answer: mpsc::Sender<Question>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
     turns: Turns,
@@ -39,7 +38,7 @@ pub(super) struct Ears<'a> {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Ticket>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
@@ -127,10 +126,13 @@ impl<'a> Ears<'a> {
             }
             Said::Event(event) => self.say(words::refused(&event.id, &too_fast())).await,
             Said::Req(name, filters) if in_time => self.hear_req(&name, filters).await,
-            Said::Req(name, _) => {
+            Said::Count(name, filters) if in_time => self.hear_count(&name, filters).await,
+            Said::Req(name, _) | Said::Count(name, _) => {
                 self.say(words::closed(&name.to_string(), &too_fast().to_string()))
                     .await
             }
+            Said::Auth(proof) if in_time => self.client.hear_proof(&proof).await,
+            Said::Auth(proof) => self.say(words::refused(&proof.id, &too_fast())).await,
             Said::Close(name) => {
                 self.client.reader.close(&name.to_string());
                 Ok(())
@@ -145,7 +147,10 @@ impl<'a> Ears<'a> {
 
     async fn hear_event(&mut self, event: Event, size_bytes: usize) -> Result<(), Closing> {
         match self.judge(&event, size_bytes) {
-            Verdict::Refuse(refusal) => self.say(words::refused(&event.id, &refusal)).await,
+            Verdict::Refuse(refusal) => {
+                let answer = words::refused(&event.id, &refusal);
+                self.client.refuse(&refusal, answer).await
+            }
             Verdict::Keep => self.keep(event).await,
             Verdict::Taken(receipt) => self.await_receipt(&event, receipt).await,
         }
@@ -213,58 +218,32 @@ impl<'a> Ears<'a> {
         filters: Vec<Filter>,
     ) -> Result<(), Closing> {
         let name = name.to_string();
-        match self.admit(&name, filters) {
-            Ok(ticket) => self.to_answer.send(ticket).await.map_err(|_| Closing),
-            Err(refusal) => {
-                // A refused REQ replaces an open one of its name all the same.
-                self.client.reader.close(&name);
-                self.say(words::closed(&name, &refusal.to_string())).await
-            }
+        let question = self.client.open(&name, filters);
+        if question.is_err() {
+            // A refused REQ replaces an open one of its name all the same.
+            self.client.reader.close(&name);
         }
+        self.ask(&name, question).await
     }
 
-    fn admit(&self, name: &str, filters: Vec<Filter>) -> Result<Ticket, Refusal> {
-        let limits = self.client.relay.limits();
-        let chars = name.chars().count();
-        if chars == 0 || chars > limits.subscription_id_chars {
-            return Err(Refusal::invalid("a subscription id has 1 to 64 characters"));
+    async fn hear_count(
+        &mut self,
+        name: &SubscriptionId,
+        filters: Vec<Filter>,
+    ) -> Result<(), Closing> {
+        let name = name.to_string();
+        let question = self.client.count(&name, filters);
+        self.ask(&name, question).await
+    }
+
+    async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
+        match question {
+            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
+            Err(refusal) => {
+                let answer = words::closed(name, &refusal.to_string());
+                self.client.refuse(&refusal, answer).await
+            }
         }
-        if filters.len() > limits.filters_per_req {
-            let most = limits.filters_per_req;
-            return Err(Refusal::invalid(format!("over {most} filters in one REQ")));
-        }
-        if filters
-            .iter()
-            .any(|filter| values_in(filter) > limits.values_per_filter)
-        {
-            let most = limits.values_per_filter;
-            return Err(Refusal::invalid(format!(
-                "over {most} values in one filter"
-            )));
-        }
-        if filters.iter().any(|filter| filter.search.is_some()) {
-            return Err(Refusal::invalid("search is not supported"));
-        }
-        self.client
-            .relay
-            .inner
-            .parts
-            .reading
-            .admit(self.client.session, &filters)?;
-        let filters = filters
-            .into_iter()
-            .map(|filter| within(filter, limits.max_limit))
-            .collect();
-        self.client
-            .reader
-            .open(name.to_owned(), filters, limits.subscriptions)
-            .map_err(|_| {
-                let most = limits.subscriptions;
-                Refusal::new(
-                    Prefix::RateLimited,
-                    format!("over {most} open subscriptions"),
-                )
-            })
     }
 }
 
@@ -281,22 +260,6 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn values_in(filter: &Filter) -> usize {
-    let count = |length: Option<usize>| length.unwrap_or(0);
-    let tags: usize = filter.generic_tags.values().map(BTreeSet::len).sum();
-    count(filter.ids.as_ref().map(BTreeSet::len))
-        + count(filter.authors.as_ref().map(BTreeSet::len))
-        + count(filter.kinds.as_ref().map(BTreeSet::len))
-        + tags
-}
-
-fn within(filter: Filter, max_limit: usize) -> Filter {
-    Filter {
-        limit: Some(filter.limit.unwrap_or(max_limit).min(max_limit)),
-        ..filter
-    }
 }
 
 fn too_fast() -> Refusal {
