@@ -122,13 +122,14 @@ impl Relay {
     pub async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
         let saves = events.into_iter().map(|event| async {
             let on_its_way = self.inner.subscriptions.set_out(event.id);
-            let saved = self.inner.parts.store.save(event.clone()).await;
+            let saved = self.inner.parts.store.save_own(&event).await;
             (event, on_its_way, saved)
         });
         let mut failures = Vec::new();
         for (event, _on_its_way, saved) in join_all(saves).await {
             match saved {
-                Ok(Saved::Stored | Saved::Ephemeral) => self.show(&event),
+                Ok(Saved::Stored(kept)) => self.show(&kept),
+                Ok(Saved::Ephemeral) => self.show(&Kept::of(&event)),
                 Ok(Saved::Duplicate | Saved::Superseded | Saved::Deleted) => (),
                 Ok(Saved::Unkeepable(why)) => {
                     failures.push((event.id, PublishFailure::Unkeepable(why)));
@@ -173,18 +174,19 @@ impl Relay {
     /// Stores a client's event and shows it when its turn has come.
     async fn keep(&self, event: Event, mut turn: Turn) -> Receipt {
         let _on_its_way = self.inner.subscriptions.set_out(event.id);
-        let saved = self.inner.parts.store.save(event.clone()).await;
+        let saved = self.inner.parts.store.save(&event).await;
         turn.comes().await;
-        if let Ok(Saved::Stored | Saved::Ephemeral) = saved {
-            self.show(&event);
+        match &saved {
+            Ok(Saved::Stored(kept)) => self.show(kept),
+            Ok(Saved::Ephemeral) => self.show(&Kept::of(&event)),
+            Ok(Saved::Duplicate | Saved::Superseded | Saved::Deleted | Saved::Unkeepable(_))
+            | Err(_) => (),
         }
         receipt(saved)
     }
 
-    fn show(&self, event: &Event) {
-        self.inner
-            .subscriptions
-            .deliver(&Kept::of(event), self.now());
+    fn show(&self, kept: &Arc<Kept>) {
+        self.inner.subscriptions.deliver(kept, self.now());
     }
 }
 
@@ -198,7 +200,7 @@ fn receipt(saved: Result<Saved, EventStoreError>) -> Receipt {
         message: refusal.to_string(),
     };
     match saved {
-        Ok(Saved::Stored | Saved::Ephemeral) => accepted(String::new()),
+        Ok(Saved::Stored(_) | Saved::Ephemeral) => accepted(String::new()),
         Ok(Saved::Duplicate) => {
             accepted(Refusal::new(Prefix::Duplicate, "this event is stored already").to_string())
         }

@@ -22,7 +22,7 @@ use escrow_lightning::backend::HoldState;
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op};
 use storage::testing::Trouble;
 
-use house::{House, Trader};
+use house::{House, SOURCE, Trader};
 
 fn alice() -> Trader {
     Trader::new(1, "alice", Transport::Direct)
@@ -126,7 +126,7 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
     house.disk.set_trouble(Trouble::Refuses);
-    let receipt = house.handle().submit(letter.clone()).await;
+    let receipt = house.handle().submit(SOURCE, letter.clone()).await;
     assert!(
         matches!(receipt, Receipt::Refused(Refusal::Error(_))),
         "{receipt:?}"
@@ -142,10 +142,13 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
         .unwrap();
     assert_eq!(house.view().living_order_count().unwrap(), 1);
     assert_eq!(
-        house.handle().submit(letter.clone()).await,
+        house.handle().submit(SOURCE, letter.clone()).await,
         Receipt::Decided
     );
-    assert_eq!(house.handle().submit(letter).await, Receipt::Duplicate);
+    assert_eq!(
+        house.handle().submit(SOURCE, letter).await,
+        Receipt::Duplicate
+    );
     alice.hears(&house, Action::NewOrder).await;
     assert_eq!(house.view().living_order_count().unwrap(), 2);
     assert_eq!(alice.mail(&house).len(), 1);
@@ -160,7 +163,7 @@ async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
     house.disk.set_trouble(Trouble::SyncsAndComplains);
-    let receipt = house.handle().submit(letter.clone()).await;
+    let receipt = house.handle().submit(SOURCE, letter.clone()).await;
     assert!(
         matches!(receipt, Receipt::Refused(Refusal::Error(_))),
         "{receipt:?}"
@@ -170,7 +173,7 @@ async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
         .wait_for(|readiness| *readiness == Readiness::Ready)
         .await
         .unwrap();
-    let receipt = house.handle().submit(letter).await;
+    let receipt = house.handle().submit(SOURCE, letter).await;
     assert!(
         matches!(receipt, Receipt::Decided | Receipt::Duplicate),
         "{receipt:?}"

@@ -14,6 +14,7 @@
 mod address;
 mod answer;
 mod author_locks;
+mod count;
 mod deletion;
 mod kept;
 mod plan;
@@ -34,6 +35,7 @@ use nostr_lmdb::NostrLmdb;
 use tokio::sync::{RwLock, Semaphore};
 
 use self::author_locks::AuthorLocks;
+pub use self::count::Counted;
 pub use self::kept::Kept;
 pub use self::save::Saved;
 
@@ -43,8 +45,11 @@ pub struct EventStoreOptions {
     /// Largest size the database file may grow to, in bytes. It is address space, not
     /// memory: a save beyond it fails.
     pub map_size_bytes: usize,
-    /// Saves that may wait for the database at once; further ones wait before it.
+    /// Saves of strangers that may wait for the database at once; further ones wait
+    /// before it.
     pub saves_in_flight: usize,
+    /// Saves of the node itself that may wait for the database beside them.
+    pub own_saves_in_flight: usize,
     /// Queries that may read at once, each on its own thread; further ones wait.
     pub reads_at_once: usize,
 }
@@ -53,7 +58,8 @@ impl Default for EventStoreOptions {
     fn default() -> Self {
         Self {
             map_size_bytes: 32 << 30,
-            saves_in_flight: 256,
+            saves_in_flight: 192,
+            own_saves_in_flight: 64,
             reads_at_once: 16,
         }
     }
@@ -92,13 +98,21 @@ pub enum EventStoreError {
 #[derive(Debug)]
 pub struct EventStore {
     db: NostrLmdb,
-    in_flight: Semaphore,
+    lanes: Lanes,
     reads: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
     deleters: Mutex<HashSet<PublicKey>>,
+}
+
+/// Who may write to the database at once. Its own queue has no bound and is emptied into
+/// one transaction, so what is in these lanes is what a save may have to wait for.
+#[derive(Debug)]
+struct Lanes {
+    strangers: Semaphore,
+    own: Semaphore,
 }
 
 impl EventStore {
@@ -125,7 +139,10 @@ impl EventStore {
             .map_err(open)?;
         Ok(Self {
             db,
-            in_flight: Semaphore::new(options.saves_in_flight),
+            lanes: Lanes {
+                strangers: Semaphore::new(options.saves_in_flight),
+                own: Semaphore::new(options.own_saves_in_flight),
+            },
             reads: Semaphore::new(options.reads_at_once),
             shared_batch: RwLock::new(()),
             authors: AuthorLocks::new(),

@@ -1,22 +1,22 @@
 //! Saving one event.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use nostr::event::{Event, EventId, Kind};
 use nostr::filter::Filter;
 use nostr_database::error::Error as DatabaseError;
 use nostr_database::{NostrDatabase, RejectedReason, SaveEventStatus};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::Semaphore;
 
 use super::address::{Address, Place, outlasts};
-use super::{EventStore, EventStoreError};
+use super::{EventStore, EventStoreError, Kept};
 
 /// What became of an event that was to be saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saved {
-    /// It is on disk.
-    Stored,
+    /// It is on disk; here it is as the store shows it.
+    Stored(Arc<Kept>),
     /// It was on disk already.
     Duplicate,
     /// A newer version of it is on disk.
@@ -41,33 +41,44 @@ impl EventStore {
     /// transaction of its own, [`EventStoreError::Read`] and [`EventStoreError::Remove`]
     /// when what it replaces or deletes could not be found or removed. Then the event is
     /// not stored, and saving it again repeats what was left undone.
-    pub async fn save(&self, event: Event) -> Result<Saved, EventStoreError> {
+    pub async fn save(&self, event: &Event) -> Result<Saved, EventStoreError> {
+        self.save_in_lane(event, &self.lanes.strangers).await
+    }
+
+    /// Saves an event of the node itself as [`Self::save`] does, but never waits in line
+    /// behind the events of strangers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::save`].
+    pub async fn save_own(&self, event: &Event) -> Result<Saved, EventStoreError> {
+        self.save_in_lane(event, &self.lanes.own).await
+    }
+
+    async fn save_in_lane(
+        &self,
+        event: &Event,
+        lane: &Semaphore,
+    ) -> Result<Saved, EventStoreError> {
         if event.kind.is_ephemeral() {
             return Ok(Saved::Ephemeral);
         }
-        let place = Place::of(&event);
-        let _turn = self.saving_turn().await;
+        let place = Place::of(event);
+        let _turn = lane.acquire().await.expect("the semaphore is never closed");
         if event.kind == Kind::EventDeletion {
-            return self.save_deletion(&event).await;
+            return self.save_deletion(event).await;
         }
         match &place {
             Place::Ambiguous(why) => Ok(Saved::Unkeepable(why)),
             Place::Regular | Place::Replacing(_) => {
                 let _others_may = self.authors.share(&event.pubkey).await;
-                self.save_unless_deleted(&event, place.address()).await
+                self.save_unless_deleted(event, place.address()).await
             }
             Place::ReplacingByHand(address) => {
                 let _nobody_else = self.authors.claim(&event.pubkey).await;
-                self.save_by_hand(&event, address).await
+                self.save_by_hand(event, address).await
             }
         }
-    }
-
-    async fn saving_turn(&self) -> SemaphorePermit<'_> {
-        self.in_flight
-            .acquire()
-            .await
-            .expect("the semaphore is never closed")
     }
 
     /// Removes what the deletion names, then stores it.
@@ -145,7 +156,7 @@ impl EventStore {
             self.db.save_event(event).await
         };
         match first {
-            Ok(status) => Ok(outcome(status)),
+            Ok(status) => Ok(outcome(status, event)),
             Err(_) => self.put_alone(event).await,
         }
     }
@@ -156,10 +167,10 @@ impl EventStore {
             id: event.id,
             source,
         };
-        let saved = outcome(self.db.save_event(event).await.map_err(failed)?);
+        let saved = outcome(self.db.save_event(event).await.map_err(failed)?, event);
         // A duplicate of itself: the first attempt reported a failure but reached the disk.
         Ok(if saved == Saved::Duplicate {
-            Saved::Stored
+            Saved::Stored(Kept::of(event))
         } else {
             saved
         })
@@ -189,9 +200,9 @@ impl EventStore {
     }
 }
 
-fn outcome(status: SaveEventStatus) -> Saved {
+fn outcome(status: SaveEventStatus, event: &Event) -> Saved {
     match status {
-        SaveEventStatus::Success => Saved::Stored,
+        SaveEventStatus::Success => Saved::Stored(Kept::of(event)),
         SaveEventStatus::Rejected(reason) => match reason {
             RejectedReason::Duplicate => Saved::Duplicate,
             RejectedReason::Replaced => Saved::Superseded,
@@ -201,5 +212,47 @@ fn outcome(status: SaveEventStatus) -> Saved {
             RejectedReason::InvalidDelete => Saved::Unkeepable("a deletion of foreign events"),
             RejectedReason::Other => Saved::Unkeepable("the database refuses it"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use futures_util::poll;
+    use nostr::event::{EventBuilder, FinalizeEvent};
+    use nostr::key::Keys;
+
+    use super::super::EventStoreOptions;
+    use super::*;
+
+    #[tokio::test]
+    async fn the_nodes_events_do_not_wait_behind_those_of_strangers() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EventStoreOptions {
+            map_size_bytes: 16 << 20,
+            ..EventStoreOptions::default()
+        };
+        let store = EventStore::open(folder.path(), options).await.unwrap();
+        let note = |content| {
+            let keys = Keys::generate();
+            EventBuilder::new(Kind::TextNote, content)
+                .finalize(&keys)
+                .unwrap()
+        };
+        let (theirs, ours) = (note("theirs"), note("ours"));
+
+        let all = u32::try_from(options.saves_in_flight).unwrap();
+        let strangers = store.lanes.strangers.acquire_many(all).await.unwrap();
+        let mut waiting = pin!(store.save(&theirs));
+        assert!(matches!(poll!(waiting.as_mut()), Poll::Pending));
+        assert_eq!(
+            store.save_own(&ours).await.unwrap(),
+            Saved::Stored(Kept::of(&ours))
+        );
+        assert!(matches!(poll!(waiting.as_mut()), Poll::Pending));
+        drop(strangers);
+        assert_eq!(waiting.await.unwrap(), Saved::Stored(Kept::of(&theirs)));
     }
 }

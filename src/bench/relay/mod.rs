@@ -1,0 +1,165 @@
+//! Measurements of a relay from outside: a load that any relay understands,
+//! since it speaks NIP-01 and NIP-45 and nothing else.
+//!
+//! Every number is checked while it is made: what was accepted must be stored
+//! and delivered, exactly once and in the right order. A mismatch is an error
+//! that names the scenario, for a wrong relay has no speed.
+
+mod connection;
+mod ingest;
+mod load;
+mod own_box;
+mod reply;
+pub mod report;
+mod stock;
+mod stored;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use nostr::types::Timestamp;
+
+use self::own_box::{OwnBox, Site};
+use self::report::Row;
+use super::machine::Machine;
+use super::{Finding, Listener};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Gift wraps and orders coming in, pipelined, in lock-step, and among
+    /// idle connections.
+    Ingest,
+}
+
+impl Scenario {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scenario::Ingest => "ingest",
+        }
+    }
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Events of one pipelined case.
+    pub pipelined_events: usize,
+    /// Events of one connection in lock-step.
+    pub lock_step_events: usize,
+    /// No case sends for longer.
+    pub at_most: Duration,
+    /// Connections that say nothing.
+    pub idle_connections: usize,
+}
+
+impl Scale {
+    /// A few seconds for each case.
+    pub const FULL: Scale = Scale {
+        pipelined_events: 24_000,
+        lock_step_events: 2_000,
+        at_most: Duration::from_secs(8),
+        idle_connections: 1_000,
+    };
+    /// All scenarios in a minute and a half.
+    pub const QUICK: Scale = Scale {
+        pipelined_events: 4_000,
+        lock_step_events: 300,
+        at_most: Duration::from_secs(1),
+        idle_connections: 1_000,
+    };
+}
+
+/// What is to be measured, and where.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The relay; without it, a box of our own for each scenario.
+    pub url: Option<String>,
+    /// What to measure, in this order.
+    pub scenarios: Vec<Scenario>,
+    /// How much of it.
+    pub scale: Scale,
+    /// This program, to start a box with.
+    pub program: PathBuf,
+}
+
+/// Measures all of a plan, with all data under `folder`.
+///
+/// # Errors
+/// If a relay cannot be reached, or does anything wrong.
+pub async fn run(plan: &Plan, folder: &Path, listener: &mut dyn Listener) -> anyhow::Result<()> {
+    listener.begins("the machine");
+    let machine = Machine::measure(folder)?;
+    let verified_per_second = machine.verified_by_all_cores;
+    listener.hears(&Finding::Machine(machine));
+    for scenario in &plan.scenarios {
+        let site = Site {
+            program: plan.program.clone(),
+            folder: folder.join(scenario.name()),
+        };
+        std::fs::create_dir_all(&site.folder)?;
+        let bench = Bench {
+            url: plan.url.clone().unwrap_or_default(),
+            own_box: None,
+            site,
+            scale: plan.scale,
+            verified_per_second,
+            listener,
+            case: String::new(),
+        };
+        bench.measure(*scenario, plan.url.is_none()).await?;
+    }
+    Ok(())
+}
+
+/// Where one scenario is measured.
+struct Bench<'a> {
+    /// The relay.
+    url: String,
+    /// The relay again, if it is ours.
+    own_box: Option<OwnBox>,
+    site: Site,
+    scale: Scale,
+    verified_per_second: f64,
+    listener: &'a mut dyn Listener,
+    /// What is being measured.
+    case: String,
+}
+
+impl Bench<'_> {
+    async fn measure(mut self, scenario: Scenario, in_own_box: bool) -> anyhow::Result<()> {
+        if in_own_box {
+            let started = OwnBox::start(&self.site).await?;
+            self.url.clone_from(&started.url);
+            self.own_box = Some(started);
+        }
+        let measured = match scenario {
+            Scenario::Ingest => ingest::run(&mut self).await,
+        };
+        measured.with_context(|| format!("{} ({})", scenario.name(), self.case))?;
+        match self.own_box {
+            Some(own_box) => own_box.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says what is measured from here on.
+    fn begins(&mut self, scenario: Scenario, case: &str) {
+        case.clone_into(&mut self.case);
+        self.listener
+            .begins(&format!("{}: {case}", scenario.name()));
+    }
+
+    fn tells(&mut self, row: Row) {
+        let row = row.on(self.verified_per_second);
+        self.listener.hears(&Finding::Relay(row));
+    }
+
+    fn now(&self) -> u64 {
+        Timestamp::now().as_secs()
+    }
+}
