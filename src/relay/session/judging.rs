@@ -58,7 +58,9 @@ impl Frame {
                 };
                 judge(relay, session, arrival).err()
             }
-            Said::Req(..) | Said::Close(_) | Said::Unclear(_) => None,
+            Said::Req(..) | Said::Count(..) | Said::Auth(_) | Said::Close(_) | Said::Unclear(_) => {
+                None
+            }
         };
         Understood {
             said,
