@@ -50,6 +50,9 @@ mod tests {
     use super::*;
     use crate::rules::samples::event;
 
+    /// Who is proven, the tags of the event, and the refusal.
+    type Row<'a> = (&'a str, &'a [&'a Keys], &'a [&'a [&'a str]], Option<Prefix>);
+
     fn session(proven: &[&Keys]) -> Session {
         let session = Session::new(1, IpAddr::from([192, 0, 2, 7]));
         for keys in proven {
@@ -67,7 +70,7 @@ mod tests {
         let (author, other) = (Keys::generate(), Keys::generate());
         let protected: &[&[&str]] = &[&["-"]];
         let (open, asks, refuses) = (None, Some(Prefix::AuthRequired), Some(Prefix::Restricted));
-        let table: [(&str, &[&Keys], &[&[&str]], Option<Prefix>); 7] = [
+        let table: [Row; 7] = [
             ("nobody, no tag", &[], &[], open),
             ("nobody, some other tag", &[], &[&["t", "-"]], open),
             ("nobody", &[], protected, asks),
