@@ -164,11 +164,15 @@ pub(super) fn notice(message: &str) -> String {
     json!(["NOTICE", message]).to_string()
 }
 
-/// `["EVENT", subscription, event]`, from an event that is written as JSON already.
-pub(super) fn event(subscription: &str, event_json: &str) -> String {
+/// `["EVENT", subscription,` and then an event that is written as JSON already, and
+/// [`AFTER_EVENT`].
+pub(super) fn before_event(subscription: &str) -> String {
     let name = Value::from(subscription).to_string();
-    format!("[\"EVENT\",{name},{event_json}]")
+    format!("[\"EVENT\",{name},")
 }
+
+/// What ends a frame that shows an event.
+pub(super) const AFTER_EVENT: &str = "]";
 
 #[cfg(test)]
 mod tests {
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_event_frame_survives_a_strange_subscription_id() {
-        let frame = event("a\"b\\", r#"{"id":1}"#);
+        let frame = [&before_event("a\"b\\"), r#"{"id":1}"#, AFTER_EVENT].concat();
         let parsed: Value = serde_json::from_str(&frame).unwrap();
         assert_eq!(parsed, json!(["EVENT", "a\"b\\", {"id": 1}]));
     }

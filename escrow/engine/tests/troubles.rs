@@ -20,6 +20,7 @@ use escrow_engine::clock::Clock;
 use escrow_engine::submission::{Receipt, Refusal};
 use escrow_lightning::backend::HoldState;
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op};
+use futures_util::future::join_all;
 use storage::testing::Trouble;
 
 use house::{House, SOURCE, Trader};
@@ -289,4 +290,25 @@ async fn p3_a_call_that_lands_late_does_not_pay_a_buyer_twice() {
     house.sandbox.let_go().await;
     bob.hears(&house, Action::PurchaseCompleted).await;
     bob_is_paid_once(&house).await;
+}
+
+/// A message that was refused for the crowd is not on disk, and may be sent again as it is.
+#[tokio::test(start_paused = true)]
+async fn g15_who_was_told_to_wait_is_decided_later() {
+    let house = House::open().await;
+    let bob = bob();
+    let letters: Vec<_> = (0..200)
+        .map(|_| bob.letter(&house, Action::Cancel, None, None))
+        .collect();
+    let handle = house.handle();
+    let submitting = letters
+        .iter()
+        .map(|letter| handle.submit(SOURCE, letter.clone()));
+    let receipts = join_all(submitting).await;
+    let told = receipts
+        .iter()
+        .position(|receipt| matches!(receipt, Receipt::Refused(Refusal::Busy(_))));
+    let told = told.expect("one connection has not that many places");
+    let again = handle.submit(SOURCE, letters[told].clone()).await;
+    assert_eq!(again, Receipt::Decided);
 }

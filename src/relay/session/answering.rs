@@ -1,7 +1,5 @@
 //! The loop that answers questions from the store.
 
-use std::collections::HashSet;
-
 use nostr::filter::Filter;
 use tokio::sync::mpsc;
 
@@ -36,7 +34,7 @@ impl Client<'_> {
         let now = self.relay.now();
         let found = parts
             .store
-            .query_where(ticket.filters.clone(), now, |filter, kept| {
+            .query_where(ticket.filters().to_vec(), now, |filter, kept| {
                 let visibility = &self.relay.inner.visibility;
                 visibility.permits(self.session, filter, kept)
             })
@@ -48,20 +46,18 @@ impl Client<'_> {
                 if !self.reader.give_up(&ticket) {
                     return Ok(());
                 }
-                let answer = words::closed(&ticket.name, "error: the store could not be read");
+                let answer = words::closed(ticket.name(), "error: the store could not be read");
                 return self.outgoing.push(answer).await;
             }
         };
-        let sent: HashSet<_> = found.iter().map(|kept| kept.id).collect();
-        for kept in found {
-            if !self.reader.is_open(&ticket) {
+        let mut rest = found.as_slice();
+        while !rest.is_empty() {
+            if !ticket.is_open() {
                 return Ok(());
             }
-            let frame = words::event(&ticket.name, kept.json());
-            self.outgoing.push(frame).await?;
+            rest = self.outgoing.push_events(&ticket, rest).await?;
         }
-        let subscriptions = &self.relay.inner.subscriptions;
-        subscriptions.go_live(self.reader, &ticket, &sent);
+        self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
     }
 

@@ -1,12 +1,10 @@
 //! What a client may ask of the store.
 
-use std::collections::BTreeSet;
-
 use nostr::filter::Filter;
-use relay_policy::{Prefix, Refusal};
+use relay_policy::Refusal;
 
 use super::Client;
-use crate::relay::subscriptions::Ticket;
+use crate::relay::subscriptions::{Ticket, values_in};
 
 /// A question that waits for its answer from the store.
 #[derive(Debug)]
@@ -26,16 +24,8 @@ impl Client<'_> {
             .into_iter()
             .map(|filter| within(filter, limits.max_limit))
             .collect();
-        let opened = self
-            .reader
-            .open(name.to_owned(), filters, limits.subscriptions);
-        opened.map(Question::Stored).map_err(|_| {
-            let most = limits.subscriptions;
-            Refusal::new(
-                Prefix::RateLimited,
-                format!("over {most} open subscriptions"),
-            )
-        })
+        let opened = self.reader.open(name.to_owned(), filters);
+        opened.map(Question::Stored)
     }
 
     /// Judges a `COUNT`: what may not be asked may not be counted.
@@ -72,15 +62,6 @@ impl Client<'_> {
         let reading = &self.relay.inner.parts.reading;
         reading.admit(self.session, filters)
     }
-}
-
-fn values_in(filter: &Filter) -> usize {
-    let count = |length: Option<usize>| length.unwrap_or(0);
-    let tags: usize = filter.generic_tags.values().map(BTreeSet::len).sum();
-    count(filter.ids.as_ref().map(BTreeSet::len))
-        + count(filter.authors.as_ref().map(BTreeSet::len))
-        + count(filter.kinds.as_ref().map(BTreeSet::len))
-        + tags
 }
 
 fn within(filter: Filter, max_limit: usize) -> Filter {

@@ -7,6 +7,7 @@
 mod allowance;
 mod answering;
 mod asking;
+mod judging;
 mod listening;
 mod proving;
 mod sending;
@@ -38,7 +39,7 @@ pub(super) async fn serve<Stream>(
     let limits = relay.limits();
     let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
     let subscriptions = &relay.inner.subscriptions;
-    let joined = subscriptions.join(session.clone(), outgoing.clone(), limits.waiting_bytes);
+    let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
     let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
     let (sink, stream) = socket.split();
     let challenge = Challenge::default();
