@@ -1,6 +1,7 @@
 //! The loop that answers questions from the store.
 
 use nostr::filter::Filter;
+use storage::events::Counted;
 use tokio::sync::mpsc;
 
 use super::Client;
@@ -61,21 +62,21 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// Counts what a `REQ` would show, each event once (NIP-45).
+    /// Counts what a `REQ` without limits would show, each event once (NIP-45).
     async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
         let parts = &self.relay.inner.parts;
-        // The limit of a filter is how many to send, and a count sends none.
-        let filters = filters.into_iter().map(Filter::remove_limit).collect();
-        let now = self.relay.now();
         let counted = parts
             .store
-            .query_where(filters, now, |filter, kept| {
+            .count_where(filters, self.relay.now(), |filter, kept| {
                 let visibility = &self.relay.inner.visibility;
                 visibility.permits(self.session, filter, kept)
             })
             .await;
         let answer = match counted {
-            Ok(counted) => words::count(name, counted.len()),
+            Ok(Counted::Exactly(count)) => words::count(name, count),
+            Ok(Counted::TooBroad) => {
+                words::closed(name, "restricted: too many events to count, ask for fewer")
+            }
             Err(error) => {
                 tracing::error!(%error, "a COUNT could not be answered");
                 words::closed(name, "error: the store could not be read")
