@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
+use super::asking::Question;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::saver::{Pace, Turns};
-use crate::relay::subscriptions::{Ticket, values_in};
 use crate::relay::words::{self, Said};
 
 /// Frames in one batch. Many make it cheap, few let others have their turn soon.
@@ -43,7 +43,7 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Ticket>,
+    to_answer: mpsc::Sender<Question>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
@@ -61,7 +61,7 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Ticket>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
@@ -157,19 +157,26 @@ impl<'a> Ears<'a> {
                     Verdict::Keep => kept.push((*event, size_bytes)),
                     Verdict::Taken(receipt) => self.await_receipt(event.id, receipt).await?,
                     Verdict::Refuse(refusal) => {
-                        self.say(words::refused(&event.id, &refusal)).await?;
+                        let answer = words::refused(&event.id, &refusal);
+                        self.client.refuse(&refusal, answer).await?;
                     }
                 },
                 Said::Req(name, filters) => {
                     self.keep(std::mem::take(&mut kept)).await?;
                     self.hear_req(&name.to_string(), filters, refusal).await?;
                 }
+                Said::Count(name, filters) => {
+                    self.keep(std::mem::take(&mut kept)).await?;
+                    self.hear_count(&name.to_string(), filters, refusal).await?;
+                }
+                Said::Auth(proof) => self.client.hear_proof(&proof, refusal).await?,
                 Said::Close(name) => self.client.reader.close(&name.to_string()),
                 Said::Unclear(answer) => self.say(answer).await?,
             }
         }
         self.keep(kept).await
     }
+
     fn decide(&self, event: &Event, size_bytes: usize, refusal: Option<Refusal>) -> Verdict {
         if let Some(refusal) = refusal {
             return Verdict::Refuse(refusal);
@@ -246,49 +253,35 @@ impl<'a> Ears<'a> {
         if let Some(refusal) = refusal {
             return self.say(words::closed(name, &refusal.to_string())).await;
         }
-        match self.admit(name, filters) {
-            Ok(ticket) => self.to_answer.send(ticket).await.map_err(|_| Closing),
-            Err(refusal) => {
-                // A refused REQ replaces an open one of its name all the same.
-                self.client.reader.close(name);
-                self.say(words::closed(name, &refusal.to_string())).await
-            }
+        let question = self.client.open(name, filters);
+        if question.is_err() {
+            // A refused REQ replaces an open one of its name all the same.
+            self.client.reader.close(name);
         }
+        self.ask(name, question).await
     }
 
-    fn admit(&self, name: &str, filters: Vec<Filter>) -> Result<Ticket, Refusal> {
-        let limits = self.client.relay.limits();
-        let chars = name.chars().count();
-        if chars == 0 || chars > limits.subscription_id_chars {
-            return Err(Refusal::invalid("a subscription id has 1 to 64 characters"));
+    async fn hear_count(
+        &mut self,
+        name: &str,
+        filters: Vec<Filter>,
+        refusal: Option<Refusal>,
+    ) -> Result<(), Closing> {
+        let question = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.client.count(name, filters),
+        };
+        self.ask(name, question).await
+    }
+
+    async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
+        match question {
+            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
+            Err(refusal) => {
+                let answer = words::closed(name, &refusal.to_string());
+                self.client.refuse(&refusal, answer).await
+            }
         }
-        if filters.len() > limits.filters_per_req {
-            let most = limits.filters_per_req;
-            return Err(Refusal::invalid(format!("over {most} filters in one REQ")));
-        }
-        if filters
-            .iter()
-            .any(|filter| values_in(filter) > limits.values_per_filter)
-        {
-            let most = limits.values_per_filter;
-            return Err(Refusal::invalid(format!(
-                "over {most} values in one filter"
-            )));
-        }
-        if filters.iter().any(|filter| filter.search.is_some()) {
-            return Err(Refusal::invalid("search is not supported"));
-        }
-        self.client
-            .relay
-            .inner
-            .parts
-            .reading
-            .admit(self.client.session, &filters)?;
-        let filters = filters
-            .into_iter()
-            .map(|filter| within(filter, limits.max_limit))
-            .collect();
-        self.client.reader.open(name.to_owned(), filters)
     }
 }
 
@@ -357,11 +350,4 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn within(filter: Filter, max_limit: usize) -> Filter {
-    Filter {
-        limit: Some(filter.limit.unwrap_or(max_limit).min(max_limit)),
-        ..filter
-    }
 }
