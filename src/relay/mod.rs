@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
+pub use self::session::FrameWatch;
 use self::subscriptions::Subscriptions;
 use self::visibility::Visibility;
 

@@ -6,9 +6,12 @@
     reason = "a test that cannot go on shall stop there"
 )]
 
+mod abuse;
 mod bad_input;
 mod harbour;
 mod http;
+mod http_abuse;
 mod overload;
+mod raw;
 mod reading;
 mod writing;

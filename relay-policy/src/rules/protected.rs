@@ -74,7 +74,12 @@ mod tests {
             ("among other tags", &[], &[&["t", "a"], &["-"]], asks),
             ("another key", &[&other], protected, refuses),
             ("the author", &[&author], protected, open),
-            ("the author among others", &[&other, &author], protected, open),
+            (
+                "the author among others",
+                &[&other, &author],
+                protected,
+                open,
+            ),
         ];
         for (case, proven, tags, expected) in table {
             for kind in [1, 1059, 38_383] {

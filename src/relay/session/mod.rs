@@ -6,6 +6,7 @@
 
 mod allowance;
 mod answering;
+mod frame_watch;
 mod listening;
 mod sending;
 
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::frame_watch::FrameWatch;
 use self::listening::Ears;
 use super::Relay;
 use super::outgoing::Outgoing;
