@@ -19,6 +19,9 @@ pub struct RelayLimits {
     pub values_per_filter: usize,
     /// Open subscriptions of one connection.
     pub subscriptions: usize,
+    /// Values in all filters of all open subscriptions of one connection; a filter without
+    /// values counts as one.
+    pub open_values: usize,
     /// Longest subscription id in characters (NIP-01 says 64).
     pub subscription_id_chars: usize,
     /// Stored events for one filter; a filter without limit gets as many.
@@ -43,6 +46,9 @@ pub struct RelayLimits {
     /// Events of one connection that may be on their way to the disk at once; further
     /// frames are read when one has arrived.
     pub saves_per_connection: usize,
+    /// Bytes of events of all connections that may be on their way to the disk at once; an
+    /// event counts as at least 1 KiB.
+    pub unsaved_bytes: u32,
     /// Messages of one connection to the node that may wait for their receipt at once.
     pub receipts_per_connection: usize,
     /// Time between pings.
@@ -63,6 +69,7 @@ impl Default for RelayLimits {
             filters_per_req: 20,
             values_per_filter: 1_000,
             subscriptions: 100,
+            open_values: 10_000,
             subscription_id_chars: 64,
             max_limit: 5_000,
             connections: 2_000,
@@ -77,6 +84,7 @@ impl Default for RelayLimits {
             visit_time: Duration::from_secs(60),
             waiting_bytes: 4 * 1024 * 1024,
             saves_per_connection: 64,
+            unsaved_bytes: 32 * 1024 * 1024,
             receipts_per_connection: 64,
             ping_every: Duration::from_secs(30),
             idle_after: Duration::from_secs(120),

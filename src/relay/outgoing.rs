@@ -4,12 +4,14 @@
 //! turn stops the reading of his frames; live events do not wait for anybody: a client
 //! who lets more than the cap pile up is disconnected with a reason.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use storage::events::Kept;
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::subscriptions::Ticket;
+use super::words;
 
 /// Answers fill at most this part of the cap, so that a client who reads a long history
 /// at his own pace is not taken for one who has stopped reading.
@@ -35,11 +37,46 @@ impl Farewell {
     }
 }
 
+/// One text frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// Words that were written for this client.
+    Words(String),
+    /// An event, which all who wait for it share.
+    Event {
+        /// The beginning of the frame, see [`words::before_event`].
+        head: Arc<str>,
+        /// What follows it.
+        kept: Arc<Kept>,
+    },
+}
+
+impl Frame {
+    /// The frame in its parts, to be sent one behind the other.
+    pub(super) fn parts(&self) -> [&str; 3] {
+        match self {
+            Self::Words(words) => [words, "", ""],
+            Self::Event { head, kept } => [head, kept.json(), words::AFTER_EVENT],
+        }
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.parts().map(str::len).iter().sum()
+    }
+}
+
+impl From<String> for Frame {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
+}
+
 /// What the writer shall do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Send these frames, then ask again.
-    Send(Vec<Utf8Bytes>),
+    Send(Vec<Frame>),
     /// Say farewell and close.
     Close(Farewell),
 }
@@ -62,7 +99,7 @@ pub(super) struct Outgoing {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    frames: VecDeque<Utf8Bytes>,
+    frames: Vec<Frame>,
     bytes: usize,
     farewell: Option<Farewell>,
 }
@@ -79,7 +116,7 @@ impl Outgoing {
     }
 
     /// Queues a live frame, or begins to close the connection when it is one too many.
-    pub(super) fn push_live(&self, frame: String) {
+    pub(super) fn push_live(&self, frame: Frame) {
         let mut waiting = self.lock();
         if waiting.farewell.is_some() {
             return;
@@ -101,24 +138,47 @@ impl Outgoing {
     }
 
     /// Queues an answer once there is room for it.
-    pub(super) async fn push(&self, frame: String) -> Result<(), Closing> {
+    pub(super) async fn push(&self, words: String) -> Result<(), Closing> {
+        self.room_for_answers().await?.push(words.into());
+        self.something_to_do.notify_one();
+        Ok(())
+    }
+
+    /// Queues frames of events once there is room, as many as there is room for and at
+    /// least one, and returns the others.
+    pub(super) async fn push_events<'a>(
+        &self,
+        ticket: &Ticket,
+        events: &'a [Arc<Kept>],
+    ) -> Result<&'a [Arc<Kept>], Closing> {
+        let mut waiting = self.room_for_answers().await?;
+        let mut rest = events;
+        while waiting.bytes <= self.cap / PART_FOR_ANSWERS
+            && let [next, others @ ..] = rest
+        {
+            waiting.push(ticket.frame(next.clone()));
+            rest = others;
+        }
+        drop(waiting);
+        self.something_to_do.notify_one();
+        Ok(rest)
+    }
+
+    async fn room_for_answers(&self) -> Result<MutexGuard<'_, Waiting>, Closing> {
         loop {
             // Created before the look, so that room made in between is not missed.
             let room = self.room.notified();
             {
-                let mut waiting = self.lock();
+                let waiting = self.lock();
                 if waiting.farewell.is_some() {
                     return Err(Closing);
                 }
                 if waiting.bytes <= self.cap / PART_FOR_ANSWERS {
-                    waiting.push(frame);
-                    break;
+                    return Ok(waiting);
                 }
             }
             room.await;
         }
-        self.something_to_do.notify_one();
-        Ok(())
     }
 
     /// Begins to close the connection, after what waits already; the first reason stands.
@@ -148,7 +208,7 @@ impl Outgoing {
             {
                 let mut waiting = self.lock();
                 if !waiting.frames.is_empty() {
-                    return Next::Send(waiting.frames.drain(..).collect());
+                    return Next::Send(std::mem::take(&mut waiting.frames));
                 }
                 if let Some(farewell) = &waiting.farewell {
                     return Next::Close(farewell.clone());
@@ -183,9 +243,9 @@ impl Outgoing {
 }
 
 impl Waiting {
-    fn push(&mut self, frame: String) {
+    fn push(&mut self, frame: Frame) {
         self.bytes = self.bytes.saturating_add(frame.len());
-        self.frames.push_back(frame.into());
+        self.frames.push(frame);
     }
 }
 
@@ -198,9 +258,9 @@ mod tests {
     #[tokio::test]
     async fn live_frames_over_the_cap_close_with_a_reason() {
         let outgoing = Outgoing::new(10);
-        outgoing.push_live("12345".to_owned());
-        outgoing.push_live("67890".to_owned());
-        outgoing.push_live("!".to_owned());
+        outgoing.push_live("12345".to_owned().into());
+        outgoing.push_live("67890".to_owned().into());
+        outgoing.push_live("!".to_owned().into());
         let Next::Close(farewell) = outgoing.next().await else {
             panic!("still open")
         };
@@ -212,9 +272,9 @@ mod tests {
     #[tokio::test]
     async fn frames_taken_but_not_sent_still_count() {
         let outgoing = Outgoing::new(10);
-        outgoing.push_live("1234567890".to_owned());
+        outgoing.push_live("1234567890".to_owned().into());
         assert!(matches!(outgoing.next().await, Next::Send(frames) if frames.len() == 1));
-        outgoing.push_live("!".to_owned());
+        outgoing.push_live("!".to_owned().into());
         assert!(matches!(outgoing.next().await, Next::Close(_)));
     }
 

@@ -246,6 +246,22 @@ impl RelaySettings {
         }
         format!("ws://{address}")
     }
+
+    /// The addresses that a client may name when he proves a key (NIP-42): the public
+    /// one, and the listening one for those who come without a detour.
+    #[must_use]
+    pub fn urls(&self) -> Vec<RelayUrl> {
+        let mut urls = vec![self.url()];
+        if self.listen.ip().is_loopback() || self.listen.ip().is_unspecified() {
+            let port = self.listen.port();
+            urls.extend(["127.0.0.1", "[::1]", "localhost"].map(|it| format!("ws://{it}:{port}")));
+        } else {
+            urls.push(format!("ws://{}", self.listen));
+        }
+        urls.iter()
+            .filter_map(|url| RelayUrl::parse(url).ok())
+            .collect()
+    }
 }
 
 impl Default for RelaySettings {

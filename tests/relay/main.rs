@@ -7,10 +7,13 @@
 )]
 
 mod abuse;
+mod auth;
 mod bad_input;
+mod counting;
 mod harbour;
 mod http;
 mod http_abuse;
+mod nips;
 mod overload;
 mod raw;
 mod reading;

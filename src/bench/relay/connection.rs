@@ -106,7 +106,8 @@ impl Connection {
     pub(super) async fn flush(&mut self) -> anyhow::Result<()> {
         if !self.outgoing.is_empty() {
             let sent = timeout(PATIENCE, self.stream.write_all(&self.outgoing)).await;
-            sent.context("the relay takes nothing for too long")??;
+            sent.context("the relay takes nothing for too long")?
+                .context(Closed { reason: None })?;
             self.outgoing.clear();
         }
         Ok(())

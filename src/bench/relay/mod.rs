@@ -6,13 +6,19 @@
 //! that names the scenario, for a wrong relay has no speed.
 
 mod connection;
+mod count;
+mod fan_out;
 mod ingest;
+mod library;
 mod load;
 mod own_box;
+mod queries;
 mod reply;
 pub mod report;
+mod slow_subscriber;
 mod stock;
 mod stored;
+mod subscriber;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +38,15 @@ pub enum Scenario {
     /// Gift wraps and orders coming in, pipelined, in lock-step, and among
     /// idle connections.
     Ingest,
+    /// One who publishes and 1, 50 or 500 who listen: the delay, and how many
+    /// deliveries are possible.
+    FanOut,
+    /// One who stops reading: he must not lose anything without being told.
+    SlowSubscriber,
+    /// Questions about stored events, as real clients ask them.
+    Queries,
+    /// Questions for a number only (NIP-45).
+    Count,
 }
 
 impl Scenario {
@@ -40,6 +55,10 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Scenario::Ingest => "ingest",
+            Scenario::FanOut => "fan-out",
+            Scenario::SlowSubscriber => "slow-subscriber",
+            Scenario::Queries => "queries",
+            Scenario::Count => "count",
         }
     }
 }
@@ -55,6 +74,18 @@ pub struct Scale {
     pub at_most: Duration,
     /// Connections that say nothing.
     pub idle_connections: usize,
+    /// Orders of the Mostro that is asked about.
+    pub orders_in_book: u64,
+    /// Each question is asked for so long.
+    pub asking_time: Duration,
+    /// Most subscribers of one broadcast.
+    pub subscribers: usize,
+    /// Events of a broadcast at a moderate rate.
+    pub slow_events: usize,
+    /// The same, at full speed.
+    pub burst_events: usize,
+    /// Events of 8 kB that a subscriber does not read.
+    pub events_to_miss: usize,
 }
 
 impl Scale {
@@ -64,6 +95,12 @@ impl Scale {
         lock_step_events: 2_000,
         at_most: Duration::from_secs(8),
         idle_connections: 1_000,
+        orders_in_book: 2_000,
+        asking_time: Duration::from_secs(1),
+        subscribers: 500,
+        slow_events: 600,
+        burst_events: 2_000,
+        events_to_miss: 4_000,
     };
     /// All scenarios in a minute and a half.
     pub const QUICK: Scale = Scale {
@@ -71,6 +108,12 @@ impl Scale {
         lock_step_events: 300,
         at_most: Duration::from_secs(1),
         idle_connections: 1_000,
+        orders_in_book: 600,
+        asking_time: Duration::from_millis(100),
+        subscribers: 500,
+        slow_events: 150,
+        burst_events: 600,
+        events_to_miss: 2_000,
     };
 }
 
@@ -139,6 +182,10 @@ impl Bench<'_> {
         }
         let measured = match scenario {
             Scenario::Ingest => ingest::run(&mut self).await,
+            Scenario::FanOut => fan_out::run(&mut self).await,
+            Scenario::SlowSubscriber => slow_subscriber::run(&mut self).await,
+            Scenario::Queries => queries::run(&mut self).await,
+            Scenario::Count => count::run(&mut self).await,
         };
         measured.with_context(|| format!("{} ({})", scenario.name(), self.case))?;
         match self.own_box {

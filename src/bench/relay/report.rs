@@ -1,11 +1,12 @@
 //! What was measured of a relay, in words and in JSON.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::Scenario;
-use crate::bench::report::{shown, spread};
+use crate::bench::report::spread;
 use crate::bench::times::{Share, Times};
 
 /// One case of a scenario.
@@ -108,4 +109,14 @@ impl Row {
 
 fn rounded(number: f64, steps: f64) -> f64 {
     (number * steps).round() / steps
+}
+
+/// With as many digits as mean something.
+fn shown(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    if millis < 10.0 {
+        format!("{millis:.2} ms")
+    } else {
+        format!("{millis:.0} ms")
+    }
 }

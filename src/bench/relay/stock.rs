@@ -136,6 +136,48 @@ impl Draft {
         }
     }
 
+    /// What a Mostro says besides its orders: its profile, relays, rates,
+    /// terms, and so many disputes; and a note.
+    pub(super) fn notices(node: &Keys, disputes: u64, now: u64) -> Vec<Draft> {
+        let myself = node.public_key().to_hex();
+        let notice = |kind: u16, tags: Vec<Vec<String>>| Draft {
+            author: Author::Known(node.clone()),
+            kind,
+            tags,
+            content: String::new(),
+            created_at: now,
+        };
+        let terms = vec![
+            tag(["d", &myself]),
+            tag(["y", "mostro"]),
+            tag(["z", "info"]),
+        ];
+        let mut notices = vec![
+            notice(0, Vec::new()),
+            notice(1, Vec::new()),
+            notice(10_002, vec![tag(["r", "wss://relay.example"])]),
+            notice(30_078, vec![tag(["d", "mostro-rates"])]),
+            notice(38_385, terms),
+        ];
+        notices.extend((0..disputes).map(|number| {
+            let status = if number % 2 == 0 {
+                "initiated"
+            } else {
+                "settled"
+            };
+            let address = order_id(number);
+            let tags = [
+                ("d", address.as_str()),
+                ("s", status),
+                ("initiator", "buyer"),
+                ("y", "mostro"),
+                ("z", "dispute"),
+            ];
+            notice(38_386, tags.map(|(name, value)| tag([name, value])).into())
+        }));
+        notices
+    }
+
     fn sign(&self) -> anyhow::Result<Parcel> {
         let fresh;
         let keys = match &self.author {

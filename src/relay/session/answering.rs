@@ -1,10 +1,11 @@
-//! The loop that answers `REQ`s from the store.
+//! The loop that answers questions from the store.
 
-use std::collections::HashSet;
-
+use nostr::filter::Filter;
+use storage::events::Counted;
 use tokio::sync::mpsc;
 
 use super::Client;
+use super::asking::Question;
 use crate::relay::outgoing::Closing;
 use crate::relay::subscriptions::Ticket;
 use crate::relay::words;
@@ -12,14 +13,18 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut tickets: mpsc::Receiver<Ticket>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Question>) {
         loop {
-            let ticket = tokio::select! {
+            let question = tokio::select! {
                 () = self.outgoing.closing() => return,
-                ticket = tickets.recv() => ticket,
+                question = questions.recv() => question,
             };
-            let Some(ticket) = ticket else { return };
-            if let Err(Closing) = self.answer(ticket).await {
+            let answered = match question {
+                Some(Question::Stored(ticket)) => self.answer(ticket).await,
+                Some(Question::Count(name, filters)) => self.answer_count(&name, filters).await,
+                None => return,
+            };
+            if let Err(Closing) = answered {
                 return;
             }
         }
@@ -30,7 +35,7 @@ impl Client<'_> {
         let now = self.relay.now();
         let found = parts
             .store
-            .query_where(ticket.filters.clone(), now, |filter, kept| {
+            .query_where(ticket.filters().to_vec(), now, |filter, kept| {
                 let visibility = &self.relay.inner.visibility;
                 visibility.permits(self.session, filter, kept)
             })
@@ -42,20 +47,38 @@ impl Client<'_> {
                 if !self.reader.give_up(&ticket) {
                     return Ok(());
                 }
-                let answer = words::closed(&ticket.name, "error: the store could not be read");
+                let answer = words::closed(ticket.name(), "error: the store could not be read");
                 return self.outgoing.push(answer).await;
             }
         };
-        let sent: HashSet<_> = found.iter().map(|kept| kept.id).collect();
-        for kept in found {
-            if !self.reader.is_open(&ticket) {
+        let mut rest = found.as_slice();
+        while !rest.is_empty() {
+            if !ticket.is_open() {
                 return Ok(());
             }
-            let frame = words::event(&ticket.name, kept.json());
-            self.outgoing.push(frame).await?;
+            rest = self.outgoing.push_events(&ticket, rest).await?;
         }
-        let subscriptions = &self.relay.inner.subscriptions;
-        subscriptions.go_live(self.reader, &ticket, &sent);
+        self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
+    }
+    /// Counts what a `REQ` without limits would show, each event once (NIP-45).
+    async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
+        let parts = &self.relay.inner.parts;
+        let counted = parts
+            .store
+            .count_where(filters, self.relay.now(), |filter, kept| {
+                let visibility = &self.relay.inner.visibility;
+                visibility.permits(self.session, filter, kept)
+            })
+            .await;
+        let answer = match counted {
+            Ok(Counted::Exactly(count)) => words::count(name, count),
+            Ok(Counted::TooBroad) => words::closed(name, "restricted: too many events to count"),
+            Err(error) => {
+                tracing::error!(%error, "a COUNT could not be answered");
+                words::closed(name, "error: the store could not be read")
+            }
+        };
+        self.outgoing.push(answer).await
     }
 }

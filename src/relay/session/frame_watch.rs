@@ -56,8 +56,12 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FrameWatch<Io> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
         let news = buffer.filled().get(before..).unwrap_or_default();
-        let decent = this.frames.see(news, Instant::now());
-        Poll::Ready(decent.map_err(io::Error::other))
+        let seen = this.frames.see(news, Instant::now());
+        if seen.is_err() {
+            // A reader who fails has read nothing.
+            buffer.set_filled(before);
+        }
+        Poll::Ready(seen.map_err(io::Error::other))
     }
 }
 
@@ -316,7 +320,7 @@ mod tests {
     async fn an_abuse_is_an_error_of_the_reader() {
         let ping = frame(IS_LAST | PING, 0);
         let mut watch = FrameWatch::new(&ping[..], &limits(0));
-        let error = watch.read_u8().await.unwrap_err();
+        let error = watch.read_to_end(&mut Vec::new()).await.unwrap_err();
         let abuse = error.get_ref().and_then(|it| it.downcast_ref());
         assert_eq!(abuse, Some(&FrameAbuse::TooMany));
     }

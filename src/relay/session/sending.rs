@@ -8,10 +8,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::Client;
-use crate::relay::outgoing::{Farewell, Next};
+use crate::relay::outgoing::{Farewell, Frame, Next};
 use crate::relay::words;
 
 impl Client<'_> {
@@ -43,15 +43,15 @@ impl Client<'_> {
     async fn send_frames<Stream>(
         self,
         sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-        frames: Vec<Utf8Bytes>,
+        frames: Vec<Frame>,
     ) -> Result<(), Farewell>
     where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
-        let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+        let bytes: usize = frames.iter().map(Frame::len).sum();
         let sending = async {
             for frame in frames {
-                sink.feed(Message::Text(frame)).await?;
+                sink.feed(Message::text(frame.parts().concat())).await?;
             }
             sink.flush().await
         };
