@@ -17,4 +17,5 @@ mod nips;
 mod overload;
 mod raw;
 mod reading;
+mod scraper;
 mod writing;

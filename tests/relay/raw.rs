@@ -17,8 +17,11 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xA;
 
+/// Bit of the second byte.
+const IS_MASKED: u8 = 0x80;
+
 /// Time between the drops of a dribble; it paces the client and nothing else.
-const DRIP: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A TCP connection to the relay.
 pub(crate) struct Raw {
@@ -77,9 +80,9 @@ impl Raw {
         let mut twin = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
         let stream = TcpStream::from_std(stream).unwrap();
         let dribbling = async {
-            let mut drips = interval(DRIP);
+            let mut pauses = interval(PAUSE);
             for drop in drops.iter().cycle() {
-                drips.tick().await;
+                pauses.tick().await;
                 if twin.write_all(drop).await.is_err() {
                     break;
                 }
@@ -148,13 +151,13 @@ pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
 pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
     let mut head = vec![first];
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ 0..=125), _) => head.push(0x80 | short),
+        (Ok(short @ 0..=125), _) => head.push(IS_MASKED + short),
         (_, Ok(medium)) => {
-            head.push(0x80 | 126);
+            head.push(IS_MASKED + 126);
             head.extend(medium.to_be_bytes());
         }
         _ => {
-            head.push(0x80 | 127);
+            head.push(IS_MASKED + 127);
             head.extend(length.to_be_bytes());
         }
     }

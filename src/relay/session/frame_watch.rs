@@ -239,10 +239,10 @@ mod tests {
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let head = match u16::try_from(length) {
             Ok(short @ 0..=125) => vec![first, IS_MASKED | u8::try_from(short).unwrap()],
-            Ok(medium) => [&[first, IS_MASKED | 126], &medium.to_be_bytes()[..]].concat(),
+            Ok(medium) => [&[first, IS_MASKED + 126], &medium.to_be_bytes()[..]].concat(),
             Err(_) => {
                 let long = u64::try_from(length).unwrap();
-                [&[first, IS_MASKED | 127], &long.to_be_bytes()[..]].concat()
+                [&[first, IS_MASKED + 127], &long.to_be_bytes()[..]].concat()
             }
         };
         [head, vec![7; 4 + length]].concat()
