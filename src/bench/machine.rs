@@ -45,15 +45,40 @@ impl Machine {
     }
 }
 
-/// What the process holds in memory, in bytes; none where the system does not say.
+/// What a process holds in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it that is in RAM.
+    pub resident: u64,
+    /// What of it is no page of a file, such as a database.
+    pub anonymous: u64,
+}
+
+impl Memory {
+    /// What the system says of another process; none where it does not say.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Memory> {
+        Memory::read(&format!("/proc/{pid}/status"))
+    }
+
+    fn read(path: &str) -> Option<Memory> {
+        let status = fs::read_to_string(path).ok()?;
+        let bytes = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+            Some(kib * 1_024)
+        };
+        Some(Memory {
+            resident: bytes("VmRSS:")?,
+            anonymous: bytes("RssAnon:")?,
+        })
+    }
+}
+
+/// What this process holds in memory, in bytes; none where the system does not say.
 #[must_use]
 pub fn resident_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1_024)
+    Some(Memory::read("/proc/self/status")?.resident)
 }
 
 fn syncs(folder: &Path) -> io::Result<Times> {

@@ -27,6 +27,15 @@ impl Said {
     /// Understands one frame.
     pub(super) fn read(frame: &str) -> Self {
         match ClientMessage::from_json(frame) {
+            // Not answered under its name, which may be as long as the frame.
+            Ok(
+                ClientMessage::Req {
+                    subscription_id, ..
+                }
+                | ClientMessage::Count {
+                    subscription_id, ..
+                },
+            ) if !is_name(subscription_id.as_str()) => Self::Unclear(answer_to_unclear(frame)),
             Ok(ClientMessage::Event(event)) => Self::Event(Box::new(event.into_owned())),
             Ok(ClientMessage::Req {
                 subscription_id,
@@ -187,6 +196,7 @@ mod tests {
         let huge_number = format!(r#"["EVENT",{{"id":"{id}","created_at":1e400}}]"#);
         let signed_in_words = format!(r#"["AUTH",{{"id":"{id}","kind":22242}}]"#);
         let twice = format!(r#"["EVENT",{{"id":"{id}","id":"{id}","kind":1}}]"#);
+        let long_name = format!(r#"["REQ","{}",{{}}]"#, "x".repeat(65));
         let table = [
             ("", "NOTICE"),
             ("hello", "NOTICE"),
@@ -203,6 +213,8 @@ mod tests {
             (&deep_event, "NOTICE"),
             (r#"["REQ"]"#, "NOTICE"),
             (r#"["REQ",7,{}]"#, "NOTICE"),
+            (r#"["REQ","",{}]"#, "NOTICE"),
+            (&long_name, "NOTICE"),
             (r#"["REQ","a"]"#, "CLOSED"),
             (r#"["REQ","a",7]"#, "CLOSED"),
             (r#"["REQ","a",{"kinds":["one"]}]"#, "CLOSED"),

@@ -251,16 +251,17 @@ impl RelaySettings {
     /// one, and the listening one for those who come without a detour.
     #[must_use]
     pub fn urls(&self) -> Vec<RelayUrl> {
-        let mut urls = vec![self.url()];
-        if self.listen.ip().is_loopback() || self.listen.ip().is_unspecified() {
-            let port = self.listen.port();
-            urls.extend(["127.0.0.1", "[::1]", "localhost"].map(|it| format!("ws://{it}:{port}")));
+        let address = self.listen;
+        let listening = if address.ip().is_loopback() || address.ip().is_unspecified() {
+            let names = ["127.0.0.1", "[::1]", "localhost"];
+            names
+                .map(|name| format!("ws://{name}:{}", address.port()))
+                .to_vec()
         } else {
-            urls.push(format!("ws://{}", self.listen));
-        }
-        urls.iter()
-            .filter_map(|url| RelayUrl::parse(url).ok())
-            .collect()
+            vec![format!("ws://{address}")]
+        };
+        let listening = listening.iter().filter_map(|url| RelayUrl::parse(url).ok());
+        self.public_url.iter().cloned().chain(listening).collect()
     }
 }
 

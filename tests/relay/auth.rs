@@ -80,6 +80,27 @@ async fn nip70_a_protected_event_is_taken_from_its_author_alone() {
 }
 
 #[tokio::test]
+async fn nip42_a_proof_counts_for_what_is_said_behind_it() {
+    let harbour = Harbour::open().await;
+    let mut client = harbour.client().await;
+    let keys = Keys::generate();
+    let proof = proof(&is_asked(&mut client).await).by(&keys);
+    let notes: Vec<Event> = (0..50)
+        .map(|number| protected(&number.to_string()).by(&keys))
+        .collect();
+    client.say(&json!(["AUTH", proof])).await;
+    for note in &notes {
+        client.offer(note).await;
+    }
+    assert_eq!(client.ok(&proof).await, (true, String::new()));
+    for note in &notes {
+        assert_eq!(client.ok(note).await, (true, String::new()));
+    }
+    client.hears_nothing_else().await;
+    harbour.stop().await;
+}
+
+#[tokio::test]
 async fn nip70_a_repost_of_a_protected_event_is_refused() {
     let harbour = Harbour::open().await;
     let mut client = harbour.client().await;

@@ -19,6 +19,7 @@ const FIRST_ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Runs the whole scenario.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.enter().await?;
     bench.begins(Scenario::Count, "publishing what will be counted");
     let library = Library::fill(&bench.url, bench.scale.orders_in_book, bench.now()).await?;
     let node = library.node;

@@ -34,6 +34,7 @@ enum Manner {
 
 /// Runs the whole scenario.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.enter().await?;
     for manner in [Manner::Slowly, Manner::AtOnce] {
         for crowd in CROWDS {
             let crowd = crowd.min(bench.scale.subscribers);

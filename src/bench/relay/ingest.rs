@@ -49,6 +49,7 @@ impl Goods {
 
 /// Runs the whole scenario.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.enter().await?;
     for goods in [Goods::GiftWraps, Goods::Orders, Goods::Replacing] {
         for connections in CROWDS {
             let case = format!("{}, {connections} conn, window {WINDOW}", goods.name());

@@ -40,6 +40,7 @@ struct Answer {
 
 /// Runs the whole scenario.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.enter().await?;
     bench.begins(Scenario::Queries, "publishing what will be asked for");
     let library = Library::fill(&bench.url, bench.scale.orders_in_book, bench.now()).await?;
     for case in cases(&library, bench.now()) {
@@ -86,12 +87,12 @@ async fn first_answer(
         .await;
     let in_order = case.filters.len() == 1;
     if let Err(why) = asked {
-        ensure!(bench.own_box.is_none(), why);
+        ensure!(!bench.is_own(), why);
         let words = vec![Figure::Words("refused", why.to_string())];
         bench.tells(Row::new(Scenario::Queries, case.name, words));
         return Ok(None);
     }
-    let right = if bench.own_box.is_some() {
+    let right = if bench.is_own() {
         same(&ids, &expected, in_order)
     } else if case.is_ours {
         let limited = case.filters.iter().any(|it| it.get("limit").is_some());

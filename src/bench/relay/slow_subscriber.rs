@@ -20,6 +20,7 @@ const LENGTH: usize = 8_000;
 
 /// Runs the whole scenario.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.enter().await?;
     let count = bench.scale.events_to_miss;
     let case = format!("{} MB while he does not read", count * LENGTH / 1_000_000);
     bench.begins(Scenario::SlowSubscriber, &case);

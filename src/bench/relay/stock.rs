@@ -70,7 +70,7 @@ impl Draft {
             author: Author::Fresh,
             kind: 1059,
             tags: vec![tag(["p", &to.to_hex()])],
-            content: gibberish(number, 1_400),
+            content: sealed(number, 1_400),
             created_at: now - number % 172_000,
         }
     }
@@ -84,7 +84,7 @@ impl Draft {
                 tag(["p", &to.to_hex()]),
                 tag(["expiration", &(created_at + 30 * DAY).to_string()]),
             ],
-            content: gibberish(number, 348),
+            content: sealed(number, 348),
             created_at,
         }
     }
@@ -217,6 +217,13 @@ const MIX: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 fn tag<const PARTS: usize>(parts: [&str; PARTS]) -> Vec<String> {
     parts.map(str::to_owned).into()
+}
+
+/// Text that only who has the key can tell from a NIP-44 payload.
+fn sealed(number: u64, length: usize) -> String {
+    let mut text = gibberish(number, length);
+    text.replace_range(..2, "Ag");
+    text
 }
 
 /// Text that looks encrypted and that nothing can compress.

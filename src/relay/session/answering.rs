@@ -61,6 +61,7 @@ impl Client<'_> {
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
     }
+
     /// Counts what a `REQ` without limits would show, each event once (NIP-45).
     async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
         let parts = &self.relay.inner.parts;
@@ -73,7 +74,9 @@ impl Client<'_> {
             .await;
         let answer = match counted {
             Ok(Counted::Exactly(count)) => words::count(name, count),
-            Ok(Counted::TooBroad) => words::closed(name, "restricted: too many events to count"),
+            Ok(Counted::TooBroad) => {
+                words::closed(name, "restricted: too many events to count, ask for fewer")
+            }
             Err(error) => {
                 tracing::error!(%error, "a COUNT could not be answered");
                 words::closed(name, "error: the store could not be read")

@@ -170,16 +170,14 @@ impl<'a> Ears<'a> {
                     self.keep(std::mem::take(&mut kept)).await?;
                     self.hear_count(&name.to_string(), filters, refusal).await?;
                 }
-                Said::Auth(proof) => match refusal {
-                    Some(refusal) => self.say(words::refused(&proof.id, &refusal)).await?,
-                    None => self.client.hear_proof(&proof).await?,
-                },
+                Said::Auth(proof) => self.client.hear_proof(&proof, refusal).await?,
                 Said::Close(name) => self.client.reader.close(&name.to_string()),
                 Said::Unclear(answer) => self.say(answer).await?,
             }
         }
         self.keep(kept).await
     }
+
     fn decide(&self, event: &Event, size_bytes: usize, refusal: Option<Refusal>) -> Verdict {
         if let Some(refusal) = refusal {
             return Verdict::Refuse(refusal);

@@ -23,9 +23,14 @@ impl Client<'_> {
         self.outgoing.push(answer).await
     }
 
-    /// Follows an `AUTH`.
-    pub(super) async fn hear_proof(self, proof: &Event) -> Result<(), Closing> {
-        let answer = match self.believe(proof) {
+    /// Follows an `AUTH`, unless it was refused already.
+    pub(super) async fn hear_proof(
+        self,
+        proof: &Event,
+        refusal: Option<Refusal>,
+    ) -> Result<(), Closing> {
+        let believed = refusal.map_or_else(|| self.believe(proof), Err);
+        let answer = match believed {
             Ok(()) => words::ok(&proof.id, true, ""),
             Err(refusal) => words::refused(&proof.id, &refusal),
         };
