@@ -6,10 +6,12 @@
     reason = "a test ends at its first surprise"
 )]
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream as TcpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use mostro_relay::bench::relay::{self, Plan, Scale, Scenario};
@@ -187,6 +189,43 @@ fn a_box_of_its_own_is_started_measured_and_cleared_away() {
     assert_eq!(start["open_port"]["count"], 5);
     assert_eq!(*end, json!({"part": "end", "ok": true}));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn who_is_told_to_stop_leaves_no_box_and_no_folder() {
+    for word in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = bench(&["relay", "--scenario", "queries", "--folder"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut progress = BufReader::new(running.stderr.take().unwrap()).lines();
+        // The box is there when something is published into it.
+        assert!(progress.any(|line| line.unwrap().contains("queries: publishing")));
+        let address = address_of_box(folder.path());
+        TcpSocket::connect(&address).unwrap();
+        let id = running.id().to_string();
+        let told = Command::new("kill").args(["-s", word, &id]).status();
+        assert!(told.unwrap().success());
+        assert_eq!(running.wait().unwrap().code(), Some(1), "{word}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{word}");
+        // The system may need a moment to bury who was killed.
+        let began = Instant::now();
+        while TcpSocket::connect(&address).is_ok() {
+            assert!(began.elapsed() < Duration::from_secs(20), "still there");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Where the box of the scenario `queries` listens.
+fn address_of_box(folder: &Path) -> String {
+    let measuring = folder.read_dir().unwrap().next().unwrap().unwrap();
+    let settings = measuring.path().join("queries/settings.toml");
+    let settings: toml::Table = fs::read_to_string(settings).unwrap().parse().unwrap();
+    settings["relay"]["listen"].as_str().unwrap().to_owned()
 }
 
 #[test]
