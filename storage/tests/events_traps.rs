@@ -284,22 +284,25 @@ async fn an_expired_event_is_never_returned_and_purged() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let keys = Keys::generate();
-    let mut lasting = Vec::new();
     // More events in one second than a page of the purge holds.
-    for number in 0..1_300_u64 {
+    let notes = (0..1_300_u64).map(|number| {
         let name = number.to_string();
         let expires = (NOW - 1 + 2 * (number % 2)).to_string();
-        let order = event(
+        event(
             &keys,
             1,
             NOW - 10,
             &[&["t", &name], &["expiration", &expires]],
-        );
-        save(&store, &order).await;
-        if number % 2 == 1 {
-            lasting.push(order.id);
-        }
-    }
+        )
+    });
+    let notes: Vec<Event> = notes.collect();
+    join_all(notes.iter().map(|note| save(&store, note))).await;
+    let lasting: Vec<_> = notes
+        .iter()
+        .skip(1)
+        .step_by(2)
+        .map(|note| note.id)
+        .collect();
     let expired_id = event(&keys, 1, NOW, &[&["expiration", &(NOW - 1).to_string()]]);
     save(&store, &expired_id).await;
     assert_eq!(store.get(expired_id.id, now()).await.unwrap(), None);
