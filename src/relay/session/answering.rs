@@ -31,6 +31,9 @@ impl Client<'_> {
     }
 
     async fn answer(self, ticket: Ticket) -> Result<(), Closing> {
+        if !ticket.is_open() {
+            return Ok(());
+        }
         let parts = &self.relay.inner.parts;
         let now = self.relay.now();
         let found = parts

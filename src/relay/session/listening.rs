@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::Client;
 use super::allowance::Allowance;
 use super::asking::{Question, Waiting};
+use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::saver::{Pace, Turns};
@@ -357,6 +358,13 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     if let SocketError::Protocol(error) = error {
         return Farewell::new(CloseCode::Protocol, error.to_string());
+    }
+    if let SocketError::Io(error) = error
+        && let Some(abuse) = error
+            .get_ref()
+            .and_then(|it| it.downcast_ref::<FrameAbuse>())
+    {
+        return Farewell::new(CloseCode::Policy, abuse.to_string());
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
