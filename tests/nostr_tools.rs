@@ -50,7 +50,7 @@ async fn a_foreign_client_finds_the_relay_as_the_nips_describe_it() {
     let cases = heard_by(&client, node.url()).await;
     node.stop().await.unwrap();
     for Case { name, ok, why } in &cases {
-        assert!(*ok, "{case}: {why}");
+        assert!(*ok, "{name}: {why}");
     }
     let names: Vec<_> = cases.into_iter().map(|it| it.name).collect();
     assert_eq!(names, written_cases(), "the client did not come to its end");
