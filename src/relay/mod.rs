@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
 use self::saver::Saver;
+pub use self::session::FrameWatch;
 use self::subscriptions::Subscriptions;
 use self::verify::Verifiers;
 use self::visibility::Visibility;

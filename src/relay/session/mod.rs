@@ -7,6 +7,7 @@
 mod allowance;
 mod answering;
 mod asking;
+mod frame_watch;
 mod judging;
 mod listening;
 mod proving;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::frame_watch::FrameWatch;
 use self::listening::Ears;
 use super::Relay;
 use super::auth::Challenge;
