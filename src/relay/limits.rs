@@ -41,8 +41,8 @@ pub struct RelayLimits {
     pub values_per_filter: usize,
     /// Open subscriptions of one connection.
     pub subscriptions: usize,
-    /// Values in all filters of all open subscriptions of one connection; a filter without
-    /// values counts as one.
+    /// Values in all filters of all open subscriptions of one connection, and once more of
+    /// all its questions that wait for an answer; a filter without values counts as one.
     pub open_values: usize,
     /// Longest subscription id in characters (NIP-01 says 64).
     pub subscription_id_chars: usize,

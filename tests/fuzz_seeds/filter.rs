@@ -38,9 +38,11 @@ impl Filters {
         let node = keys(7);
         let mut events = Vec::new();
         for event in stock(&node) {
-            let saved = runtime.block_on(store.save(event.clone())).unwrap();
-            assert_eq!(saved, Saved::Stored);
-            events.push((event.clone(), Kept::of(&event)));
+            let saved = runtime.block_on(store.save(&event)).unwrap();
+            let Saved::Stored(kept) = saved else {
+                panic!("{saved:?}: {event:?}");
+            };
+            events.push((event, kept));
         }
         events.sort_by(|(_, a), (_, b)| a.cmp(b));
         Self {

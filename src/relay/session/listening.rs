@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
-use super::asking::Question;
+use super::asking::{Question, Waiting};
 use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
@@ -44,7 +44,9 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Question>,
+    to_answer: mpsc::Sender<Waiting>,
+    /// As much room for waiting questions as for open subscriptions.
+    room_to_wait: Arc<Semaphore>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
@@ -62,11 +64,12 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Waiting>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
             to_answer,
+            room_to_wait: Arc::new(Semaphore::new(limits.open_values)),
             judging: FuturesOrdered::new(),
             saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
@@ -276,13 +279,20 @@ impl<'a> Ears<'a> {
     }
 
     async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
-        match question {
-            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
+        let question = match question {
+            Ok(question) => question,
             Err(refusal) => {
                 let answer = words::closed(name, &refusal.to_string());
-                self.client.refuse(&refusal, answer).await
+                return self.client.refuse(&refusal, answer).await;
             }
-        }
+        };
+        let values = question.values(self.client.relay.limits().open_values);
+        let room = self.room_to_wait.clone().acquire_many_owned(values).await;
+        let waiting = Waiting {
+            question,
+            _room: room.map_err(|_| Closing)?,
+        };
+        self.to_answer.send(waiting).await.map_err(|_| Closing)
     }
 }
 
