@@ -29,6 +29,10 @@ use super::auth::Challenge;
 use super::outgoing::Outgoing;
 use super::subscriptions::Reader;
 
+/// Questions of one client that may wait for their answer; further frames are read when
+/// one has been answered. Each may be as large as a frame.
+const QUESTIONS: usize = 16;
+
 /// Serves one client until the connection is over.
 pub(super) async fn serve<Stream>(
     relay: &Relay,
@@ -42,7 +46,7 @@ pub(super) async fn serve<Stream>(
     let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
     let subscriptions = &relay.inner.subscriptions;
     let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
-    let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
+    let (to_answer, answers) = mpsc::channel(QUESTIONS);
     let (sink, stream) = socket.split();
     let challenge = Challenge::default();
     let client = Client {
