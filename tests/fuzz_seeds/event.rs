@@ -99,10 +99,10 @@ impl Events {
     /// Saves an event and asks for it in every way.
     async fn check_kept(&self, event: Event) {
         let (now, id) = (Timestamp::from(NOW), event.id);
-        let saved = self.store.save(event.clone()).await.unwrap();
+        let saved = self.store.save(&event).await.unwrap();
         let stored = self.store.get(id, now).await.unwrap();
         match saved {
-            Saved::Stored => (),
+            Saved::Stored(kept) => assert_eq!(kept.json(), event.as_json()),
             Saved::Duplicate => return assert!(stored.is_some()),
             Saved::Ephemeral => return assert!(event.kind.is_ephemeral() && stored.is_none()),
             Saved::Superseded => {

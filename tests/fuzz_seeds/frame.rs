@@ -65,6 +65,7 @@ impl Frames {
             writing: Arc::new(Gate::new(node, terms, Arc::new(BTreeSet::new()), None)),
             reading: Arc::new(Reading::new(node)),
             limits,
+            urls: Vec::new(),
             clock: Arc::new(|| Timestamp::from(NOW)),
         });
         Self {
