@@ -6,6 +6,7 @@
 mod limits;
 mod nip11;
 mod outgoing;
+mod pace;
 mod saver;
 mod session;
 mod subscriptions;

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod crowd;
 mod harbour;
 mod http;
 mod overload;

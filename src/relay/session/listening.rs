@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, SplitStream};
@@ -27,7 +27,8 @@ use super::Client;
 use super::allowance::Allowance;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::saver::{Pace, Turns};
+use crate::relay::pace::Pace;
+use crate::relay::saver::Turns;
 use crate::relay::subscriptions::{Ticket, values_in};
 use crate::relay::words::{self, Said};
 
@@ -71,7 +72,7 @@ impl<'a> Ears<'a> {
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
             turns: Turns::default(),
             allowance: Allowance::new(limits.frames),
-            pace: Pace::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -130,9 +131,10 @@ impl<'a> Ears<'a> {
     async fn judge(&mut self, frames: Vec<Frame>) -> Result<(), Closing> {
         let Client { relay, session, .. } = self.client;
         if let ([frame], true) = (frames.as_slice(), self.judging.is_empty()) {
+            let began = Instant::now();
             let understood = frame.understand(relay, session);
+            self.pace.rest_after(began).await;
             self.follow(vec![understood]).await?;
-            self.pace.keep().await;
         } else if !frames.is_empty() {
             let (to, from) = (relay.clone(), session.clone());
             self.judging.push_back(relay.inner.verifiers.check(move || {
@@ -145,7 +147,7 @@ impl<'a> Ears<'a> {
 
     /// Follows what was said; events that are kept go to the disk together.
     async fn follow(&mut self, batch: Vec<Understood>) -> Result<(), Closing> {
-        let mut kept = Vec::new();
+        let (mut kept, mut answers) = (Vec::new(), Vec::new());
         for Understood {
             said,
             size_bytes,
@@ -156,20 +158,20 @@ impl<'a> Ears<'a> {
                 Said::Event(event) => match self.decide(&event, size_bytes, refusal) {
                     Verdict::Keep => kept.push((*event, size_bytes)),
                     Verdict::Taken(receipt) => self.await_receipt(event.id, receipt).await?,
-                    Verdict::Refuse(refusal) => {
-                        self.say(words::refused(&event.id, &refusal)).await?;
-                    }
+                    Verdict::Refuse(refusal) => answers.push(words::refused(&event.id, &refusal)),
                 },
                 Said::Req(name, filters) => {
                     self.keep(std::mem::take(&mut kept)).await?;
                     self.hear_req(&name.to_string(), filters, refusal).await?;
                 }
                 Said::Close(name) => self.client.reader.close(&name.to_string()),
-                Said::Unclear(answer) => self.say(answer).await?,
+                Said::Unclear(answer) => answers.push(answer),
             }
         }
-        self.keep(kept).await
+        self.keep(kept).await?;
+        self.client.outgoing.push_all(answers).await
     }
+
     fn decide(&self, event: &Event, size_bytes: usize, refusal: Option<Refusal>) -> Verdict {
         if let Some(refusal) = refusal {
             return Verdict::Refuse(refusal);
@@ -205,11 +207,11 @@ impl<'a> Ears<'a> {
             let receipts = relay.inner.saver.keep(events, turn).await;
             // A client who does not read his answers keeps nobody else from saving.
             drop(room);
-            for (id, receipt) in receipts {
-                let answer = words::ok(&id, receipt.accepted, &receipt.message);
-                // A client who has gone will send the event again if he cares.
-                let _told = outgoing.push(answer).await;
-            }
+            let answers = receipts
+                .iter()
+                .map(|(id, receipt)| words::ok(id, receipt.accepted, &receipt.message));
+            // A client who has gone will send the events again if he cares.
+            let _told = outgoing.push_all(answers.collect()).await;
             drop(saving);
         });
         Ok(())
