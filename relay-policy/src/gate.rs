@@ -7,7 +7,7 @@ use nostr::event::Event;
 use nostr::key::PublicKey;
 
 use crate::rules::addressed_to_us::{self, Addressee};
-use crate::rules::order_book::OrderBook;
+use crate::rules::order_book::{OrderBook, OrderHead};
 use crate::rules::rate::{Rate, Rates};
 use crate::rules::{authentication, expiry, own_events, proof_of_work, protected, size};
 use crate::{
@@ -89,15 +89,16 @@ impl Gate {
     /// Counts a stored order against the quota of its author.
     ///
     /// Called once at start for each stored order event; the node's own are not counted.
-    pub fn remember_order(&self, order: &Event) {
-        if order.pubkey != self.node {
+    pub fn remember_order(&self, order: OrderHead<'_>) {
+        if order.author != self.node {
             self.order_book.remember(order);
         }
     }
 
-    fn judge(&self, arrival: Arrival<'_>) -> Result<Addressee, Refusal> {
+    fn judge(&self, session: &Session, arrival: Arrival<'_>) -> Result<Addressee, Refusal> {
         let addressee = addressed_to_us::addressee(arrival.event, &self.node)?;
         own_events::check(arrival.event, &self.node, addressee)?;
+        protected::check_author(session, arrival.event)?;
         self.authors.check(arrival.event.pubkey, arrival.now)?;
         self.order_book.check(arrival, &self.terms)?;
         Ok(addressee)
@@ -121,7 +122,7 @@ impl WritePolicy for Gate {
             .check(address_group(session.peer), arrival.now)?;
         expiry::check(arrival, &self.terms)?;
         authentication::check(arrival.event)?;
-        protected::check(session, arrival.event)?;
+        protected::check_repost(arrival.event)?;
         match addressed_to_us::addressee(arrival.event, &self.node)? {
             Addressee::Node => {
                 proof_of_work::check(arrival.event, self.known.as_ref(), &self.terms)
@@ -131,7 +132,7 @@ impl WritePolicy for Gate {
     }
 
     fn after_signature(&self, session: &Session, arrival: Arrival<'_>) -> Verdict {
-        match self.judge(arrival) {
+        match self.judge(session, arrival) {
             Ok(Addressee::Node) => self.hand_over(session, arrival.event),
             Ok(Addressee::Others) => Verdict::Keep,
             Err(refusal) => Verdict::Refuse(refusal),

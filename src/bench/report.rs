@@ -92,7 +92,7 @@ fn crowd(times: &CrowdTimes) -> Value {
         })
         .collect();
     json!({
-        "part": "trades", "pairs": times.crowd.pairs,
+        "part": "trades", "pairs": times.pairs,
         "trades": times.waits.trades.count(),
         "trades_per_second": (times.trades_per_second() * 10.0).round() / 10.0,
         "actions": actions, "all_answers": spread(&times.answers()),
@@ -102,7 +102,7 @@ fn crowd(times: &CrowdTimes) -> Value {
 }
 
 fn crowd_table(times: &CrowdTimes) -> String {
-    let pairs = times.crowd.pairs;
+    let pairs = times.pairs;
     let mut text = format!(
         "\nSell trades over websockets, {pairs} pair{} at once: {} trades, {:.1} trades/s\n\
          {:<22}{:>12}{:>12}{:>14}{:>12}\n",

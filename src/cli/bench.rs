@@ -47,6 +47,9 @@ struct RelayArgs {
     /// The relay (ws://…); without it, a box of our own in a process of its own.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// The process of that relay, if it runs on this machine: for its memory.
+    #[arg(long, value_name = "PID", requires = "url")]
+    pid: Option<u32>,
     /// What to measure; without it, everything that is possible.
     #[arg(
         long = "scenario",
@@ -58,6 +61,12 @@ struct RelayArgs {
     /// Everything, but shorter.
     #[arg(long)]
     quick: bool,
+    /// Live orders in the box of idle-memory and start-up.
+    #[arg(long, value_name = "COUNT")]
+    orders: Option<u64>,
+    /// Events in the box of start-up, with its orders.
+    #[arg(long, value_name = "COUNT")]
+    events: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -110,21 +119,26 @@ async fn measured(
 
 impl RelayArgs {
     fn plan(&self) -> anyhow::Result<Plan> {
-        let all = <Scenario as clap::ValueEnum>::value_variants();
-        Ok(Plan {
+        let usual = if self.quick {
+            Scale::QUICK
+        } else {
+            Scale::FULL
+        };
+        let mut plan = Plan {
             url: self.url.clone(),
-            scenarios: if self.scenarios.is_empty() {
-                all.to_vec()
-            } else {
-                self.scenarios.clone()
-            },
-            scale: if self.quick {
-                Scale::QUICK
-            } else {
-                Scale::FULL
+            pid: self.pid,
+            scenarios: self.scenarios.clone(),
+            scale: Scale {
+                live_orders: self.orders.unwrap_or(usual.live_orders),
+                stored_events: self.events.unwrap_or(usual.stored_events),
+                ..usual
             },
             program: std::env::current_exe().context("this program does not know its place")?,
-        })
+        };
+        if plan.scenarios.is_empty() {
+            plan.scenarios = plan.possible();
+        }
+        Ok(plan)
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows the event store and the two policies, and nothing else of the node. Every
 //! task it starts is counted: [`Relay::ended`] returns when all are over.
 
+mod auth;
 mod limits;
 mod nip11;
 mod outgoing;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nostr::event::{Event, EventId};
-use nostr::types::Timestamp;
+use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{QueryPolicy, Session, WritePolicy};
 use storage::events::{EventStore, EventStoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
 use self::saver::Saver;
+pub use self::session::FrameWatch;
 use self::subscriptions::Subscriptions;
 use self::verify::Verifiers;
 use self::visibility::Visibility;
@@ -48,6 +50,8 @@ pub struct RelayParts {
     pub reading: Arc<dyn QueryPolicy>,
     /// What one client may cost.
     pub limits: RelayLimits,
+    /// Under which addresses clients reach it; a proof of a key must name one (NIP-42).
+    pub urls: Vec<RelayUrl>,
     /// What time it is.
     pub clock: RelayClock,
 }

@@ -144,20 +144,6 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Queues answers together, once there is room for one.
-    pub(super) async fn push_all(&self, answers: Vec<String>) -> Result<(), Closing> {
-        if answers.is_empty() {
-            return Ok(());
-        }
-        let mut waiting = self.room_for_answers().await?;
-        for words in answers {
-            waiting.push(words.into());
-        }
-        drop(waiting);
-        self.something_to_do.notify_one();
-        Ok(())
-    }
-
     /// Queues frames of events once there is room, as many as there is room for and at
     /// least one, and returns the others.
     pub(super) async fn push_events<'a>(

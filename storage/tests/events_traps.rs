@@ -378,8 +378,8 @@ async fn more_saves_and_reads_than_places_all_come_to_their_end() {
     let options = EventStoreOptions {
         map_size_bytes: 256 << 20,
         saves_in_flight: 2,
-        own_saves_in_flight: 1,
         reads_at_once: 1,
+        ..EventStoreOptions::default()
     };
     let store = EventStore::open(folder.path(), options).await.unwrap();
     let keys = Keys::generate();

@@ -157,6 +157,7 @@ async fn relay(folder: &TempDir, keys: &Keys, inbox: &Counter) -> Relay {
         writing: Arc::new(gate),
         reading: Arc::new(Reading::new(keys.public_key())),
         limits,
+        urls: Vec::new(),
         clock: Arc::new(Timestamp::now),
     })
 }

@@ -70,7 +70,7 @@ impl Draft {
             author: Author::Fresh,
             kind: 1059,
             tags: vec![tag(["p", &to.to_hex()])],
-            content: gibberish(number, 1_400),
+            content: sealed(number, 1_400),
             created_at: now - number % 172_000,
         }
     }
@@ -84,7 +84,7 @@ impl Draft {
                 tag(["p", &to.to_hex()]),
                 tag(["expiration", &(created_at + 30 * DAY).to_string()]),
             ],
-            content: gibberish(number, 348),
+            content: sealed(number, 348),
             created_at,
         }
     }
@@ -108,7 +108,7 @@ impl Draft {
         };
         let number = |of: u64| (address % of + 1).to_string();
         let tags = [
-            ("d", order_id(address)),
+            ("d", order_id(author.public_key(), address)),
             ("k", pick(&["buy", "sell"])),
             ("f", pick(&["USD", "EUR", "ARS", "CUP", "VES"])),
             (
@@ -165,7 +165,7 @@ impl Draft {
             } else {
                 "settled"
             };
-            let address = order_id(number);
+            let address = order_id(node.public_key(), number);
             let tags = [
                 ("d", address.as_str()),
                 ("s", status),
@@ -205,18 +205,25 @@ impl Draft {
 
 const DAY: u64 = 86_400;
 
-/// The `d` tag of an order: a UUID, as long as the real ones.
-pub(super) fn order_id(address: u64) -> String {
-    uuid::Builder::from_custom_bytes(u128::from(address).wrapping_mul(MIX).to_be_bytes())
+/// The `d` tag of an order: a UUID, which no other key has used.
+pub(super) fn order_id(author: PublicKey, address: u64) -> String {
+    let digest = Sha256::new().chain_update(author.as_bytes());
+    let digest = digest.chain_update(address.to_be_bytes()).finalize();
+    let bytes = std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default());
+    uuid::Builder::from_random_bytes(bytes)
         .into_uuid()
         .to_string()
 }
 
-/// Spreads small numbers over all bits.
-const MIX: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-
 fn tag<const PARTS: usize>(parts: [&str; PARTS]) -> Vec<String> {
     parts.map(str::to_owned).into()
+}
+
+/// Text that only who has the key can tell from a NIP-44 payload.
+fn sealed(number: u64, length: usize) -> String {
+    let mut text = gibberish(number, length);
+    text.replace_range(..2, "Ag");
+    text
 }
 
 /// Text that looks encrypted and that nothing can compress.

@@ -7,7 +7,7 @@ use nostr::event::{Event, EventId};
 use serde_json::{Map, Value, json};
 
 use super::connection::{Connection, text_frame};
-use super::reply::Reply;
+use super::reply::{Reply, Sight};
 
 /// Events that are asked for at once.
 const AT_ONCE: usize = 100;
@@ -15,9 +15,9 @@ const AT_ONCE: usize = 100;
 /// The name of every subscription here; one is closed before the next.
 const NAME: &str = "bench";
 
-/// A `REQ`, and the `CLOSE` that follows its answer, as frames.
+/// A `REQ`, as a frame.
 pub(super) struct Question {
-    frames: Vec<u8>,
+    frame: Vec<u8>,
 }
 
 impl Question {
@@ -25,32 +25,44 @@ impl Question {
         let mut words = vec![json!("REQ"), json!(NAME)];
         words.extend_from_slice(filters);
         Question {
-            frames: text_frame(&Value::Array(words).to_string()),
+            frame: text_frame(&Value::Array(words).to_string()),
         }
     }
 
-    /// Asks, and hands every stored event to `sees`.
+    /// Asks, hands every stored event to `sees`, and closes the subscription.
     ///
     /// # Errors
     /// If the relay refuses, or the connection fails.
     pub(super) async fn ask(
         &self,
         connection: &mut Connection,
-        mut sees: impl FnMut(super::reply::Sight<'_>) -> anyhow::Result<()>,
+        mut sees: impl FnMut(Sight<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        connection.queue(&self.frames);
+        self.ask_and_stay(connection, &mut sees).await?;
+        // It leaves with the next question.
+        connection.queue(&text_frame(&json!(["CLOSE", NAME]).to_string()));
+        Ok(())
+    }
+
+    /// The same, and the subscription stays open.
+    ///
+    /// # Errors
+    /// If the relay refuses, or the connection fails.
+    pub(super) async fn ask_and_stay(
+        &self,
+        connection: &mut Connection,
+        mut sees: impl FnMut(Sight<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        connection.queue(&self.frame);
         connection.flush().await?;
         loop {
             match Reply::read(connection.next().await?) {
                 Reply::Event(sight) => sees(sight)?,
-                Reply::Eose => break,
+                Reply::Eose => return Ok(()),
                 Reply::Closed(why) | Reply::Notice(why) => bail!("the relay says: {why}"),
                 Reply::Ok { .. } | Reply::Count(_) | Reply::Aside => {}
             }
         }
-        // It leaves with the next question.
-        connection.queue(&text_frame(&json!(["CLOSE", NAME]).to_string()));
-        Ok(())
     }
 }
 
@@ -68,7 +80,7 @@ pub(super) async fn check(
     let mut found = HashSet::with_capacity(expected.len());
     for some in asked.chunks(AT_ONCE) {
         let question = Question::new(&[by_ids(some)]);
-        let collect = |sight: super::reply::Sight<'_>| {
+        let collect = |sight: Sight<'_>| {
             let fresh = sight.id().is_some_and(|id| found.insert(id));
             ensure!(fresh, "an event came twice, or without an id");
             Ok(())

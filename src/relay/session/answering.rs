@@ -1,8 +1,11 @@
-//! The loop that answers `REQ`s from the store.
+//! The loop that answers questions from the store.
 
+use nostr::filter::Filter;
+use storage::events::Counted;
 use tokio::sync::mpsc;
 
 use super::Client;
+use super::asking::{Question, Waiting};
 use crate::relay::outgoing::Closing;
 use crate::relay::subscriptions::Ticket;
 use crate::relay::words;
@@ -10,20 +13,27 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut tickets: mpsc::Receiver<Ticket>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Waiting>) {
         loop {
-            let ticket = tokio::select! {
+            let waiting = tokio::select! {
                 () = self.outgoing.closing() => return,
-                ticket = tickets.recv() => ticket,
+                waiting = questions.recv() => waiting,
             };
-            let Some(ticket) = ticket else { return };
-            if let Err(Closing) = self.answer(ticket).await {
+            let Some(waiting) = waiting else { return };
+            let answered = match waiting.question {
+                Question::Stored(ticket) => self.answer(ticket).await,
+                Question::Count(name, filters) => self.answer_count(&name, filters).await,
+            };
+            if let Err(Closing) = answered {
                 return;
             }
         }
     }
 
     async fn answer(self, ticket: Ticket) -> Result<(), Closing> {
+        if !ticket.is_open() {
+            return Ok(());
+        }
         let parts = &self.relay.inner.parts;
         let now = self.relay.now();
         let found = parts
@@ -53,5 +63,28 @@ impl Client<'_> {
         }
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
+    }
+
+    /// Counts what a `REQ` without limits would show, each event once (NIP-45).
+    async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
+        let parts = &self.relay.inner.parts;
+        let counted = parts
+            .store
+            .count_where(filters, self.relay.now(), |filter, kept| {
+                let visibility = &self.relay.inner.visibility;
+                visibility.permits(self.session, filter, kept)
+            })
+            .await;
+        let answer = match counted {
+            Ok(Counted::Exactly(count)) => words::count(name, count),
+            Ok(Counted::TooBroad) => {
+                words::closed(name, "restricted: too many events to count, ask for fewer")
+            }
+            Err(error) => {
+                tracing::error!(%error, "a COUNT could not be answered");
+                words::closed(name, "error: the store could not be read")
+            }
+        };
+        self.outgoing.push(answer).await
     }
 }

@@ -3,6 +3,7 @@
 //! Frames are understood in batches and beside the conversation. So nothing here may
 //! depend on what the client said before, and nothing is changed.
 
+use nostr::event::Event;
 use relay_policy::{Arrival, Prefix, Refusal, Session};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -31,12 +32,13 @@ pub(super) struct Understood {
     /// Size of its event, if it brought one.
     pub(super) size_bytes: usize,
     /// Why it cannot be followed, as far as that is clear: it came too fast, or its event
-    /// is refused by a cheap rule, or has a wrong id or signature.
+    /// is refused by a cheap rule, or its event or proof has a wrong id or signature.
     pub(super) refusal: Option<Refusal>,
 }
 
 impl Frame {
-    /// Finds out what it says; an event without a refusal has a right id and signature.
+    /// Finds out what it says; an event or a proof without a refusal has a right id and
+    /// signature.
     pub(super) fn understand(&self, relay: &Relay, session: &Session) -> Understood {
         let Self::Text { text, in_time } = self else {
             return unclear(words::notice("invalid: binary frames are not understood"));
@@ -58,7 +60,8 @@ impl Frame {
                 };
                 judge(relay, session, arrival).err()
             }
-            Said::Req(..) | Said::Close(_) | Said::Unclear(_) => None,
+            Said::Auth(proof) => verify(proof).err(),
+            Said::Req(..) | Said::Count(..) | Said::Close(_) | Said::Unclear(_) => None,
         };
         Understood {
             said,
@@ -71,10 +74,14 @@ impl Frame {
 fn judge(relay: &Relay, session: &Session, arrival: Arrival<'_>) -> Result<(), Refusal> {
     let writing = &relay.inner.parts.writing;
     writing.before_signature(session, arrival)?;
-    if !arrival.event.verify_id() {
+    verify(arrival.event)
+}
+
+fn verify(event: &Event) -> Result<(), Refusal> {
+    if !event.verify_id() {
         return Err(Refusal::invalid("the id is not the hash of the event"));
     }
-    if !arrival.event.verify_signature() {
+    if !event.verify_signature() {
         return Err(Refusal::invalid("the signature is wrong"));
     }
     Ok(())

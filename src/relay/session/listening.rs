@@ -25,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
+use super::asking::{Question, Waiting};
+use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::pace::Pace;
 use crate::relay::saver::Turns;
-use crate::relay::subscriptions::{Ticket, values_in};
 use crate::relay::words::{self, Said};
 
 /// Frames in one batch. Many make it cheap, few let others have their turn soon.
@@ -44,7 +45,9 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Ticket>,
+    to_answer: mpsc::Sender<Waiting>,
+    /// As much room for waiting questions as for open subscriptions.
+    room_to_wait: Arc<Semaphore>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
@@ -62,11 +65,12 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Ticket>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Waiting>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
             to_answer,
+            room_to_wait: Arc::new(Semaphore::new(limits.open_values)),
             judging: FuturesOrdered::new(),
             saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
@@ -147,7 +151,7 @@ impl<'a> Ears<'a> {
 
     /// Follows what was said; events that are kept go to the disk together.
     async fn follow(&mut self, batch: Vec<Understood>) -> Result<(), Closing> {
-        let (mut kept, mut answers) = (Vec::new(), Vec::new());
+        let mut kept = Vec::new();
         for Understood {
             said,
             size_bytes,
@@ -158,18 +162,25 @@ impl<'a> Ears<'a> {
                 Said::Event(event) => match self.decide(&event, size_bytes, refusal) {
                     Verdict::Keep => kept.push((*event, size_bytes)),
                     Verdict::Taken(receipt) => self.await_receipt(event.id, receipt).await?,
-                    Verdict::Refuse(refusal) => answers.push(words::refused(&event.id, &refusal)),
+                    Verdict::Refuse(refusal) => {
+                        let answer = words::refused(&event.id, &refusal);
+                        self.client.refuse(&refusal, answer).await?;
+                    }
                 },
                 Said::Req(name, filters) => {
                     self.keep(std::mem::take(&mut kept)).await?;
                     self.hear_req(&name.to_string(), filters, refusal).await?;
                 }
+                Said::Count(name, filters) => {
+                    self.keep(std::mem::take(&mut kept)).await?;
+                    self.hear_count(&name.to_string(), filters, refusal).await?;
+                }
+                Said::Auth(proof) => self.client.hear_proof(&proof, refusal).await?,
                 Said::Close(name) => self.client.reader.close(&name.to_string()),
-                Said::Unclear(answer) => answers.push(answer),
+                Said::Unclear(answer) => self.say(answer).await?,
             }
         }
-        self.keep(kept).await?;
-        self.client.outgoing.push_all(answers).await
+        self.keep(kept).await
     }
 
     fn decide(&self, event: &Event, size_bytes: usize, refusal: Option<Refusal>) -> Verdict {
@@ -207,11 +218,11 @@ impl<'a> Ears<'a> {
             let receipts = relay.inner.saver.keep(events, turn).await;
             // A client who does not read his answers keeps nobody else from saving.
             drop(room);
-            let answers = receipts
-                .iter()
-                .map(|(id, receipt)| words::ok(id, receipt.accepted, &receipt.message));
-            // A client who has gone will send the events again if he cares.
-            let _told = outgoing.push_all(answers.collect()).await;
+            for (id, receipt) in receipts {
+                let answer = words::ok(&id, receipt.accepted, &receipt.message);
+                // A client who has gone will send the event again if he cares.
+                let _told = outgoing.push(answer).await;
+            }
             drop(saving);
         });
         Ok(())
@@ -248,49 +259,42 @@ impl<'a> Ears<'a> {
         if let Some(refusal) = refusal {
             return self.say(words::closed(name, &refusal.to_string())).await;
         }
-        match self.admit(name, filters) {
-            Ok(ticket) => self.to_answer.send(ticket).await.map_err(|_| Closing),
-            Err(refusal) => {
-                // A refused REQ replaces an open one of its name all the same.
-                self.client.reader.close(name);
-                self.say(words::closed(name, &refusal.to_string())).await
-            }
+        let question = self.client.open(name, filters);
+        if question.is_err() {
+            // A refused REQ replaces an open one of its name all the same.
+            self.client.reader.close(name);
         }
+        self.ask(name, question).await
     }
 
-    fn admit(&self, name: &str, filters: Vec<Filter>) -> Result<Ticket, Refusal> {
-        let limits = self.client.relay.limits();
-        let chars = name.chars().count();
-        if chars == 0 || chars > limits.subscription_id_chars {
-            return Err(Refusal::invalid("a subscription id has 1 to 64 characters"));
-        }
-        if filters.len() > limits.filters_per_req {
-            let most = limits.filters_per_req;
-            return Err(Refusal::invalid(format!("over {most} filters in one REQ")));
-        }
-        if filters
-            .iter()
-            .any(|filter| values_in(filter) > limits.values_per_filter)
-        {
-            let most = limits.values_per_filter;
-            return Err(Refusal::invalid(format!(
-                "over {most} values in one filter"
-            )));
-        }
-        if filters.iter().any(|filter| filter.search.is_some()) {
-            return Err(Refusal::invalid("search is not supported"));
-        }
-        self.client
-            .relay
-            .inner
-            .parts
-            .reading
-            .admit(self.client.session, &filters)?;
-        let filters = filters
-            .into_iter()
-            .map(|filter| within(filter, limits.max_limit))
-            .collect();
-        self.client.reader.open(name.to_owned(), filters)
+    async fn hear_count(
+        &mut self,
+        name: &str,
+        filters: Vec<Filter>,
+        refusal: Option<Refusal>,
+    ) -> Result<(), Closing> {
+        let question = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.client.count(name, filters),
+        };
+        self.ask(name, question).await
+    }
+
+    async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
+        let question = match question {
+            Ok(question) => question,
+            Err(refusal) => {
+                let answer = words::closed(name, &refusal.to_string());
+                return self.client.refuse(&refusal, answer).await;
+            }
+        };
+        let values = question.values(self.client.relay.limits().open_values);
+        let room = self.room_to_wait.clone().acquire_many_owned(values).await;
+        let waiting = Waiting {
+            question,
+            _room: room.map_err(|_| Closing)?,
+        };
+        self.to_answer.send(waiting).await.map_err(|_| Closing)
     }
 }
 
@@ -357,13 +361,13 @@ fn farewell_after(error: &SocketError) -> Farewell {
     if let SocketError::Protocol(error) = error {
         return Farewell::new(CloseCode::Protocol, error.to_string());
     }
+    if let SocketError::Io(error) = error
+        && let Some(abuse) = error
+            .get_ref()
+            .and_then(|it| it.downcast_ref::<FrameAbuse>())
+    {
+        return Farewell::new(CloseCode::Policy, abuse.to_string());
+    }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn within(filter: Filter, max_limit: usize) -> Filter {
-    Filter {
-        limit: Some(filter.limit.unwrap_or(max_limit).min(max_limit)),
-        ..filter
-    }
 }

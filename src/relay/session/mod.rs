@@ -1,13 +1,16 @@
 //! One client, from the handshake to the farewell.
 //!
-//! Three loops share a connection: one listens, one sends what waits, one answers `REQ`s
-//! from the store, one after the other. Events are saved by tasks of their own, so that
+//! Three loops share a connection: one listens, one sends what waits, one answers
+//! questions from the store, one after the other. Events are saved by tasks of their own, so that
 //! neither a slow disk nor a vanished client stops anything half-way.
 
 mod allowance;
 mod answering;
+mod asking;
+mod frame_watch;
 mod judging;
 mod listening;
+mod proving;
 mod sending;
 
 use std::sync::Arc;
@@ -19,8 +22,10 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::frame_watch::FrameWatch;
 use self::listening::Ears;
 use super::Relay;
+use super::auth::Challenge;
 use super::outgoing::Outgoing;
 use super::subscriptions::Reader;
 
@@ -39,11 +44,13 @@ pub(super) async fn serve<Stream>(
     let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
     let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
     let (sink, stream) = socket.split();
+    let challenge = Challenge::default();
     let client = Client {
         relay,
         session: &session,
         outgoing: &outgoing,
         reader: &joined.reader,
+        challenge: &challenge,
     };
     let ears = Ears::new(client, to_answer);
     tokio::join!(
@@ -60,4 +67,5 @@ struct Client<'a> {
     session: &'a Session,
     outgoing: &'a Arc<Outgoing>,
     reader: &'a Arc<Reader>,
+    challenge: &'a Challenge,
 }

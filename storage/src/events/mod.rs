@@ -17,19 +17,19 @@ mod author_locks;
 mod count;
 mod deletion;
 mod kept;
+mod memory;
+mod pages;
 mod plan;
 mod purge;
 mod save;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use nostr::event::{EventId, Kind};
-use nostr::filter::Filter;
+use futures_util::future::try_join;
+use nostr::event::EventId;
 use nostr::key::PublicKey;
-use nostr::types::Timestamp;
-use nostr_database::NostrDatabase;
 use nostr_database::error::Error as DatabaseError;
 use nostr_lmdb::NostrLmdb;
 use tokio::sync::{RwLock, Semaphore};
@@ -37,6 +37,7 @@ use tokio::sync::{RwLock, Semaphore};
 use self::author_locks::AuthorLocks;
 pub use self::count::Counted;
 pub use self::kept::Kept;
+use self::memory::Memory;
 pub use self::save::Saved;
 
 /// How the store is opened.
@@ -50,6 +51,11 @@ pub struct EventStoreOptions {
     pub saves_in_flight: usize,
     /// Saves of the node itself that may wait for the database beside them.
     pub own_saves_in_flight: usize,
+    /// Memory for the events that the niche asks for, in bytes. A quarter of it is for
+    /// other kinds than orders; a kind that finds no room is asked of the database.
+    pub live_bytes: usize,
+    /// Memory for other events that were stored or asked for last, in bytes.
+    pub recent_bytes: usize,
     /// Queries that may read at once, each on its own thread; further ones wait.
     pub reads_at_once: usize,
 }
@@ -60,6 +66,8 @@ impl Default for EventStoreOptions {
             map_size_bytes: 32 << 30,
             saves_in_flight: 192,
             own_saves_in_flight: 64,
+            live_bytes: 256 << 20,
+            recent_bytes: 32 << 20,
             reads_at_once: 16,
         }
     }
@@ -102,6 +110,10 @@ pub struct EventStore {
     reads: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
+    /// Held shared by a save until memory has taken it in, alone by a purge while it
+    /// removes: memory must hear of both in the order in which they were done.
+    purging: RwLock<()>,
+    memory: Memory,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
     deleters: Mutex<HashSet<PublicKey>>,
@@ -120,7 +132,8 @@ impl EventStore {
     ///
     /// # Errors
     ///
-    /// [`EventStoreError::Open`] when the database cannot be opened.
+    /// [`EventStoreError::Open`] when the database cannot be opened,
+    /// [`EventStoreError::Read`] when what memory is to hold cannot be read.
     pub async fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
         let open = |source| EventStoreError::Open {
             path: path.to_owned(),
@@ -133,11 +146,7 @@ impl EventStore {
             .build()
             .await
             .map_err(open)?;
-        let deletions = db
-            .query(Filter::new().kind(Kind::EventDeletion))
-            .await
-            .map_err(open)?;
-        Ok(Self {
+        let store = Self {
             db,
             lanes: Lanes {
                 strangers: Semaphore::new(options.saves_in_flight),
@@ -145,28 +154,12 @@ impl EventStore {
             },
             reads: Semaphore::new(options.reads_at_once),
             shared_batch: RwLock::new(()),
+            purging: RwLock::new(()),
+            memory: Memory::new(options.live_bytes, options.recent_bytes),
             authors: AuthorLocks::new(),
-            deleters: Mutex::new(deletions.into_iter().map(|event| event.pubkey).collect()),
-        })
-    }
-
-    /// Reads one event, unless it has expired.
-    ///
-    /// # Errors
-    ///
-    /// [`EventStoreError::Read`] when the database fails.
-    pub async fn get(
-        &self,
-        id: EventId,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Kept>>, EventStoreError> {
-        let _turn = self.reading_turn().await;
-        let found = self
-            .db
-            .event_by_id(&id)
-            .await
-            .map_err(EventStoreError::Read)?;
-        let kept = found.map(|event| Kept::of(&event));
-        Ok(kept.filter(|kept| !kept.is_expired_at(now)))
+            deleters: Mutex::default(),
+        };
+        try_join(store.remember_deleters(), store.fill_memory()).await?;
+        Ok(store)
     }
 }
