@@ -7,6 +7,7 @@ mod auth;
 mod limits;
 mod nip11;
 mod outgoing;
+mod pace;
 mod saver;
 mod session;
 mod subscriptions;
