@@ -28,9 +28,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -46,13 +44,6 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// How long to wait after the system had no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Buffers of one websocket in bytes; the library's own default is 128 KiB, twice.
-const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
-
-/// A message up to this many times the frame limit is read to its end, answered and
-/// forgotten; a longer one ends the connection.
-const READABLE_FRAMES: usize = 4;
 
 /// Whether the node can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,27 +248,12 @@ fn upgrade(hall: &Hall, mut request: Request) -> Response {
     hall.tasks.spawn(async move {
         let Visitor { peer, seat } = visitor;
         match upgraded.await {
-            Ok(upgraded) => {
-                let config = Some(socket_config(relay.limits()));
-                let io = TokioIo::new(upgraded);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
-                relay.serve(socket, peer, stop).await;
-            }
+            Ok(upgraded) => relay.serve(TokioIo::new(upgraded), peer, stop).await,
             Err(error) => tracing::debug!(%error, "an upgrade failed"),
         }
         drop(seat);
     });
     answer
-}
-
-fn socket_config(limits: &RelayLimits) -> WebSocketConfig {
-    let longest = limits.frame_bytes.saturating_mul(READABLE_FRAMES);
-    WebSocketConfig::default()
-        .read_buffer_size(SOCKET_BUFFER_BYTES)
-        .write_buffer_size(SOCKET_BUFFER_BYTES)
-        .max_write_buffer_size(limits.waiting_bytes.max(2 * SOCKET_BUFFER_BYTES))
-        .max_message_size(Some(longest))
-        .max_frame_size(Some(longest))
 }
 
 async fn turn_away(mut stream: TcpStream, why: &'static str) {

@@ -3,6 +3,7 @@
 //! It knows the event store and the two policies, and nothing else of the node. Every
 //! task it starts is counted: [`Relay::ended`] returns when all are over.
 
+mod frame;
 mod limits;
 mod nip11;
 mod outgoing;
@@ -23,7 +24,6 @@ use relay_policy::{Prefix, QueryPolicy, Receipt, Refusal, Session, WritePolicy};
 use storage::events::{EventStore, EventStoreError, Kept, Saved};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -141,16 +141,14 @@ impl Relay {
     }
 
     /// Serves one client until he leaves, must leave, or `stop` is cancelled.
-    pub async fn serve<Stream>(
-        &self,
-        socket: WebSocketStream<Stream>,
-        peer: IpAddr,
-        stop: CancellationToken,
-    ) where
-        Stream: AsyncRead + AsyncWrite + Unpin + Send,
+    ///
+    /// The stream begins where the handshake of the websocket has ended.
+    pub async fn serve<Stream>(&self, stream: Stream, peer: IpAddr, stop: CancellationToken)
+    where
+        Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let number = self.inner.sessions.fetch_add(1, Ordering::Relaxed);
-        session::serve(self, socket, Session::new(number, peer), stop).await;
+        session::serve(self, stream, Session::new(number, peer), stop).await;
     }
 
     /// Waits until every event that was accepted for storing has been stored and shown,

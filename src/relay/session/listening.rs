@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::stream::SplitStream;
 use nostr::event::Event;
 use nostr::filter::Filter;
 use nostr::message::SubscriptionId;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
+use super::wire::Incoming;
 use crate::relay::Turns;
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::subscriptions::{Ticket, values_in};
@@ -52,7 +52,7 @@ impl<'a> Ears<'a> {
 
     pub(super) async fn listen<Stream>(
         mut self,
-        mut stream: SplitStream<WebSocketStream<Stream>>,
+        mut stream: WebSocketStream<Incoming<Stream>>,
         stop: CancellationToken,
     ) where
         Stream: AsyncRead + AsyncWrite + Unpin,
@@ -81,7 +81,7 @@ impl<'a> Ears<'a> {
 
     async fn hear_next<Stream>(
         &mut self,
-        stream: &mut SplitStream<WebSocketStream<Stream>>,
+        stream: &mut WebSocketStream<Incoming<Stream>>,
     ) -> Result<(), Option<Farewell>>
     where
         Stream: AsyncRead + AsyncWrite + Unpin,

@@ -1,24 +1,26 @@
 //! One client, from the handshake to the farewell.
 //!
-//! Three loops share a connection: one listens, one sends what waits, one answers `REQ`s
-//! from the store, one after the other. Events are saved by tasks of their own, so that
-//! neither a slow disk nor a vanished client stops anything half-way.
+//! Three loops share a connection: one listens, one answers `REQ`s from the store, one
+//! after the other, and one, in a task of its own, sends what waits. Events are saved by
+//! tasks of their own, so that neither a slow disk nor a vanished client stops anything
+//! half-way.
 
 mod allowance;
 mod answering;
 mod listening;
 mod sending;
+mod wire;
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use relay_policy::Session;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::listening::Ears;
+use self::sending::Writer;
 use super::Relay;
 use super::outgoing::Outgoing;
 use super::subscriptions::Reader;
@@ -26,18 +28,20 @@ use super::subscriptions::Reader;
 /// Serves one client until the connection is over.
 pub(super) async fn serve<Stream>(
     relay: &Relay,
-    socket: WebSocketStream<Stream>,
+    stream: Stream,
     session: Session,
     stop: CancellationToken,
 ) where
-    Stream: AsyncRead + AsyncWrite + Unpin + Send,
+    Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = relay.limits();
     let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
     let subscriptions = &relay.inner.subscriptions;
     let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
     let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
-    let (sink, stream) = socket.split();
+    let (incoming, wire) = wire::directions(stream, outgoing.clone(), limits).await;
+    let writer = Writer::new(wire, outgoing.clone(), limits).send();
+    let writer = AbortOnDropHandle::new(relay.inner.tasks.spawn(writer));
     let client = Client {
         relay,
         session: &session,
@@ -46,13 +50,14 @@ pub(super) async fn serve<Stream>(
     };
     let ears = Ears::new(client, to_answer);
     tokio::join!(
-        ears.listen(stream, stop),
+        ears.listen(incoming, stop),
         client.answer_from_store(answers),
-        client.send(sink)
     );
+    // It has been told to close, and how long that may take is its own affair.
+    let _over = writer.await;
 }
 
-/// What the three loops share.
+/// What the loops share.
 #[derive(Clone, Copy)]
 struct Client<'a> {
     relay: &'a Relay,
