@@ -9,7 +9,7 @@ use nostr::key::PublicKey;
 use crate::rules::addressed_to_us::{self, Addressee};
 use crate::rules::order_book::OrderBook;
 use crate::rules::rate::{Rate, Rates};
-use crate::rules::{expiry, own_events, proof_of_work, size};
+use crate::rules::{authentication, expiry, own_events, proof_of_work, protected, size};
 use crate::{
     Arrival, Inbox, KnownKeys, Prefix, Refusal, Session, Verdict, WritePolicy, address_group,
 };
@@ -95,9 +95,10 @@ impl Gate {
         }
     }
 
-    fn judge(&self, arrival: Arrival<'_>) -> Result<Addressee, Refusal> {
+    fn judge(&self, session: &Session, arrival: Arrival<'_>) -> Result<Addressee, Refusal> {
         let addressee = addressed_to_us::addressee(arrival.event, &self.node)?;
         own_events::check(arrival.event, &self.node, addressee)?;
+        protected::check_author(session, arrival.event)?;
         self.authors.check(arrival.event.pubkey, arrival.now)?;
         self.order_book.check(arrival, &self.terms)?;
         Ok(addressee)
@@ -120,6 +121,8 @@ impl WritePolicy for Gate {
         self.addresses
             .check(address_group(session.peer), arrival.now)?;
         expiry::check(arrival, &self.terms)?;
+        authentication::check(arrival.event)?;
+        protected::check_repost(arrival.event)?;
         match addressed_to_us::addressee(arrival.event, &self.node)? {
             Addressee::Node => {
                 proof_of_work::check(arrival.event, self.known.as_ref(), &self.terms)
@@ -129,7 +132,7 @@ impl WritePolicy for Gate {
     }
 
     fn after_signature(&self, session: &Session, arrival: Arrival<'_>) -> Verdict {
-        match self.judge(arrival) {
+        match self.judge(session, arrival) {
             Ok(Addressee::Node) => self.hand_over(session, arrival.event),
             Ok(Addressee::Others) => Verdict::Keep,
             Err(refusal) => Verdict::Refuse(refusal),
@@ -185,7 +188,7 @@ mod tests {
             Some(inbox.clone()),
         );
         let (ours, theirs) = (node.public_key().to_hex(), stranger.public_key().to_hex());
-        let table: [(&str, Event, &str); 8] = [
+        let table: [(&str, Event, &str); 10] = [
             ("a note", event(&stranger, 1, &[]), "Keep"),
             (
                 "a stranger's order",
@@ -216,6 +219,16 @@ mod tests {
                 "an order in the node's name",
                 event(&node, 38_383, &[&["d", "a"]]),
                 "Refuse(blocked: only the node itself publishes with its key)",
+            ),
+            (
+                "a protected note",
+                event(&stranger, 1, &[&["-"]]),
+                "Refuse(auth-required: the event is protected: only its author may publish it)",
+            ),
+            (
+                "a proof of a key",
+                event(&stranger, 22_242, &[]),
+                "Refuse(invalid: an event of kind 22242 belongs into an AUTH message)",
             ),
             (
                 "a message to us and another",

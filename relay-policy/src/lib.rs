@@ -38,5 +38,5 @@ pub use policy::{Arrival, EventHead, QueryPolicy, WritePolicy};
 pub use reading::Reading;
 pub use rules::MAX_D_TAG_BYTES;
 pub use rules::rate::Rate;
-pub use session::{Session, address_group};
+pub use session::{ProvenKeys, Session, address_group};
 pub use verdict::{Prefix, Refusal, Verdict};

@@ -25,6 +25,9 @@ pub struct Arrival<'a> {
 pub trait WritePolicy: Send + Sync {
     /// Judges what can be judged before the id and the signature are verified.
     ///
+    /// The engine may ask ahead of the event's turn, when the keys of the session that the
+    /// client has just proven are not there yet.
+    ///
     /// # Errors
     ///
     /// The refusal becomes the `OK false` of the sender.

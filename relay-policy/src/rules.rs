@@ -1,10 +1,12 @@
 //! The rules of the gate, one file each.
 
 pub(crate) mod addressed_to_us;
+pub(crate) mod authentication;
 pub(crate) mod expiry;
 pub(crate) mod order_book;
 pub(crate) mod own_events;
 pub(crate) mod proof_of_work;
+pub(crate) mod protected;
 pub(crate) mod rate;
 pub(crate) mod size;
 

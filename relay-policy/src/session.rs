@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use nostr::key::PublicKey;
 
 /// One client connection, as far as a policy may look at it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// Number of the connection, unique within the process.
     pub id: u64,
     /// Address of the peer.
     pub peer: IpAddr,
     /// Keys the client has proven to hold on this connection.
-    pub authenticated: BTreeSet<PublicKey>,
+    pub authenticated: ProvenKeys,
 }
 
 impl Session {
@@ -23,8 +24,37 @@ impl Session {
         Self {
             id,
             peer,
-            authenticated: BTreeSet::new(),
+            authenticated: ProvenKeys::default(),
         }
+    }
+}
+
+/// The keys a client has proven to hold (NIP-42); clones share them.
+///
+/// They only become more while the connection lives, so whoever keeps a clone of the
+/// session sees a proof that came later.
+#[derive(Debug, Clone, Default)]
+pub struct ProvenKeys(Arc<RwLock<BTreeSet<PublicKey>>>);
+
+impl ProvenKeys {
+    /// Adds a key unless there are `most` others already, and tells whether it is there.
+    pub fn add(&self, key: PublicKey, most: usize) -> bool {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        keys.contains(&key) || (keys.len() < most && keys.insert(key))
+    }
+
+    /// Tells whether this key was proven.
+    #[must_use]
+    pub fn contains(&self, key: &PublicKey) -> bool {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.contains(key)
+    }
+
+    /// Tells whether no key was proven.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.is_empty()
     }
 }
 
@@ -41,7 +71,23 @@ pub fn address_group(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use nostr::key::Keys;
+
     use super::*;
+
+    #[test]
+    fn a_proof_is_seen_by_every_clone_and_their_number_is_bounded() {
+        let session = Session::new(1, IpAddr::from([192, 0, 2, 7]));
+        let earlier = session.clone();
+        let [first, second, third] = [(); 3].map(|()| Keys::generate().public_key());
+        assert!(earlier.authenticated.is_empty());
+        assert!(session.authenticated.add(first, 2));
+        assert!(session.authenticated.add(second, 2));
+        assert!(!session.authenticated.add(third, 2));
+        assert!(session.authenticated.add(first, 2), "it is there already");
+        let known = [first, second, third].map(|key| earlier.authenticated.contains(&key));
+        assert_eq!(known, [true, true, false]);
+    }
 
     #[test]
     fn neighbours_in_one_ipv6_network_are_one_group() {

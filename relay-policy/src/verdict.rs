@@ -18,6 +18,9 @@ pub enum Prefix {
     RateLimited,
     /// The event or filter itself is wrong.
     Invalid,
+    /// Only some clients may do this, and this one has not said who he is: with this
+    /// prefix the relay asks him to prove a key, and he may try again.
+    AuthRequired,
     /// Only some clients may do this.
     Restricted,
     /// The relay failed; the same may be sent again as it is.
@@ -32,6 +35,7 @@ impl fmt::Display for Prefix {
             Self::Blocked => "blocked",
             Self::RateLimited => "rate-limited",
             Self::Invalid => "invalid",
+            Self::AuthRequired => "auth-required",
             Self::Restricted => "restricted",
             Self::Error => "error",
         })

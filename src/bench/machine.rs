@@ -25,6 +25,8 @@ pub struct Machine {
     pub sync: Times,
     /// Signatures that one core checks in a second.
     pub verified_per_second: f64,
+    /// Signatures that all cores together check in a second.
+    pub verified_by_all_cores: f64,
 }
 
 impl Machine {
@@ -33,23 +35,50 @@ impl Machine {
     /// # Errors
     /// What the disk says.
     pub fn measure(folder: &Path) -> io::Result<Machine> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Machine {
-            cores: thread::available_parallelism().map_or(1, usize::from),
+            cores,
             sync: syncs(folder)?,
             verified_per_second: verify_rate(),
+            verified_by_all_cores: verify_rate_of(cores),
         })
     }
 }
 
-/// What the process holds in memory, in bytes; none where the system does not say.
+/// What a process holds in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it that is in RAM.
+    pub resident: u64,
+    /// What of it is no page of a file, such as a database.
+    pub anonymous: u64,
+}
+
+impl Memory {
+    /// What the system says of another process; none where it does not say.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Memory> {
+        Memory::read(&format!("/proc/{pid}/status"))
+    }
+
+    fn read(path: &str) -> Option<Memory> {
+        let status = fs::read_to_string(path).ok()?;
+        let bytes = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+            Some(kib * 1_024)
+        };
+        Some(Memory {
+            resident: bytes("VmRSS:")?,
+            anonymous: bytes("RssAnon:")?,
+        })
+    }
+}
+
+/// What this process holds in memory, in bytes; none where the system does not say.
 #[must_use]
 pub fn resident_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1_024)
+    Some(Memory::read("/proc/self/status")?.resident)
 }
 
 fn syncs(folder: &Path) -> io::Result<Times> {
@@ -64,6 +93,17 @@ fn syncs(folder: &Path) -> io::Result<Times> {
     }
     fs::remove_file(path)?;
     Ok(times)
+}
+
+/// Of so many threads at once, together.
+fn verify_rate_of(threads: usize) -> f64 {
+    thread::scope(|scope| {
+        let verifiers: Vec<_> = (0..threads).map(|_| scope.spawn(verify_rate)).collect();
+        verifiers
+            .into_iter()
+            .map(|verifier| verifier.join().expect("a good signature does not panic"))
+            .sum()
+    })
 }
 
 fn verify_rate() -> f64 {

@@ -1,11 +1,13 @@
 //! Measurements of this box on this machine: real traders over real sockets,
 //! real files, every commit synced to the disk.
 //!
-//! [`quick`] runs all of it and hands each [`Finding`] on as soon as it is made.
+//! [`quick`] runs all of it and hands each [`Finding`] on as soon as it is made;
+//! [`relay`] measures any relay from outside.
 
 pub mod commands;
 pub mod envelopes;
 pub mod machine;
+pub mod relay;
 pub mod report;
 pub mod times;
 pub mod trades;
@@ -53,6 +55,8 @@ pub enum Finding {
     /// What the process holds after it, in bytes; none where the system does
     /// not say.
     Memory(Option<u64>),
+    /// What a relay was seen to do.
+    Relay(relay::report::Row),
 }
 
 /// Somebody who waits for the findings.

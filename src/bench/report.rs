@@ -20,6 +20,7 @@ impl Finding {
                 "part": "machine", "cores": machine.cores,
                 "durability": DURABILITY, "sync": spread(&machine.sync),
                 "verified_per_second_per_core": machine.verified_per_second.round(),
+                "verified_per_second": machine.verified_by_all_cores.round(),
             }),
             Finding::Opening(opening) => json!({
                 "part": "opening", "transport": transport(opening.transport),
@@ -34,6 +35,7 @@ impl Finding {
                 "step": spread(&written.steps),
             }),
             Finding::Memory(bytes) => json!({"part": "memory", "resident_bytes": bytes}),
+            Finding::Relay(row) => row.to_json(),
         }
     }
 
@@ -43,11 +45,12 @@ impl Finding {
         match self {
             Finding::Machine(machine) => format!(
                 "{} cores; a synced write of 4 KiB takes {} (p99 {}); one core checks {:.0} \
-                 signatures a second.\nDurability: {DURABILITY}.\n",
+                 signatures a second, all together {:.0}.\nDurability: {DURABILITY}.\n",
                 machine.cores,
                 shown(machine.sync.within(Share::Half)),
                 shown(machine.sync.within(Share::MostAll)),
                 machine.verified_per_second,
+                machine.verified_by_all_cores,
             ),
             Finding::Opening(opening) => format!(
                 "One core opens {:.0} messages a second that come as {}.\n",
@@ -70,6 +73,7 @@ impl Finding {
                     bytes / 1_000_000
                 )
             }),
+            Finding::Relay(row) => row.to_text(),
         }
     }
 }
@@ -88,7 +92,7 @@ fn crowd(times: &CrowdTimes) -> Value {
         })
         .collect();
     json!({
-        "part": "trades", "pairs": times.crowd.pairs,
+        "part": "trades", "pairs": times.pairs,
         "trades": times.waits.trades.count(),
         "trades_per_second": (times.trades_per_second() * 10.0).round() / 10.0,
         "actions": actions, "all_answers": spread(&times.answers()),
@@ -98,7 +102,7 @@ fn crowd(times: &CrowdTimes) -> Value {
 }
 
 fn crowd_table(times: &CrowdTimes) -> String {
-    let pairs = times.crowd.pairs;
+    let pairs = times.pairs;
     let mut text = format!(
         "\nSell trades over websockets, {pairs} pair{} at once: {} trades, {:.1} trades/s\n\
          {:<22}{:>12}{:>12}{:>14}{:>12}\n",
@@ -141,7 +145,7 @@ fn row(text: &mut String, name: &str, ok: Option<&Times>, answer: &Times) {
     .expect("a String takes everything");
 }
 
-fn spread(times: &Times) -> Value {
+pub(super) fn spread(times: &Times) -> Value {
     json!({
         "count": times.count(),
         "p50_ms": millis(times.within(Share::Half)),

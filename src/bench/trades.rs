@@ -9,7 +9,9 @@ use anyhow::Context;
 use escrow_core::amount::Sats;
 use escrow_core::fees::fee_per_side;
 use escrow_core::wire::{Action, Transport};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::times::Times;
 use crate::node::Node;
@@ -35,8 +37,8 @@ pub struct Crowd {
 /// What a crowd has experienced.
 #[derive(Debug)]
 pub struct CrowdTimes {
-    /// Who they were.
-    pub crowd: Crowd,
+    /// How many pairs there were.
+    pub pairs: usize,
     /// From the first order to the last rating.
     pub took: Duration,
     /// What traders waited for.
@@ -101,43 +103,69 @@ pub async fn open_box(folder: &Path) -> anyhow::Result<Node> {
 /// # Errors
 /// If any trade goes wrong: a number for trades that failed would mean nothing.
 pub async fn measure(node: &Node, crowd: Crowd) -> anyhow::Result<CrowdTimes> {
-    let mut pairs = Vec::with_capacity(crowd.pairs);
-    for number in 0..crowd.pairs {
-        let seller = player(node, crowd, number, "seller").await?;
-        let buyer = player(node, crowd, number, "buyer").await?;
-        pairs.push((seller, buyer));
+    let Crowd { pairs, trades_each } = crowd;
+    let name = pairs.to_string();
+    measure_while(node, &name, pairs, move |made| made < trades_each).await
+}
+
+/// Lets pairs trade, whose names nobody else has, until `over`; what is begun
+/// is finished.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn measure_until(
+    node: &Node,
+    name: &str,
+    pairs: usize,
+    over: CancellationToken,
+) -> anyhow::Result<CrowdTimes> {
+    measure_while(node, name, pairs, move |_| !over.is_cancelled()).await
+}
+
+/// Each pair trades for as long as there is `another` after so many.
+async fn measure_while(
+    node: &Node,
+    name: &str,
+    pairs: usize,
+    another: impl Fn(usize) -> bool + Clone + Send + 'static,
+) -> anyhow::Result<CrowdTimes> {
+    let mut ready = Vec::with_capacity(pairs);
+    for number in 0..pairs {
+        let seller = player(node, &format!("seller-{name}-{number}")).await?;
+        let buyer = player(node, &format!("buyer-{name}-{number}")).await?;
+        ready.push((seller, buyer));
     }
     let began = Instant::now();
     let mut at_work = JoinSet::new();
-    for (seller, buyer) in pairs {
-        at_work.spawn(trade(seller, buyer, crowd.trades_each));
+    for (seller, buyer) in ready {
+        at_work.spawn(trade(seller, buyer, another.clone()));
     }
     let mut waits = Waits::default();
     while let Some(ended) = at_work.join_next().await {
         waits.append(ended??);
     }
     Ok(CrowdTimes {
-        crowd,
+        pairs,
         took: began.elapsed(),
         waits,
     })
 }
 
-async fn player(node: &Node, crowd: Crowd, number: usize, role: &str) -> anyhow::Result<Player> {
-    let name = format!("{role}-{}-{number}", crowd.pairs);
-    let mut seed = [0; 32];
-    for (byte, letter) in seed.iter_mut().zip(name.bytes()) {
-        *byte = letter;
-    }
-    let persona = Persona::new(&name, seed, Transport::Direct);
+async fn player(node: &Node, name: &str) -> anyhow::Result<Player> {
+    let seed = Sha256::digest(name).into();
+    let persona = Persona::new(name, seed, Transport::Direct);
     let sandbox = node.sandbox().context("the box has no sandbox")?;
     Ok(Player {
         trader: Trader::join(persona, node.url(), node.public_key()).await?,
-        wallet: Wallet::funded(sandbox, &name, POCKET_MONEY).await?,
+        wallet: Wallet::funded(sandbox, name, POCKET_MONEY).await?,
     })
 }
 
-async fn trade(mut seller: Player, mut buyer: Player, times: usize) -> anyhow::Result<Waits> {
+async fn trade(
+    mut seller: Player,
+    mut buyer: Player,
+    another: impl Fn(usize) -> bool,
+) -> anyhow::Result<Waits> {
     let fee = Settings::default().mostro.fee;
     let terms = Terms {
         sats: SATS,
@@ -145,7 +173,7 @@ async fn trade(mut seller: Player, mut buyer: Player, times: usize) -> anyhow::R
         by_the_book: false,
     };
     let mut stopwatch = Stopwatch::default();
-    for _ in 0..times {
+    while another(stopwatch.waits.trades.count()) {
         let began = Instant::now();
         deal::sell(&mut seller, &mut buyer, &terms, &mut stopwatch).await?;
         stopwatch.waits.trades.add(began.elapsed());

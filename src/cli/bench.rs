@@ -1,21 +1,32 @@
-//! `mostro-relay bench`: measures this box on this machine.
+//! `mostro-relay bench`: measures this box, or any relay, on this machine.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, Command, Subcommand};
 use serde_json::json;
 
+use crate::bench::relay::{self, Plan, Scale, Scenario};
 use crate::bench::{self, Finding, Listener};
 
 /// Measure whole trades and the writer on this machine.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
     /// The short measurement, of less than a minute.
-    #[arg(long, required = true)]
+    #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct OutputArgs {
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -24,23 +35,111 @@ pub struct BenchArgs {
     folder: PathBuf,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Measure a relay from outside, and check all it does.
+    Relay(RelayArgs),
+}
+
+/// Measure a relay from outside, and check all it does.
+#[derive(Clone, Debug, Args)]
+struct RelayArgs {
+    /// The relay (ws://…); without it, a box of our own in a process of its own.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The process of that relay, if it runs on this machine: for its memory.
+    #[arg(long, value_name = "PID", requires = "url")]
+    pid: Option<u32>,
+    /// What to measure; without it, everything that is possible.
+    #[arg(
+        long = "scenario",
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ','
+    )]
+    scenarios: Vec<Scenario>,
+    /// Everything, but shorter.
+    #[arg(long)]
+    quick: bool,
+    /// Live orders in the box of idle-memory and start-up.
+    #[arg(long, value_name = "COUNT")]
+    orders: Option<u64>,
+    /// Events in the box of start-up, with its orders.
+    #[arg(long, value_name = "COUNT")]
+    events: Option<u64>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 /// Measures, prints the findings as they are made, and tidies up.
 ///
 /// # Errors
 /// If the folder cannot be used, or a measurement goes wrong.
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::tempdir_in(&args.folder)
-        .with_context(|| format!("no folder in {}", args.folder.display()))?;
-    let mut printer = Printer { json: args.json };
-    // Dropped by a signal too, so that the folder goes in any case.
+    match args.what {
+        Some(What::Relay(args)) => {
+            let plan = args.plan()?;
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                relay::run(&plan, folder, printer).await
+            };
+            measured(&args.output, measuring).await
+        }
+        None if args.quick => {
+            let measuring =
+                async |folder: &Path, printer: &mut Printer| bench::quick(folder, printer).await;
+            measured(&args.output, measuring).await
+        }
+        None => Command::new("mostro-relay bench")
+            .error(
+                ErrorKind::MissingRequiredArgument,
+                "say `bench --quick` for whole trades, or `bench relay` for the relay alone",
+            )
+            .exit(),
+    }
+}
+
+async fn measured(
+    output: &OutputArgs,
+    measuring: impl AsyncFnOnce(&Path, &mut Printer) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::tempdir_in(&output.folder)
+        .with_context(|| format!("no folder in {}", output.folder.display()))?;
+    let mut printer = Printer { json: output.json };
+    // Dropped by a signal too, so that the folder goes in any case, and with
+    // it the processes that were started.
     tokio::select! {
-        measured = bench::quick(folder.path(), &mut printer) => measured?,
+        measured = measuring(folder.path(), &mut printer) => measured?,
         _ = tokio::signal::ctrl_c() => return Ok(ExitCode::FAILURE),
     }
-    if args.json {
+    if output.json {
         print(&json!({"part": "end", "ok": true}).to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl RelayArgs {
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let usual = if self.quick {
+            Scale::QUICK
+        } else {
+            Scale::FULL
+        };
+        let mut plan = Plan {
+            url: self.url.clone(),
+            pid: self.pid,
+            scenarios: self.scenarios.clone(),
+            scale: Scale {
+                live_orders: self.orders.unwrap_or(usual.live_orders),
+                stored_events: self.events.unwrap_or(usual.stored_events),
+                ..usual
+            },
+            program: std::env::current_exe().context("this program does not know its place")?,
+        };
+        if plan.scenarios.is_empty() {
+            plan.scenarios = plan.possible();
+        }
+        Ok(plan)
+    }
 }
 
 /// Findings go to the standard output, progress to the standard error.

@@ -161,6 +161,7 @@ async fn open_relay(
         writing: Arc::new(gate),
         reading: Arc::new(Reading::new(node)),
         limits,
+        urls: settings.relay.urls(),
         clock: terms::relay_clock(),
     }))
 }

@@ -10,10 +10,10 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use escrow_engine::submission::{Receipt as Decided, Refusal as Undecided};
-use escrow_engine::{EscrowHandle, PublishError, Publisher};
+use escrow_engine::{EscrowHandle, PublishError, Publisher, Source};
 use nostr::event::Event;
 use nostr::key::PublicKey;
-use relay_policy::{BoxFuture, Inbox, KnownKeys, Prefix, Receipt, Refusal, Session};
+use relay_policy::{BoxFuture, Inbox, KnownKeys, Prefix, Receipt, Refusal, Session, address_group};
 
 use crate::relay::Relay;
 
@@ -31,11 +31,15 @@ impl EscrowDesk {
 }
 
 impl Inbox for EscrowDesk {
-    fn submit(&self, _: &Session, event: Event) -> BoxFuture<'static, Receipt> {
+    fn submit(&self, session: &Session, event: Event) -> BoxFuture<'static, Receipt> {
         let desk = self.clone();
+        let source = Source {
+            address: address_group(session.peer),
+            connection: session.id,
+        };
         Box::pin(async move {
             match desk.0.get() {
-                Some(escrow) => receipt(escrow.submit(event).await),
+                Some(escrow) => receipt(escrow.submit(source, event).await),
                 None => undecided(Prefix::Error, "the node is starting"),
             }
         })

@@ -40,6 +40,9 @@ pub struct RelayLimits {
     /// Events of one connection that may be on their way to the disk at once; further
     /// frames are read when one has arrived.
     pub saves_per_connection: usize,
+    /// Bytes of events of all connections that may be on their way to the disk at once; an
+    /// event counts as at least 1 KiB.
+    pub unsaved_bytes: u32,
     /// Messages of one connection to the node that may wait for their receipt at once.
     pub receipts_per_connection: usize,
     /// Time between pings.
@@ -72,6 +75,7 @@ impl Default for RelayLimits {
             }),
             waiting_bytes: 4 * 1024 * 1024,
             saves_per_connection: 64,
+            unsaved_bytes: 32 * 1024 * 1024,
             receipts_per_connection: 64,
             ping_every: Duration::from_secs(30),
             idle_after: Duration::from_secs(120),

@@ -3,12 +3,15 @@
 //! It knows the event store and the two policies, and nothing else of the node. Every
 //! task it starts is counted: [`Relay::ended`] returns when all are over.
 
+mod auth;
 mod frame;
 mod limits;
 mod nip11;
 mod outgoing;
+mod saver;
 mod session;
 mod subscriptions;
+mod verify;
 mod visibility;
 mod words;
 
@@ -17,19 +20,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::join_all;
 use nostr::event::{Event, EventId};
-use nostr::types::Timestamp;
-use relay_policy::{Prefix, QueryPolicy, Receipt, Refusal, Session, WritePolicy};
-use storage::events::{EventStore, EventStoreError, Kept, Saved};
+use nostr::types::{RelayUrl, Timestamp};
+use relay_policy::{QueryPolicy, Session, WritePolicy};
+use storage::events::{EventStore, EventStoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
+use self::saver::Saver;
 use self::subscriptions::Subscriptions;
+use self::verify::Verifiers;
 use self::visibility::Visibility;
 
 /// Tells the time to the relay.
@@ -45,6 +48,8 @@ pub struct RelayParts {
     pub reading: Arc<dyn QueryPolicy>,
     /// What one client may cost.
     pub limits: RelayLimits,
+    /// Under which addresses clients reach it; a proof of a key must name one (NIP-42).
+    pub urls: Vec<RelayUrl>,
     /// What time it is.
     pub clock: RelayClock,
 }
@@ -59,6 +64,8 @@ struct Inner {
     parts: RelayParts,
     visibility: Visibility,
     subscriptions: Arc<Subscriptions>,
+    saver: Saver,
+    verifiers: Verifiers,
     tasks: TaskTracker,
     sessions: AtomicU64,
 }
@@ -88,14 +95,22 @@ impl Relay {
     pub fn new(parts: RelayParts) -> Self {
         let visibility = Visibility::new(parts.reading.clone());
         let subscriptions = Arc::new(Subscriptions::new(visibility.clone()));
-        let (tasks, sessions) = (TaskTracker::new(), AtomicU64::new(0));
+        let saver = Saver::new(
+            parts.store.clone(),
+            subscriptions.clone(),
+            parts.clock.clone(),
+            parts.limits.unsaved_bytes,
+        );
+        let tasks = TaskTracker::new();
         Self {
             inner: Arc::new(Inner {
                 parts,
                 visibility,
                 subscriptions,
+                saver,
+                verifiers: Verifiers::new(tasks.clone()),
                 tasks,
-                sessions,
+                sessions: AtomicU64::new(0),
             }),
         }
     }
@@ -117,27 +132,7 @@ impl Relay {
     ///
     /// Names the events that are not stored; the others are stored and were shown.
     pub async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
-        let saves = events.into_iter().map(|event| async {
-            let on_its_way = self.inner.subscriptions.set_out(event.id);
-            let saved = self.inner.parts.store.save(event.clone()).await;
-            (event, on_its_way, saved)
-        });
-        let mut failures = Vec::new();
-        for (event, _on_its_way, saved) in join_all(saves).await {
-            match saved {
-                Ok(Saved::Stored | Saved::Ephemeral) => self.show(&event),
-                Ok(Saved::Duplicate | Saved::Superseded | Saved::Deleted) => (),
-                Ok(Saved::Unkeepable(why)) => {
-                    failures.push((event.id, PublishFailure::Unkeepable(why)));
-                }
-                Err(error) => failures.push((event.id, error.into())),
-            }
-        }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(PublishError { failures })
-        }
+        self.inner.saver.publish(events).await
     }
 
     /// Serves one client until he leaves, must leave, or `stop` is cancelled.
@@ -164,95 +159,12 @@ impl Relay {
     fn now(&self) -> Timestamp {
         (self.inner.parts.clock)()
     }
-
-    /// Stores a client's event and shows it when its turn has come.
-    async fn keep(&self, event: Event, mut turn: Turn) -> Receipt {
-        let _on_its_way = self.inner.subscriptions.set_out(event.id);
-        let saved = self.inner.parts.store.save(event.clone()).await;
-        turn.comes().await;
-        if let Ok(Saved::Stored | Saved::Ephemeral) = saved {
-            self.show(&event);
-        }
-        receipt(saved)
-    }
-
-    fn show(&self, event: &Event) {
-        self.inner
-            .subscriptions
-            .deliver(&Kept::of(event), self.now());
-    }
-}
-
-fn receipt(saved: Result<Saved, EventStoreError>) -> Receipt {
-    let accepted = |message: String| Receipt {
-        accepted: true,
-        message,
-    };
-    let refused = |refusal: Refusal| Receipt {
-        accepted: false,
-        message: refusal.to_string(),
-    };
-    match saved {
-        Ok(Saved::Stored | Saved::Ephemeral) => accepted(String::new()),
-        Ok(Saved::Duplicate) => {
-            accepted(Refusal::new(Prefix::Duplicate, "this event is stored already").to_string())
-        }
-        Ok(Saved::Superseded) => {
-            accepted(Refusal::new(Prefix::Duplicate, "a newer version is stored").to_string())
-        }
-        Ok(Saved::Deleted) => refused(Refusal::new(
-            Prefix::Blocked,
-            "the author has deleted this event",
-        )),
-        Ok(Saved::Unkeepable(why)) => refused(Refusal::invalid(why)),
-        Err(error) => {
-            tracing::error!(%error, "an event could not be stored");
-            refused(Refusal::new(
-                Prefix::Error,
-                "the event could not be stored, send it again",
-            ))
-        }
-    }
 }
 
 fn first(failures: &[(EventId, PublishFailure)]) -> String {
     failures
         .first()
         .map_or_else(String::new, |(id, why)| format!("{id}: {why}"))
-}
-
-/// The place of an event among those of its connection: they are saved side by side, but
-/// shown one after the other, in the order they came.
-struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    /// Dropped with the turn, which lets the next one come.
-    _after: oneshot::Sender<()>,
-}
-
-/// Gives out turns.
-#[derive(Default)]
-struct Turns {
-    last: Option<oneshot::Receiver<()>>,
-}
-
-impl Turns {
-    fn next(&mut self) -> Turn {
-        let (after, last) = oneshot::channel();
-        Turn {
-            before: self.last.replace(last),
-            _after: after,
-        }
-    }
-}
-
-impl Turn {
-    /// Waits until everything before has been shown.
-    async fn comes(&mut self) {
-        if let Some(before) = self.before.take() {
-            // An error means that the turn before is over, which is all there is to know.
-            let _over = before.await;
-        }
-    }
 }
 
 impl fmt::Debug for Relay {

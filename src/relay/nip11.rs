@@ -5,6 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::RelayLimits;
 
+/// What the relay does as the NIPs say: events and subscriptions, deletion, this document,
+/// proof of work, expiration, authentication, counting, protected events.
+const NIPS: [u16; 8] = [1, 9, 11, 13, 40, 42, 45, 70];
+
 /// What the operator says about the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayProfile {
@@ -12,7 +16,7 @@ pub struct RelayProfile {
     pub name: String,
     /// What the relay is for.
     pub description: String,
-    /// Key of the node.
+    /// Key of the node: who answers for the relay, and whose events it publishes itself.
     pub pubkey: PublicKey,
     /// Where the operator can be reached, as a URI; left out when absent.
     pub contact: Option<String>,
@@ -26,16 +30,22 @@ pub fn nip11(profile: &RelayProfile, limits: &RelayLimits) -> Value {
     say("name", json!(profile.name));
     say("description", json!(profile.description));
     say("pubkey", json!(profile.pubkey.to_hex()));
+    say("self", json!(profile.pubkey.to_hex()));
     if let Some(contact) = &profile.contact {
         say("contact", json!(contact));
     }
-    say("supported_nips", json!([1, 9, 11, 13, 40]));
+    say("supported_nips", json!(NIPS));
     say("software", json!("mostro-relay"));
     say("version", json!(env!("CARGO_PKG_VERSION")));
     say("limitation", limitation(limits));
     Value::Object(document)
 }
 
+/// What every client has to keep to.
+///
+/// There is no `min_pow_difficulty`: work is asked of messages to the node alone, whose
+/// info event tells how much. The limit of an event is that of the largest kind; others
+/// are refused with their own.
 fn limitation(limits: &RelayLimits) -> Value {
     json!({
         "max_message_length": limits.frame_bytes,

@@ -1,4 +1,4 @@
-//! What client and relay say to each other (NIP-01).
+//! What client and relay say to each other (NIPs 1, 42 and 45).
 
 use nostr::event::{Event, EventId};
 use nostr::filter::Filter;
@@ -13,6 +13,10 @@ pub(super) enum Said {
     Event(Box<Event>),
     /// Show me these.
     Req(SubscriptionId, Vec<Filter>),
+    /// How many of these are there?
+    Count(SubscriptionId, Vec<Filter>),
+    /// This is who I am.
+    Auth(Box<Event>),
     /// Stop showing me those.
     Close(SubscriptionId),
     /// Something the relay cannot follow; here is the answer.
@@ -23,6 +27,15 @@ impl Said {
     /// Understands one frame.
     pub(super) fn read(frame: &str) -> Self {
         match ClientMessage::from_json(frame) {
+            // Not answered under its name, which may be as long as the frame.
+            Ok(
+                ClientMessage::Req {
+                    subscription_id, ..
+                }
+                | ClientMessage::Count {
+                    subscription_id, ..
+                },
+            ) if !is_name(subscription_id.as_str()) => Self::Unclear(answer_to_unclear(frame)),
             Ok(ClientMessage::Event(event)) => Self::Event(Box::new(event.into_owned())),
             Ok(ClientMessage::Req {
                 subscription_id,
@@ -35,10 +48,15 @@ impl Said {
                 Self::Req(subscription_id.into_owned(), filters)
             }
             Ok(ClientMessage::Close(id)) => Self::Close(id.into_owned()),
+            Ok(ClientMessage::Auth(proof)) => Self::Auth(Box::new(proof.into_owned())),
+            Ok(ClientMessage::Count {
+                subscription_id, ..
+            }) => match every_filter(frame) {
+                Ok(filters) => Self::Count(subscription_id.into_owned(), filters),
+                Err(_) => Self::Unclear(answer_to_unclear(frame)),
+            },
             Ok(
-                ClientMessage::Count { .. }
-                | ClientMessage::Auth(_)
-                | ClientMessage::NegOpen { .. }
+                ClientMessage::NegOpen { .. }
                 | ClientMessage::NegMsg { .. }
                 | ClientMessage::NegClose { .. },
             )
@@ -47,8 +65,15 @@ impl Said {
     }
 }
 
+/// Reads all filters of a `COUNT`, of which the library reads the first alone.
+fn every_filter(frame: &str) -> Result<Vec<Filter>, serde_json::Error> {
+    let parts: Vec<Value> = serde_json::from_str(frame)?;
+    let filters = parts.into_iter().skip(2);
+    filters.map(serde_json::from_value).collect()
+}
+
 /// Finds the most precise answer to a frame that is no valid request: an `OK` when it
-/// was an event with an id, a `CLOSED` when it was a `REQ` with a name, else a `NOTICE`.
+/// was an event with an id, a `CLOSED` when it was a question with a name, else a `NOTICE`.
 fn answer_to_unclear(frame: &str) -> String {
     let parts = match serde_json::from_str::<Value>(frame) {
         Ok(Value::Array(parts)) => parts,
@@ -63,20 +88,15 @@ fn answer_to_unclear(frame: &str) -> String {
         .and_then(Value::as_str)
         .filter(|name| is_name(name));
     match (verb.as_str(), name) {
-        ("EVENT", _) => refuse_event(parts.get(1)),
-        ("REQ", Some(name)) => {
-            let why = explain_req(parts.get(2..).unwrap_or_default());
+        ("EVENT" | "AUTH", _) => refuse_event(parts.get(1)),
+        ("REQ" | "COUNT", Some(name)) => {
+            let why = explain_filters(parts.get(2..).unwrap_or_default());
             closed(name, &format!("invalid: {why}"))
         }
-        ("COUNT", Some(name)) => closed(name, "invalid: COUNT is not supported"),
         ("REQ" | "COUNT" | "CLOSE", None) => {
             notice("invalid: a subscription id of 1 to 64 characters is missing")
         }
-        ("AUTH", _) => refuse(
-            parts.get(1),
-            "invalid: authentication is not asked for here",
-        ),
-        _ => notice("invalid: only EVENT, REQ and CLOSE are understood"),
+        _ => notice("invalid: only EVENT, REQ, COUNT, CLOSE and AUTH are understood"),
     }
 }
 
@@ -99,12 +119,12 @@ fn refuse(event: Option<&Value>, why: &str) -> String {
     }
 }
 
-fn explain_req(filters: &[Value]) -> String {
+fn explain_filters(filters: &[Value]) -> String {
     let wrong = filters
         .iter()
         .find_map(|filter| serde_json::from_value::<Filter>(filter.clone()).err());
     wrong.map_or_else(
-        || "a REQ needs at least one filter".to_owned(),
+        || "at least one filter is needed".to_owned(),
         |error| shortened(&error.to_string()),
     )
 }
@@ -131,6 +151,16 @@ pub(super) fn refused(id: &EventId, refusal: &Refusal) -> String {
 /// `["EOSE", subscription]`
 pub(super) fn eose(subscription: &str) -> String {
     json!(["EOSE", subscription]).to_string()
+}
+
+/// `["COUNT", subscription, {"count": number}]`
+pub(super) fn count(subscription: &str, number: usize) -> String {
+    json!(["COUNT", subscription, { "count": number }]).to_string()
+}
+
+/// `["AUTH", challenge]`
+pub(super) fn auth(challenge: &str) -> String {
+    json!(["AUTH", challenge]).to_string()
 }
 
 /// `["CLOSED", subscription, message]`
@@ -164,7 +194,9 @@ mod tests {
         let deep_event = format!(r#"["EVENT",{nested}]"#);
         let numeric_kind = format!(r#"["EVENT",{{"id":"{id}","kind":"one"}}]"#);
         let huge_number = format!(r#"["EVENT",{{"id":"{id}","created_at":1e400}}]"#);
+        let signed_in_words = format!(r#"["AUTH",{{"id":"{id}","kind":22242}}]"#);
         let twice = format!(r#"["EVENT",{{"id":"{id}","id":"{id}","kind":1}}]"#);
+        let long_name = format!(r#"["REQ","{}",{{}}]"#, "x".repeat(65));
         let table = [
             ("", "NOTICE"),
             ("hello", "NOTICE"),
@@ -181,6 +213,8 @@ mod tests {
             (&deep_event, "NOTICE"),
             (r#"["REQ"]"#, "NOTICE"),
             (r#"["REQ",7,{}]"#, "NOTICE"),
+            (r#"["REQ","",{}]"#, "NOTICE"),
+            (&long_name, "NOTICE"),
             (r#"["REQ","a"]"#, "CLOSED"),
             (r#"["REQ","a",7]"#, "CLOSED"),
             (r#"["REQ","a",{"kinds":["one"]}]"#, "CLOSED"),
@@ -188,9 +222,13 @@ mod tests {
             (r#"["REQ","a",{"limit":-1}]"#, "CLOSED"),
             (r#"["REQ","a",{"ids":["xyz"]}]"#, "CLOSED"),
             (r#"["REQ","a",{"since":1,"since":2}]"#, "CLOSED"),
-            (r#"["COUNT","a",{}]"#, "CLOSED"),
+            (r#"["COUNT"]"#, "NOTICE"),
+            (r#"["COUNT","a"]"#, "CLOSED"),
+            (r#"["COUNT","a",{"kinds":["one"]}]"#, "CLOSED"),
+            (r#"["COUNT","a",{},{"kinds":["one"]}]"#, "CLOSED"),
             (r#"["CLOSE"]"#, "NOTICE"),
             (r#"["AUTH",{}]"#, "NOTICE"),
+            (&signed_in_words, "OK"),
             (r#"["NEG-CLOSE","a"]"#, "NOTICE"),
             (r#"["SING","a"]"#, "NOTICE"),
         ];
@@ -204,6 +242,19 @@ mod tests {
             );
             assert!(answer.contains("invalid: "), "{frame:.80}: {answer}");
             assert!(answer.len() < 400, "{frame:.80}: {answer}");
+        }
+    }
+
+    #[test]
+    fn a_count_has_as_many_filters_as_it_is_given() {
+        for (frame, expected) in [
+            (r#"["COUNT","a",{}]"#, 1),
+            (r#"["COUNT","a",{"kinds":[1]},{"limit":0},{}]"#, 3),
+        ] {
+            let Said::Count(name, filters) = Said::read(frame) else {
+                panic!("not a count: {frame}");
+            };
+            assert_eq!((name.to_string().as_str(), filters.len()), ("a", expected));
         }
     }
 

@@ -246,6 +246,23 @@ impl RelaySettings {
         }
         format!("ws://{address}")
     }
+
+    /// The addresses that a client may name when he proves a key (NIP-42): the public
+    /// one, and the listening one for those who come without a detour.
+    #[must_use]
+    pub fn urls(&self) -> Vec<RelayUrl> {
+        let address = self.listen;
+        let listening = if address.ip().is_loopback() || address.ip().is_unspecified() {
+            let names = ["127.0.0.1", "[::1]", "localhost"];
+            names
+                .map(|name| format!("ws://{name}:{}", address.port()))
+                .to_vec()
+        } else {
+            vec![format!("ws://{address}")]
+        };
+        let listening = listening.iter().filter_map(|url| RelayUrl::parse(url).ok());
+        self.public_url.iter().cloned().chain(listening).collect()
+    }
 }
 
 impl Default for RelaySettings {

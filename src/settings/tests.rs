@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use escrow_core::Sats;
+use nostr::types::RelayUrl;
 
 use super::*;
 
@@ -346,6 +347,42 @@ fn an_address_that_means_every_interface_is_told_as_loopback_with_a_notice() {
         "{:?}",
         loaded.notices
     );
+}
+
+#[test]
+fn a_client_may_have_dialled_the_public_or_the_listening_address() {
+    let table = [
+        (
+            "",
+            vec![
+                "ws://127.0.0.1:7000",
+                "ws://[::1]:7000",
+                "ws://localhost:7000",
+            ],
+        ),
+        ("relay.listen = '192.0.2.7:80'", vec!["ws://192.0.2.7"]),
+        (
+            "relay.listen = '192.0.2.7:80'\nrelay.public_url = 'wss://relay.example/'",
+            vec!["wss://relay.example", "ws://192.0.2.7"],
+        ),
+        (
+            "relay.listen = '0.0.0.0:81'\nrelay.public_url = 'wss://relay.example'",
+            vec![
+                "wss://relay.example",
+                "ws://127.0.0.1:81",
+                "ws://[::1]:81",
+                "ws://localhost:81",
+            ],
+        ),
+    ];
+    for (text, expected) in table {
+        let urls = settings(text, &[]).relay.urls();
+        let urls: Vec<_> = urls
+            .iter()
+            .map(RelayUrl::as_str_without_trailing_slash)
+            .collect();
+        assert_eq!(urls, expected, "{text}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use nostr::event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag};
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::{Keys, SecretKey};
 use nostr::types::Timestamp;
-use storage::events::{EventStore, EventStoreOptions, Saved};
+use storage::events::{EventStore, EventStoreOptions, Kept, Saved};
 
 const EVENTS_PER_ROUND: usize = 400;
 const QUERIES_PER_EVENT: usize = 2;
@@ -56,7 +56,7 @@ async fn play(seed: u64) -> (usize, usize) {
     for step in 0..EVENTS_PER_ROUND {
         let event = dice.pick(&world.events).clone();
         let expected = naive.save(&event);
-        let saved = store.save(event.clone()).await.unwrap();
+        let saved = store.save(&event).await.unwrap();
         assert_eq!(saved, expected, "seed {seed}, step {step}: {event:?}");
         if dice.one_in(40) {
             let now = dice.second();
@@ -122,7 +122,7 @@ impl Naive {
             }
         }
         self.0.insert(event.id, event.clone());
-        Saved::Stored
+        Saved::Stored(Kept::of(event))
     }
 
     fn purge(&mut self, now: Timestamp) -> usize {

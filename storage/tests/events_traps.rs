@@ -14,7 +14,7 @@ use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::Keys;
 use nostr::types::Timestamp;
-use storage::events::{EventStore, EventStoreError, EventStoreOptions, Kept, Saved};
+use storage::events::{Counted, EventStore, EventStoreError, EventStoreOptions, Kept, Saved};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -46,7 +46,11 @@ fn event(by: &Keys, kind: u16, at: u64, tags: &[&[&str]]) -> Event {
 }
 
 async fn save(store: &EventStore, event: &Event) -> Saved {
-    store.save(event.clone()).await.unwrap()
+    store.save(event).await.unwrap()
+}
+
+fn stored(event: &Event) -> Saved {
+    Saved::Stored(Kept::of(event))
 }
 
 async fn find(store: &EventStore, filter: Filter) -> Vec<Event> {
@@ -77,7 +81,7 @@ async fn pending_orders_of_one_mostro_are_its_newest() {
         let tags: [&[&str]; 3] = [&["d", &name], &["s", status], &["z", "order"]];
         for keys in [&mostro, &other] {
             let order = event(keys, 38_383, NOW - number, &tags);
-            assert_eq!(save(&store, &order).await, Saved::Stored);
+            assert_eq!(save(&store, &order).await, stored(&order));
             if keys.public_key() == mostro.public_key() && number % 2 == 0 {
                 pending.push(order);
             }
@@ -142,6 +146,29 @@ async fn what_may_not_answer_does_not_use_up_the_limit() {
 }
 
 #[tokio::test]
+async fn each_event_is_counted_once_and_limits_do_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (alice, bob) = (Keys::generate(), Keys::generate());
+    let over = (NOW - 1).to_string();
+    for by in [&alice, &bob] {
+        for age in 0..3 {
+            save(&store, &event(by, 1, NOW - age, &[])).await;
+        }
+        save(&store, &event(by, 1, NOW, &[&["expiration", &over]])).await;
+    }
+    let filters = vec![
+        Filter::new().author(alice.public_key()).limit(1),
+        Filter::new().kind(Kind::TextNote).since((NOW - 1).into()),
+    ];
+    let everyone = store.count_where(filters.clone(), now(), |_, _| true);
+    assert_eq!(everyone.await.unwrap(), Counted::Exactly(5));
+    let not_bob = |_: &Filter, kept: &Kept| kept.author != bob.public_key();
+    let without_bob = store.count_where(filters, now(), not_bob);
+    assert_eq!(without_bob.await.unwrap(), Counted::Exactly(3));
+}
+
+#[tokio::test]
 async fn names_that_an_index_cannot_tell_apart_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
@@ -174,7 +201,7 @@ async fn an_addressable_event_without_a_name_is_replaced() {
     let valueless = event(&keys, 30_000, NOW + 1, &[&["d"]]);
     let empty = event(&keys, 30_000, NOW + 2, &[&["d", ""]]);
     for event in [&without, &valueless, &empty] {
-        assert_eq!(save(&store, event).await, Saved::Stored);
+        assert_eq!(save(&store, event).await, stored(event));
         assert_eq!(all(&store).await, std::slice::from_ref(event));
     }
     for event in [&without, &valueless] {
@@ -214,7 +241,7 @@ async fn a_late_older_deletion_does_not_weaken_a_newer_one() {
     save(&store, &deletion(NOW)).await;
     assert_eq!(save(&store, &order(NOW + 10)).await, Saved::Deleted);
     let newer = order(NOW + 11);
-    assert_eq!(save(&store, &newer).await, Saved::Stored);
+    assert_eq!(save(&store, &newer).await, stored(&newer));
     save(&store, &deletion(NOW + 5)).await;
     assert!(all(&store).await.contains(&newer));
 }
@@ -331,16 +358,16 @@ async fn an_event_that_cannot_be_written_fails_alone() {
         .finalize(&keys)
         .unwrap();
     let notes: Vec<Event> = (0..40).map(|age| event(&keys, 1, NOW - age, &[])).collect();
-    let mut saves: Vec<_> = notes.iter().cloned().map(|note| store.save(note)).collect();
-    saves.insert(20, store.save(giant.clone()));
+    let mut saves: Vec<_> = notes.iter().map(|note| store.save(note)).collect();
+    saves.insert(20, store.save(&giant));
     let mut outcomes = join_all(saves).await;
     let failure = outcomes.remove(20).unwrap_err();
     assert!(
         matches!(failure, EventStoreError::Save { id, .. } if id == giant.id),
         "{failure}"
     );
-    for outcome in outcomes {
-        assert_eq!(outcome.unwrap(), Saved::Stored);
+    for (outcome, note) in outcomes.into_iter().zip(&notes) {
+        assert_eq!(outcome.unwrap(), stored(note));
     }
     assert_eq!(all(&store).await, notes);
 }
@@ -352,6 +379,7 @@ async fn more_saves_and_reads_than_places_all_come_to_their_end() {
         map_size_bytes: 256 << 20,
         saves_in_flight: 2,
         reads_at_once: 1,
+        ..EventStoreOptions::default()
     };
     let store = EventStore::open(folder.path(), options).await.unwrap();
     let keys = Keys::generate();
@@ -360,7 +388,7 @@ async fn more_saves_and_reads_than_places_all_come_to_their_end() {
         .map(|age| event(&keys, 1, NOW - age, &[]))
         .collect();
     let saved = join_all(notes.iter().map(|note| save(&store, note))).await;
-    assert!(saved.iter().all(|saved| *saved == Saved::Stored));
+    assert!(saved.into_iter().eq(notes.iter().map(stored)));
     let reads = join_all(notes.iter().map(|note| store.get(note.id, now()))).await;
     assert!(
         reads

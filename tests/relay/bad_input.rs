@@ -99,12 +99,7 @@ async fn a_req_out_of_bounds_is_closed_with_a_reason() {
         assert!(why.starts_with(prefix), "{name}: {why}");
     }
     client.subscribe(&"x".repeat(65), &[json!({})]).await;
-    assert!(
-        client
-            .closed(&"x".repeat(65))
-            .await
-            .starts_with("invalid: ")
-    );
+    assert!(client.notice().await.starts_with("invalid: "));
     for name in ["a", "b", "c", "a"] {
         client.req(name, &[json!({})]).await;
     }

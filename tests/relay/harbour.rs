@@ -13,8 +13,8 @@ use mostro_relay::front_door::{self, FrontDoor, Readiness};
 use mostro_relay::relay::{Relay, RelayLimits, RelayParts, RelayProfile};
 use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::key::Keys;
-use nostr::types::Timestamp;
-use relay_policy::{BoxFuture, Gate, GateTerms, Inbox, Reading, Receipt, Session};
+use nostr::types::{RelayUrl, Timestamp};
+use relay_policy::{BoxFuture, Gate, GateTerms, Inbox, QueryPolicy, Reading, Receipt, Session};
 use serde_json::{Value, json};
 use storage::events::{EventStore, EventStoreOptions};
 use tempfile::TempDir;
@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The second in which every test begins.
 pub(crate) const NOW: u64 = 1_700_000_000;
+
+/// The address under which the world knows the harbour.
+pub(crate) const URL: &str = "wss://harbour.example";
 
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,13 +89,23 @@ impl Harbour {
     }
 
     pub(crate) async fn with(limits: RelayLimits) -> Self {
+        let node = Keys::generate();
+        let reading = Reading::new(node.public_key());
+        Self::build(node, limits, Arc::new(reading)).await
+    }
+
+    /// A harbour with a reading policy of the test's own.
+    pub(crate) async fn guarded_by(reading: impl QueryPolicy + 'static) -> Self {
+        Self::build(Keys::generate(), limits(), Arc::new(reading)).await
+    }
+
+    async fn build(node: Keys, limits: RelayLimits, reading: Arc<dyn QueryPolicy>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EventStoreOptions {
             map_size_bytes: 1 << 30,
             ..EventStoreOptions::default()
         };
         let store = Arc::new(EventStore::open(folder.path(), options).await.unwrap());
-        let node = Keys::generate();
         let (inbox, deliveries) = mpsc::unbounded_channel();
         let gate = Gate::new(
             node.public_key(),
@@ -108,11 +121,12 @@ impl Harbour {
         let relay = Relay::new(RelayParts {
             store,
             writing: Arc::new(gate),
-            reading: Arc::new(Reading::new(node.public_key())),
+            reading,
             limits,
+            urls: vec![RelayUrl::parse(URL).unwrap()],
             clock: Arc::new(move || Timestamp::from(hands.load(Ordering::Relaxed))),
         });
-        let (readiness, reading) = watch::channel(Readiness::Ready);
+        let (readiness, is_ready) = watch::channel(Readiness::Ready);
         let profile = RelayProfile {
             name: "harbour".to_owned(),
             description: "a relay for tests".to_owned(),
@@ -122,7 +136,7 @@ impl Harbour {
         let door = FrontDoor {
             relay: relay.clone(),
             profile: profile.clone(),
-            readiness: reading,
+            readiness: is_ready,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -265,6 +279,37 @@ impl Client {
         closed[2].as_str().unwrap().to_owned()
     }
 
+    /// Asks for a count and waits for it.
+    pub(crate) async fn count(&mut self, name: &str, filters: &[Value]) -> u64 {
+        self.ask_count(name, filters).await;
+        let count = self.wait_for(|it| it[0] == "COUNT" && it[1] == name).await;
+        count[2]["count"].as_u64().unwrap()
+    }
+
+    /// Asks for a count and does not wait.
+    pub(crate) async fn ask_count(&mut self, name: &str, filters: &[Value]) {
+        let mut words = vec![json!("COUNT"), json!(name)];
+        words.extend(filters.iter().cloned());
+        self.say(&Value::Array(words)).await;
+    }
+
+    /// Takes the next words that the relay said.
+    pub(crate) async fn next(&mut self) -> Value {
+        self.wait_for(|_| true).await
+    }
+
+    /// Waits to be asked for a key and returns the challenge.
+    pub(crate) async fn challenge(&mut self) -> String {
+        let asked = self.wait_for(|it| it[0] == "AUTH").await;
+        asked[1].as_str().unwrap().to_owned()
+    }
+
+    /// Answers a challenge and waits for the `OK`.
+    pub(crate) async fn prove(&mut self, proof: &Event) -> (bool, String) {
+        self.say(&json!(["AUTH", proof])).await;
+        self.ok(proof).await
+    }
+
     pub(crate) async fn notice(&mut self) -> String {
         let notice = self.wait_for(|it| it[0] == "NOTICE").await;
         notice[1].as_str().unwrap().to_owned()
@@ -350,6 +395,12 @@ impl Draft {
     pub(crate) fn tag(mut self, name: &str, value: impl Display) -> Self {
         let parts = [name.to_owned(), format!("{value}")];
         self.tags.push(Tag::parse(parts).unwrap());
+        self
+    }
+
+    /// A tag of a name alone.
+    pub(crate) fn bare_tag(mut self, name: &str) -> Self {
+        self.tags.push(Tag::parse([name]).unwrap());
         self
     }
 

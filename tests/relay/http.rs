@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::harbour::{Harbour, limits, soon};
 
 /// Sends one request and returns status line with headers, and body.
-async fn request(harbour: &Harbour, head: &str) -> (String, String) {
+pub(crate) async fn request(harbour: &Harbour, head: &str) -> (String, String) {
     let mut stream = TcpStream::connect(harbour.address).await.unwrap();
     let request = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -46,7 +46,10 @@ async fn nip_11_tells_the_limits_that_are_enforced() {
         json!(harbour.node.public_key().to_hex())
     );
     assert_eq!(document["name"], json!(harbour.profile.name));
-    assert_eq!(document["supported_nips"], json!([1, 9, 11, 13, 40]));
+    assert_eq!(
+        document["supported_nips"],
+        json!([1, 9, 11, 13, 40, 42, 45, 70])
+    );
     let limitation = &document["limitation"];
     assert_eq!(limitation["max_message_length"], json!(limits.frame_bytes));
     assert_eq!(limitation["max_subscriptions"], json!(7));

@@ -6,9 +6,12 @@
     reason = "a test that cannot go on shall stop there"
 )]
 
+mod auth;
 mod bad_input;
+mod counting;
 mod harbour;
 mod http;
+mod nips;
 mod overload;
 mod reading;
 mod writing;

@@ -1,14 +1,13 @@
 //! What the relay shows to whom, and who may say what on it.
 
 use escrow_core::wire::order_event::ORDER;
-use escrow_core::wire::{Action, OrderKind, Transport};
+use escrow_core::wire::{OrderKind, Transport};
 use nostr::event::{Event, Tag};
 use nostr::key::Keys;
 use serde_json::json;
 
-use crate::envelopes::{direct, event, gift_wrap, now, signed_at, tagged};
+use crate::envelopes::{direct, event, now, tagged};
 use crate::listener::Listener;
-use crate::person::offer;
 use crate::town::Town;
 
 /// Messages to the node are metadata: they are decided and gone.
@@ -143,62 +142,4 @@ fn dated(author: &Keys, tags: [Tag; 3], at: u64) -> Event {
         .custom_created_at(nostr::types::Timestamp::from_secs(at))
         .finalize(author)
         .unwrap()
-}
-
-/// Rule Y4: strangers are told to wait, and a running trade is not disturbed.
-#[tokio::test]
-async fn up_r13_a_flood_of_strangers_starves_no_running_trade() {
-    let mut town = Town::with(|settings| settings.relay.stranger_envelopes_per_second = 1).await;
-    let mut alice = town.person("alice", Transport::Direct).await;
-    alice.offers(OrderKind::Sell, 10_000).await;
-    let mut flood = Listener::at(&town).await;
-    let mut told_to_wait = 0;
-    for n in 0..20 {
-        let event = if n % 2 == 0 {
-            direct(&Keys::generate(), town.key(), "junk")
-        } else {
-            gift_wrap(town.key(), "junk")
-        };
-        let (taken, why) = flood.publishes(&event).await;
-        assert!(!taken);
-        told_to_wait += usize::from(why.starts_with("rate-limited: "));
-    }
-    assert!(told_to_wait >= 10, "{told_to_wait} of 20 were told to wait");
-    alice.says(Action::Cancel, "canceled E").await;
-}
-
-/// A message that was refused for the crowd may be sent again as it is.
-#[tokio::test]
-async fn g15_who_was_told_to_wait_is_decided_later() {
-    let mut town = Town::with(|settings| settings.relay.stranger_envelopes_per_second = 1).await;
-    let mut alice = town.hidden("alice", Transport::Direct).await;
-    let mut new_order = alice.message(
-        Action::NewOrder,
-        Some(escrow_core::wire::Payload::Order(offer(
-            OrderKind::Sell,
-            10_000,
-        ))),
-    );
-    new_order.id = None;
-    let event = signed_at(&alice, &new_order, Transport::Direct, town.key(), now());
-    let mut crowd = Listener::at(&town).await;
-    while !crowd
-        .publishes(&direct(&Keys::generate(), town.key(), "junk"))
-        .await
-        .1
-        .starts_with("rate-limited: ")
-    {}
-    let mut verdict = alice.publishes(&event).await;
-    while !verdict.taken {
-        assert!(
-            verdict.text.starts_with("rate-limited: "),
-            "{}",
-            verdict.text
-        );
-        verdict = alice.publishes(&event).await;
-    }
-    assert_eq!(verdict.text, "");
-    alice
-        .hears_an_answer("new-order{ack 10000 expires} E idx")
-        .await;
 }

@@ -15,7 +15,7 @@ use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::submission::{Receipt as Decided, Refusal};
-use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Readiness};
+use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Readiness, Source};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
 use mostro_relay::front_door::{self, FrontDoor};
@@ -157,6 +157,7 @@ async fn relay(folder: &TempDir, keys: &Keys, inbox: &Counter) -> Relay {
         writing: Arc::new(gate),
         reading: Arc::new(Reading::new(keys.public_key())),
         limits,
+        urls: Vec::new(),
         clock: Arc::new(Timestamp::now),
     })
 }
@@ -201,10 +202,14 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
 struct Counter(Arc<OnceLock<EscrowHandle>>);
 
 impl Inbox for Counter {
-    fn submit(&self, _: &Session, event: Event) -> BoxFuture<'static, Receipt> {
+    fn submit(&self, session: &Session, event: Event) -> BoxFuture<'static, Receipt> {
+        let source = Source {
+            address: session.peer,
+            connection: session.id,
+        };
         let escrow = self.0.get().expect("the port opens last").clone();
         Box::pin(async move {
-            let (accepted, message) = match escrow.submit(event).await {
+            let (accepted, message) = match escrow.submit(source, event).await {
                 Decided::Decided => (true, String::new()),
                 Decided::Duplicate => (true, "duplicate: decided".to_owned()),
                 Decided::Refused(Refusal::Invalid(why)) => (false, format!("invalid: {why}")),

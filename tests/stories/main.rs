@@ -17,6 +17,7 @@
 mod discretion;
 mod envelopes;
 mod failing_disk;
+mod flood;
 mod hostile;
 mod listener;
 mod matrix;

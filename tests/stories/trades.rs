@@ -13,7 +13,7 @@ const BUYERS: u64 = 9_970;
 
 /// When the node is stopped and started again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Nights {
+pub(crate) enum Nights {
     None,
     /// After every step of the trade.
     AfterEachStep,
@@ -28,7 +28,7 @@ impl Nights {
 }
 
 /// The seller made the order, the buyer takes it without an invoice.
-async fn sell(town: &mut Town, a: &mut Person, b: &mut Person, nights: Nights) {
+pub(crate) async fn sell(town: &mut Town, a: &mut Person, b: &mut Person, nights: Nights) {
     watch_the_book(a, b).await;
     let order = a.offers(OrderKind::Sell, SATS).await;
     nights.fall(town, a, b).await;
@@ -52,7 +52,7 @@ async fn sell(town: &mut Town, a: &mut Person, b: &mut Person, nights: Nights) {
 }
 
 /// The buyer made the order without an invoice, the seller takes it.
-async fn buy(town: &mut Town, a: &mut Person, b: &mut Person, nights: Nights) {
+pub(crate) async fn buy(town: &mut Town, a: &mut Person, b: &mut Person, nights: Nights) {
     watch_the_book(a, b).await;
     let order = a.offers(OrderKind::Buy, SATS).await;
     nights.fall(town, a, b).await;

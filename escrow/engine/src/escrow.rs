@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::fair_queue::Source;
 use crate::intake::Intake;
 use crate::known_keys::KnownKeys;
 use crate::mailbox::{Lane, Mailbox, MailboxLimits, STOPPING, Waiting};
+use crate::mailroom::Mailroom;
 use crate::recovery::{self, ForeignLedger};
-use crate::stranger_rate::StrangerRate;
-use crate::submission::{Announcement, Receipt, Refusal, Submission};
+use crate::strangers::Strangers;
+use crate::submission::{Announcement, Receipt, Submission};
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
 use crate::workers::health::{self, LightningHealth};
@@ -123,20 +125,22 @@ impl Escrow {
             tracing::error!(%why, "the outbox could not be brought at start; it is tried again");
         }
 
+        let strangers = Strangers::new(parts.strangers_per_second);
+        let mailroom = Arc::new(Mailroom::new(parts.intake, known.clone(), strangers));
         let committed = Arc::new(Notify::new());
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
         let handle = EscrowHandle {
             mailbox: mailbox.clone(),
-            intake: Arc::new(parts.intake),
+            mailroom: mailroom.clone(),
             known,
-            strangers: Arc::new(StrangerRate::new(parts.strangers_per_second)),
             health: health_seen.clone(),
             readiness: readiness_seen,
             views: engine.views(),
         };
         let desk = WritingDesk {
             mailbox,
+            mailroom: mailroom.clone(),
             clock: parts.clock,
             health: health_seen,
             delivered,
@@ -149,6 +153,7 @@ impl Escrow {
         tasks.spawn(endless(health::watch(parts.backend, health)));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
         tasks.spawn(endless(dispatch::run(board, nudges)));
+        tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine));
         Ok(Escrow { handle, tasks })
     }
@@ -182,9 +187,8 @@ async fn endless(work: impl Future<Output = ()>) -> Result<(), EscrowError> {
 #[derive(Clone)]
 pub struct EscrowHandle {
     mailbox: Arc<Mailbox>,
-    intake: Arc<Intake>,
+    mailroom: Arc<Mailroom>,
     known: KnownKeys,
-    strangers: Arc<StrangerRate>,
     health: watch::Receiver<LightningHealth>,
     readiness: watch::Receiver<Readiness>,
     views: Views,
@@ -194,11 +198,11 @@ impl EscrowHandle {
     /// Takes a message to the node, whose id and signature have been checked,
     /// and waits until it is decided. When the receipt says so, the decision
     /// is on disk and survives a power cut.
-    pub async fn submit(&self, event: Event) -> Receipt {
-        if !self.known.knows(&event.pubkey) && !self.strangers.allows() {
-            return Receipt::Refused(Refusal::Busy("too many messages of unknown keys".into()));
-        }
-        let message = match self.intake.read(&event) {
+    ///
+    /// Who is not known by his key waits for his source's turn (rule Y4); the
+    /// sender of a gift wrap is known only once it is open.
+    pub async fn submit(&self, source: Source, event: Event) -> Receipt {
+        let message = match self.mailroom.open(source, event).await {
             Ok(message) => message,
             Err(receipt) => return receipt,
         };
@@ -207,10 +211,9 @@ impl EscrowHandle {
         } else {
             Lane::Stranger
         };
-        match self.mailbox.post(lane, Submission::Message(message)) {
-            Ok(receipt) => receipt.await.unwrap_or_else(|_| Receipt::error(STOPPING)),
-            Err(receipt) => receipt,
-        }
+        let submission = Submission::Message(message);
+        let receipt = self.mailbox.post(lane, source, submission).await;
+        receipt.unwrap_or_else(|_| Receipt::error(STOPPING))
     }
 
     /// Publishes an event about the node, stamped later than the last one of
@@ -249,6 +252,7 @@ impl EscrowHandle {
 /// Where the writer sits.
 struct WritingDesk {
     mailbox: Arc<Mailbox>,
+    mailroom: Arc<Mailroom>,
     clock: Arc<dyn Clock>,
     health: watch::Receiver<LightningHealth>,
     delivered: Delivered,
@@ -261,6 +265,7 @@ struct WritingDesk {
 /// However the writer ends, nobody is left waiting for it.
 impl Drop for WritingDesk {
     fn drop(&mut self) {
+        self.mailroom.close();
         self.mailbox.close();
     }
 }

@@ -1,7 +1,7 @@
 //! One after the other: the single writer of the escrow, its intake and its
 //! workers.
 //!
-//! A message runs through [`intake`], waits in the mailbox, is decided and
+//! A message is opened by [`intake`] when its turn has come, waits in the mailbox, is decided and
 //! committed by [`writer::Engine::step`]; the workers then do what was decided
 //! and report back the same way. [`Escrow`] ties them together.
 //!
@@ -25,19 +25,22 @@ pub mod desk;
 mod draft;
 pub mod entropy;
 mod escrow;
+mod fair_queue;
 mod gather;
 pub mod intake;
 pub mod known_keys;
 pub mod mailbox;
+mod mailroom;
 pub mod preimages;
 mod recovery;
 pub mod reports;
-mod stranger_rate;
+mod strangers;
 pub mod submission;
 mod workers;
 pub mod writer;
 
 pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts, Readiness};
+pub use fair_queue::Source;
 pub use recovery::ForeignLedger;
 pub use workers::courier::{PublishError, Publisher};
 pub use workers::health::LightningHealth;

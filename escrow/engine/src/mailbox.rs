@@ -2,13 +2,15 @@
 //!
 //! The node's own reports go first, because a trade that Lightning has moved
 //! must not wait behind new wishes; then known trade keys; then strangers, so
-//! that a flood of new messages starves no running trade (rule Y4).
+//! that a flood of new messages starves no running trade (rule Y4). Within
+//! both lanes each source has its turn, so that nobody starves his likes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use crate::fair_queue::{FairQueue, Source};
 use crate::submission::{Receipt, Refusal, Submission};
 
 /// Bounds of the queues.
@@ -20,6 +22,8 @@ pub struct MailboxLimits {
     pub known: usize,
     /// Messages of all others.
     pub strangers: usize,
+    /// Messages of one connection in one lane.
+    pub of_one_connection: usize,
 }
 
 impl Default for MailboxLimits {
@@ -28,6 +32,7 @@ impl Default for MailboxLimits {
             reports: 1_024,
             known: 1_024,
             strangers: 256,
+            of_one_connection: 64,
         }
     }
 }
@@ -60,24 +65,30 @@ pub(crate) struct Mailbox {
     report_room: Semaphore,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queues {
     reports: VecDeque<Waiting>,
-    known: VecDeque<Waiting>,
-    strangers: VecDeque<Waiting>,
+    known: FairQueue<Waiting>,
+    strangers: FairQueue<Waiting>,
     /// Nobody takes anything out any more.
     closed: bool,
 }
 
 impl Queues {
+    fn new(limits: MailboxLimits) -> Queues {
+        Queues {
+            reports: VecDeque::new(),
+            known: FairQueue::new(limits.known, limits.of_one_connection),
+            strangers: FairQueue::new(limits.strangers, limits.of_one_connection),
+            closed: false,
+        }
+    }
+
     fn next(&mut self) -> Option<(Waiting, bool)> {
         if let Some(report) = self.reports.pop_front() {
             return Some((report, true));
         }
-        let message = self
-            .known
-            .pop_front()
-            .or_else(|| self.strangers.pop_front())?;
+        let message = self.known.pop().or_else(|| self.strangers.pop())?;
         Some((message, false))
     }
 }
@@ -85,38 +96,42 @@ impl Queues {
 impl Mailbox {
     pub(crate) fn new(limits: MailboxLimits) -> Mailbox {
         Mailbox {
-            queues: Mutex::default(),
+            queues: Mutex::new(Queues::new(limits)),
             limits,
             arrived: Notify::new(),
             report_room: Semaphore::new(limits.reports),
         }
     }
 
-    /// Puts a message into its lane; full lanes refuse at once.
+    /// Puts a message into its lane. In a full lane the source with most in it
+    /// loses its newest message, which is told at once.
     pub(crate) fn post(
         &self,
         lane: Lane,
+        source: Source,
         submission: Submission,
-    ) -> Result<oneshot::Receiver<Receipt>, Receipt> {
+    ) -> oneshot::Receiver<Receipt> {
         let (receipt, answer) = oneshot::channel();
-        let mut queues = self.lock();
-        if queues.closed {
-            return Err(Receipt::error(STOPPING));
-        }
-        let (queue, limit) = match lane {
-            Lane::Known => (&mut queues.known, self.limits.known),
-            Lane::Stranger => (&mut queues.strangers, self.limits.strangers),
-        };
-        if queue.len() >= limit {
-            return Err(Receipt::Refused(Refusal::Busy("busy, try again".into())));
-        }
-        queue.push_back(Waiting {
+        let waiting = Waiting {
             submission,
             receipt,
-        });
+        };
+        let mut queues = self.lock();
+        if queues.closed {
+            return answer;
+        }
+        let lost = match lane {
+            Lane::Known => queues.known.push(source, waiting),
+            Lane::Stranger => queues.strangers.push(source, waiting),
+        };
         drop(queues);
+        if let Some(lost) = lost {
+            let busy = Refusal::Busy("busy, try again in a moment".into());
+            // Who does not wait any more does not want to know.
+            let _ = lost.receipt.send(Receipt::Refused(busy));
+        }
         self.arrived.notify_one();
-        Ok(answer)
+        answer
     }
 
     /// Puts a report into its queue, waiting for room, and waits until it is
@@ -145,7 +160,7 @@ impl Mailbox {
         // Who waits learns it from the receipt's end being dropped.
         *self.lock() = Queues {
             closed: true,
-            ..Queues::default()
+            ..Queues::new(self.limits)
         };
         self.report_room.close();
     }
@@ -188,7 +203,16 @@ mod tests {
     use escrow_core::PaymentHash;
     use escrow_core::command::Command;
 
+    use std::net::IpAddr;
+
     use super::*;
+
+    fn source(connection: u64) -> Source {
+        Source {
+            address: IpAddr::from([192, 0, 2, 1]),
+            connection,
+        }
+    }
 
     fn submission(byte: u8) -> Submission {
         Submission::Report(Command::HoldSettled {
@@ -209,8 +233,8 @@ mod tests {
     #[tokio::test]
     async fn reports_go_before_known_keys_and_these_before_strangers() {
         let mailbox = Mailbox::new(MailboxLimits::default());
-        let _a = mailbox.post(Lane::Stranger, submission(3)).unwrap();
-        let _b = mailbox.post(Lane::Known, submission(2)).unwrap();
+        let _a = mailbox.post(Lane::Stranger, source(1), submission(3));
+        let _b = mailbox.post(Lane::Known, source(1), submission(2));
         let report = mailbox.report(submission(1));
         let take = async {
             tokio::task::yield_now().await;
@@ -231,30 +255,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn y4_a_full_lane_refuses_and_leaves_the_other_open() {
+    async fn y4_a_full_lane_refuses_who_has_most_and_leaves_the_other_open() {
         let limits = MailboxLimits {
             reports: 1,
             known: 1,
-            strangers: 1,
+            strangers: 2,
+            of_one_connection: 2,
         };
         let mailbox = Mailbox::new(limits);
-        let _a = mailbox.post(Lane::Stranger, submission(1)).unwrap();
-        assert!(matches!(
-            mailbox.post(Lane::Stranger, submission(2)),
-            Err(Receipt::Refused(Refusal::Busy(_)))
-        ));
-        assert!(mailbox.post(Lane::Known, submission(3)).is_ok());
-        assert_eq!(names(&mailbox.take(1).await), [3]);
+        let _a = mailbox.post(Lane::Stranger, source(1), submission(1));
+        let lost = mailbox.post(Lane::Stranger, source(1), submission(2));
+        let _b = mailbox.post(Lane::Stranger, source(2), submission(3));
+        assert!(matches!(lost.await, Ok(Receipt::Refused(Refusal::Busy(_)))));
+        let _c = mailbox.post(Lane::Known, source(1), submission(4));
+        assert_eq!(names(&mailbox.take(64).await), [4, 1, 3]);
     }
 
     #[tokio::test]
     async fn g15_a_closed_mailbox_leaves_nobody_waiting() {
         let mailbox = Mailbox::new(MailboxLimits::default());
-        let waiting = mailbox.post(Lane::Known, submission(1)).unwrap();
+        let waiting = mailbox.post(Lane::Known, source(1), submission(1));
         mailbox.close();
         assert!(waiting.await.is_err());
         assert_eq!(mailbox.report(submission(2)).await, None);
-        let refused = mailbox.post(Lane::Known, submission(3)).unwrap_err();
-        assert_eq!(refused, Receipt::error(STOPPING));
+        let late = mailbox.post(Lane::Known, source(1), submission(3));
+        assert!(late.await.is_err());
     }
 }

@@ -35,7 +35,7 @@ use futures_util::stream::BoxStream;
 use nostr::event::Event;
 use tokio::time::timeout;
 
-use house::{House, Trader};
+use house::{House, SOURCE, Trader};
 
 /// No trade takes longer than this, by the paused clock, crash included.
 const PATIENCE: Duration = Duration::from_secs(1_800);
@@ -309,7 +309,7 @@ impl Trade {
         };
         self.letters.insert(what, letter.clone());
         let submitting = self.house.handle();
-        let receipt = timeout(Duration::from_secs(5), submitting.submit(letter)).await;
+        let receipt = timeout(Duration::from_secs(5), submitting.submit(SOURCE, letter)).await;
         match receipt {
             Ok(Receipt::Decided | Receipt::Duplicate) => self.decided.push(what),
             // The power may have gone; the same letter goes out again.

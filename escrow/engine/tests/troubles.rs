@@ -20,9 +20,10 @@ use escrow_engine::clock::Clock;
 use escrow_engine::submission::{Receipt, Refusal};
 use escrow_lightning::backend::HoldState;
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op};
+use futures_util::future::join_all;
 use storage::testing::Trouble;
 
-use house::{House, Trader};
+use house::{House, SOURCE, Trader};
 
 fn alice() -> Trader {
     Trader::new(1, "alice", Transport::Direct)
@@ -126,7 +127,7 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
     house.disk.set_trouble(Trouble::Refuses);
-    let receipt = house.handle().submit(letter.clone()).await;
+    let receipt = house.handle().submit(SOURCE, letter.clone()).await;
     assert!(
         matches!(receipt, Receipt::Refused(Refusal::Error(_))),
         "{receipt:?}"
@@ -142,10 +143,13 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
         .unwrap();
     assert_eq!(house.view().living_order_count().unwrap(), 1);
     assert_eq!(
-        house.handle().submit(letter.clone()).await,
+        house.handle().submit(SOURCE, letter.clone()).await,
         Receipt::Decided
     );
-    assert_eq!(house.handle().submit(letter).await, Receipt::Duplicate);
+    assert_eq!(
+        house.handle().submit(SOURCE, letter).await,
+        Receipt::Duplicate
+    );
     alice.hears(&house, Action::NewOrder).await;
     assert_eq!(house.view().living_order_count().unwrap(), 2);
     assert_eq!(alice.mail(&house).len(), 1);
@@ -160,7 +164,7 @@ async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
     let letter = alice.letter(&house, Action::NewOrder, None, Some(payload));
     let mut readiness = house.handle().readiness();
     house.disk.set_trouble(Trouble::SyncsAndComplains);
-    let receipt = house.handle().submit(letter.clone()).await;
+    let receipt = house.handle().submit(SOURCE, letter.clone()).await;
     assert!(
         matches!(receipt, Receipt::Refused(Refusal::Error(_))),
         "{receipt:?}"
@@ -170,7 +174,7 @@ async fn g15_a_commit_that_happened_although_it_failed_is_not_done_twice() {
         .wait_for(|readiness| *readiness == Readiness::Ready)
         .await
         .unwrap();
-    let receipt = house.handle().submit(letter).await;
+    let receipt = house.handle().submit(SOURCE, letter).await;
     assert!(
         matches!(receipt, Receipt::Decided | Receipt::Duplicate),
         "{receipt:?}"
@@ -286,4 +290,25 @@ async fn p3_a_call_that_lands_late_does_not_pay_a_buyer_twice() {
     house.sandbox.let_go().await;
     bob.hears(&house, Action::PurchaseCompleted).await;
     bob_is_paid_once(&house).await;
+}
+
+/// A message that was refused for the crowd is not on disk, and may be sent again as it is.
+#[tokio::test(start_paused = true)]
+async fn g15_who_was_told_to_wait_is_decided_later() {
+    let house = House::open().await;
+    let bob = bob();
+    let letters: Vec<_> = (0..200)
+        .map(|_| bob.letter(&house, Action::Cancel, None, None))
+        .collect();
+    let handle = house.handle();
+    let submitting = letters
+        .iter()
+        .map(|letter| handle.submit(SOURCE, letter.clone()));
+    let receipts = join_all(submitting).await;
+    let told = receipts
+        .iter()
+        .position(|receipt| matches!(receipt, Receipt::Refused(Refusal::Busy(_))));
+    let told = told.expect("one connection has not that many places");
+    let again = handle.submit(SOURCE, letters[told].clone()).await;
+    assert_eq!(again, Receipt::Decided);
 }

@@ -1,8 +1,11 @@
-//! The loop that answers `REQ`s from the store.
+//! The loop that answers questions from the store.
 
+use nostr::filter::Filter;
+use storage::events::Counted;
 use tokio::sync::mpsc;
 
 use super::Client;
+use super::asking::Question;
 use crate::relay::outgoing::Closing;
 use crate::relay::subscriptions::Ticket;
 use crate::relay::words;
@@ -10,14 +13,18 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut tickets: mpsc::Receiver<Ticket>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Question>) {
         loop {
-            let ticket = tokio::select! {
+            let question = tokio::select! {
                 () = self.outgoing.closing() => return,
-                ticket = tickets.recv() => ticket,
+                question = questions.recv() => question,
             };
-            let Some(ticket) = ticket else { return };
-            if let Err(Closing) = self.answer(ticket).await {
+            let answered = match question {
+                Some(Question::Stored(ticket)) => self.answer(ticket).await,
+                Some(Question::Count(name, filters)) => self.answer_count(&name, filters).await,
+                None => return,
+            };
+            if let Err(Closing) = answered {
                 return;
             }
         }
@@ -53,5 +60,28 @@ impl Client<'_> {
         }
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
+    }
+
+    /// Counts what a `REQ` without limits would show, each event once (NIP-45).
+    async fn answer_count(self, name: &str, filters: Vec<Filter>) -> Result<(), Closing> {
+        let parts = &self.relay.inner.parts;
+        let counted = parts
+            .store
+            .count_where(filters, self.relay.now(), |filter, kept| {
+                let visibility = &self.relay.inner.visibility;
+                visibility.permits(self.session, filter, kept)
+            })
+            .await;
+        let answer = match counted {
+            Ok(Counted::Exactly(count)) => words::count(name, count),
+            Ok(Counted::TooBroad) => {
+                words::closed(name, "restricted: too many events to count, ask for fewer")
+            }
+            Err(error) => {
+                tracing::error!(%error, "a COUNT could not be answered");
+                words::closed(name, "error: the store could not be read")
+            }
+        };
+        self.outgoing.push(answer).await
     }
 }

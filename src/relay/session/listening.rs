@@ -1,52 +1,78 @@
 //! The loop that listens.
+//!
+//! It takes the frames that are there in batches, and has each batch judged (see
+//! `judging`) while it listens for the next. What they say is followed in the order it
+//! was said: a `REQ` behind an event waits until that event is judged.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use nostr::event::Event;
+use futures_util::stream::FuturesOrdered;
+use nostr::event::{Event, EventId};
 use nostr::filter::Filter;
-use nostr::message::SubscriptionId;
-use relay_policy::{Arrival, BoxFuture, Prefix, Receipt, Refusal, Verdict};
+use relay_policy::{Arrival, BoxFuture, Receipt, Refusal, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as SocketError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
+use super::asking::Question;
+use super::judging::{Frame, Understood};
 use super::wire::Incoming;
-use crate::relay::Turns;
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::subscriptions::{Ticket, values_in};
+use crate::relay::saver::{Pace, Turns};
 use crate::relay::words::{self, Said};
 
-/// Bytes of an `EVENT` frame that are not the event: `["EVENT",` and `]`.
-const EVENT_FRAME_BYTES: usize = 10;
+/// Frames in one batch. Many make it cheap, few let others have their turn soon.
+const BATCH_FRAMES: usize = 32;
+
+/// Bytes after which a batch takes no further frame.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Batches of one connection that may be judged at once.
+const BATCHES_AT_ONCE: usize = 2;
 
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Ticket>,
+    to_answer: mpsc::Sender<Question>,
+    judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
     turns: Turns,
     allowance: Allowance,
+    pace: Pace,
+}
+
+/// What was heard at once.
+#[derive(Default)]
+struct Heard {
+    frames: Vec<Frame>,
+    /// Nothing more will be heard, for this reason.
+    end: Option<Farewell>,
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Ticket>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
             to_answer,
+            judging: FuturesOrdered::new(),
             saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
             turns: Turns::default(),
             allowance: Allowance::new(limits.frames),
+            pace: Pace::new(),
         }
     }
 
@@ -58,20 +84,14 @@ impl<'a> Ears<'a> {
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
         let outgoing = self.client.outgoing;
-        loop {
-            // A message cut short by the end is not answered, so its sender will repeat it.
-            let outcome = tokio::select! {
-                () = outgoing.closing() => break,
-                () = stop.cancelled() => {
-                    Err(Some(Farewell::new(CloseCode::Away, "the relay is stopping")))
-                }
-                outcome = self.hear_next(&mut stream) => outcome,
-            };
-            match outcome {
-                Ok(()) => (),
-                Err(Some(farewell)) => break outgoing.close(farewell),
-                Err(None) => break,
-            }
+        // A message cut short by the end is not answered, so its sender will repeat it.
+        let ended = tokio::select! {
+            () = outgoing.closing() => Err(Closing),
+            () = stop.cancelled() => Ok(Farewell::new(CloseCode::Away, "the relay is stopping")),
+            ended = self.converse(&mut stream) => ended,
+        };
+        if let Ok(farewell) = ended {
+            outgoing.close(farewell);
         }
         // A socket dropped with unread input is reset by the system, and the client would
         // lose the last words: read on until he has hung up, or had his time.
@@ -79,124 +99,143 @@ impl<'a> Ears<'a> {
         let _in_time = timeout(self.client.relay.limits().closing_time, hang_up).await;
     }
 
-    async fn hear_next<Stream>(
+    /// Listens and follows to the end of the conversation.
+    async fn converse<Stream>(
         &mut self,
         stream: &mut WebSocketStream<Incoming<Stream>>,
-    ) -> Result<(), Option<Farewell>>
+    ) -> Result<Farewell, Closing>
     where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
-        match timeout(self.client.relay.limits().idle_after, stream.next()).await {
-            Ok(Some(Ok(message))) => self.hear(message).await,
-            Ok(Some(Err(error))) => Err(Some(farewell_after(&error))),
-            Ok(None) => Err(Some(Farewell::new(CloseCode::Normal, ""))),
-            Err(_) => Err(Some(Farewell::new(
-                CloseCode::Policy,
-                "idle: nothing was heard",
-            ))),
+        let idle_after = self.client.relay.limits().idle_after;
+        let mut end = None;
+        loop {
+            let may_hear = end.is_none() && self.judging.len() < BATCHES_AT_ONCE;
+            tokio::select! {
+                biased;
+                Some(judged) = self.judging.next() => match judged {
+                    Ok(batch) => self.follow(batch).await?,
+                    Err(_) => return Ok(Farewell::new(CloseCode::Error, "the relay failed")),
+                },
+                heard = hear(stream, &mut self.allowance, idle_after), if may_hear => {
+                    end = heard.end;
+                    self.judge(heard.frames).await?;
+                }
+                else => return Ok(end.expect("the relay listens until there is an end")),
+            }
         }
     }
 
-    /// Follows one message; an error ends the conversation, with a farewell or after one.
-    async fn hear(&mut self, message: Message) -> Result<(), Option<Farewell>> {
-        let outcome = match message {
-            Message::Text(frame) => self.hear_frame(&frame).await,
-            Message::Binary(_) => {
-                let answer = words::notice("invalid: binary frames are not understood");
-                self.client.outgoing.push(answer).await
+    /// Has a batch judged. Many frames are a matter of turns; a single one with nothing
+    /// before it is judged here and has its answer soonest.
+    async fn judge(&mut self, frames: Vec<Frame>) -> Result<(), Closing> {
+        let Client { relay, session, .. } = self.client;
+        if let ([frame], true) = (frames.as_slice(), self.judging.is_empty()) {
+            let understood = frame.understand(relay, session);
+            self.follow(vec![understood]).await?;
+            self.pace.keep().await;
+        } else if !frames.is_empty() {
+            let (to, from) = (relay.clone(), session.clone());
+            self.judging.push_back(relay.inner.verifiers.check(move || {
+                let understood = frames.iter().map(|frame| frame.understand(&to, &from));
+                understood.collect()
+            }));
+        }
+        Ok(())
+    }
+
+    /// Follows what was said; events that are kept go to the disk together.
+    async fn follow(&mut self, batch: Vec<Understood>) -> Result<(), Closing> {
+        let mut kept = Vec::new();
+        for Understood {
+            said,
+            size_bytes,
+            refusal,
+        } in batch
+        {
+            match said {
+                Said::Event(event) => match self.decide(&event, size_bytes, refusal) {
+                    Verdict::Keep => kept.push((*event, size_bytes)),
+                    Verdict::Taken(receipt) => self.await_receipt(event.id, receipt).await?,
+                    Verdict::Refuse(refusal) => {
+                        let answer = words::refused(&event.id, &refusal);
+                        self.client.refuse(&refusal, answer).await?;
+                    }
+                },
+                Said::Req(name, filters) => {
+                    self.keep(std::mem::take(&mut kept)).await?;
+                    self.hear_req(&name.to_string(), filters, refusal).await?;
+                }
+                Said::Count(name, filters) => {
+                    self.keep(std::mem::take(&mut kept)).await?;
+                    self.hear_count(&name.to_string(), filters, refusal).await?;
+                }
+                Said::Auth(proof) => self.client.hear_proof(&proof, refusal).await?,
+                Said::Close(name) => self.client.reader.close(&name.to_string()),
+                Said::Unclear(answer) => self.say(answer).await?,
             }
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
-            Message::Close(_) => return Err(Some(Farewell::new(CloseCode::Normal, ""))),
+        }
+        self.keep(kept).await
+    }
+
+    fn decide(&self, event: &Event, size_bytes: usize, refusal: Option<Refusal>) -> Verdict {
+        if let Some(refusal) = refusal {
+            return Verdict::Refuse(refusal);
+        }
+        let (relay, session) = (self.client.relay, self.client.session);
+        let arrival = Arrival {
+            event,
+            size_bytes,
+            now: relay.now(),
         };
-        outcome.map_err(|Closing| None)
+        relay.inner.parts.writing.after_signature(session, arrival)
     }
 
-    async fn hear_frame(&mut self, frame: &Utf8Bytes) -> Result<(), Closing> {
-        let limit = self.client.relay.limits().frame_bytes;
-        if frame.len() > limit {
-            let size = frame.len();
-            let answer = format!("invalid: a frame of {size} bytes is over {limit} bytes");
-            return self.client.outgoing.push(words::notice(&answer)).await;
+    /// Saves events in a task of their own, which lives on when the client leaves.
+    async fn keep(&mut self, events: Vec<(Event, usize)>) -> Result<(), Closing> {
+        if events.is_empty() {
+            return Ok(());
         }
-        let in_time = self.allowance.take();
-        match Said::read(frame) {
-            Said::Event(event) if in_time => {
-                let size_bytes = frame.len().saturating_sub(EVENT_FRAME_BYTES);
-                self.hear_event(*event, size_bytes).await
+        let relay = self.client.relay.clone();
+        let most = relay.limits().saves_per_connection;
+        let count = u32::try_from(events.len().min(most)).unwrap_or(u32::MAX);
+        let Ok(saving) = self.saves.clone().acquire_many_owned(count).await else {
+            return Err(Closing);
+        };
+        let room = relay
+            .inner
+            .saver
+            .room_for(events.iter().map(|it| it.1))
+            .await;
+        let events = events.into_iter().map(|it| it.0).collect();
+        let (outgoing, turn) = (self.client.outgoing.clone(), self.turns.next());
+        self.client.relay.inner.tasks.spawn(async move {
+            let receipts = relay.inner.saver.keep(events, turn).await;
+            // A client who does not read his answers keeps nobody else from saving.
+            drop(room);
+            for (id, receipt) in receipts {
+                let answer = words::ok(&id, receipt.accepted, &receipt.message);
+                // A client who has gone will send the event again if he cares.
+                let _told = outgoing.push(answer).await;
             }
-            Said::Event(event) => self.say(words::refused(&event.id, &too_fast())).await,
-            Said::Req(name, filters) if in_time => self.hear_req(&name, filters).await,
-            Said::Req(name, _) => {
-                self.say(words::closed(&name.to_string(), &too_fast().to_string()))
-                    .await
-            }
-            Said::Close(name) => {
-                self.client.reader.close(&name.to_string());
-                Ok(())
-            }
-            Said::Unclear(answer) => self.say(answer).await,
-        }
+            drop(saving);
+        });
+        Ok(())
     }
 
     async fn say(&self, answer: String) -> Result<(), Closing> {
         self.client.outgoing.push(answer).await
     }
 
-    async fn hear_event(&mut self, event: Event, size_bytes: usize) -> Result<(), Closing> {
-        match self.judge(&event, size_bytes) {
-            Verdict::Refuse(refusal) => self.say(words::refused(&event.id, &refusal)).await,
-            Verdict::Keep => self.keep(event).await,
-            Verdict::Taken(receipt) => self.await_receipt(&event, receipt).await,
-        }
-    }
-
-    fn judge(&self, event: &Event, size_bytes: usize) -> Verdict {
-        let (relay, session) = (self.client.relay, self.client.session);
-        let writing = &relay.inner.parts.writing;
-        let arrival = Arrival {
-            event,
-            size_bytes,
-            now: relay.now(),
-        };
-        if let Err(refusal) = writing.before_signature(session, arrival) {
-            return Verdict::Refuse(refusal);
-        }
-        if !event.verify_id() {
-            return Verdict::Refuse(Refusal::invalid("the id is not the hash of the event"));
-        }
-        if !event.verify_signature() {
-            return Verdict::Refuse(Refusal::invalid("the signature is wrong"));
-        }
-        writing.after_signature(session, arrival)
-    }
-
-    /// Saves the event in a task of its own, which lives on when the client leaves.
-    async fn keep(&mut self, event: Event) -> Result<(), Closing> {
-        let Ok(permit) = self.saves.clone().acquire_owned().await else {
-            return Err(Closing);
-        };
-        let (relay, outgoing) = (self.client.relay.clone(), self.client.outgoing.clone());
-        let turn = self.turns.next();
-        self.client.relay.inner.tasks.spawn(async move {
-            let id = event.id;
-            let receipt = relay.keep(event, turn).await;
-            let answer = words::ok(&id, receipt.accepted, &receipt.message);
-            // A client who has gone will send the event again if he cares.
-            let _told = outgoing.push(answer).await;
-            drop(permit);
-        });
-        Ok(())
-    }
-
     async fn await_receipt(
         &mut self,
-        event: &Event,
+        id: EventId,
         receipt: BoxFuture<'static, Receipt>,
     ) -> Result<(), Closing> {
         let Ok(permit) = self.receipts.clone().acquire_owned().await else {
             return Err(Closing);
         };
-        let (id, outgoing) = (event.id, self.client.outgoing.clone());
+        let outgoing = self.client.outgoing.clone();
         self.client.relay.inner.tasks.spawn(async move {
             let receipt = receipt.await;
             let answer = words::ok(&id, receipt.accepted, &receipt.message);
@@ -208,53 +247,94 @@ impl<'a> Ears<'a> {
 
     async fn hear_req(
         &mut self,
-        name: &SubscriptionId,
+        name: &str,
         filters: Vec<Filter>,
+        refusal: Option<Refusal>,
     ) -> Result<(), Closing> {
-        let name = name.to_string();
-        match self.admit(&name, filters) {
-            Ok(ticket) => self.to_answer.send(ticket).await.map_err(|_| Closing),
+        if let Some(refusal) = refusal {
+            return self.say(words::closed(name, &refusal.to_string())).await;
+        }
+        let question = self.client.open(name, filters);
+        if question.is_err() {
+            // A refused REQ replaces an open one of its name all the same.
+            self.client.reader.close(name);
+        }
+        self.ask(name, question).await
+    }
+
+    async fn hear_count(
+        &mut self,
+        name: &str,
+        filters: Vec<Filter>,
+        refusal: Option<Refusal>,
+    ) -> Result<(), Closing> {
+        let question = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.client.count(name, filters),
+        };
+        self.ask(name, question).await
+    }
+
+    async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
+        match question {
+            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
             Err(refusal) => {
-                // A refused REQ replaces an open one of its name all the same.
-                self.client.reader.close(&name);
-                self.say(words::closed(&name, &refusal.to_string())).await
+                let answer = words::closed(name, &refusal.to_string());
+                self.client.refuse(&refusal, answer).await
             }
         }
     }
+}
 
-    fn admit(&self, name: &str, filters: Vec<Filter>) -> Result<Ticket, Refusal> {
-        let limits = self.client.relay.limits();
-        let chars = name.chars().count();
-        if chars == 0 || chars > limits.subscription_id_chars {
-            return Err(Refusal::invalid("a subscription id has 1 to 64 characters"));
+/// Waits for a frame, and takes as many more as are there already.
+///
+/// May be dropped while it waits: it has taken nothing yet.
+async fn hear<Stream>(
+    stream: &mut WebSocketStream<Incoming<Stream>>,
+    allowance: &mut Allowance,
+    idle_after: Duration,
+) -> Heard
+where
+    Stream: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut heard = Heard::default();
+    let Ok(mut next) = timeout(idle_after, stream.next()).await else {
+        heard.end = Some(Farewell::new(CloseCode::Policy, "idle: nothing was heard"));
+        return heard;
+    };
+    let (mut messages, mut bytes) = (0, 0);
+    loop {
+        match next {
+            Some(Ok(message)) => bytes += heard.add(message, allowance),
+            Some(Err(error)) => heard.end = Some(farewell_after(&error)),
+            None => heard.end = Some(Farewell::new(CloseCode::Normal, "")),
         }
-        if filters.len() > limits.filters_per_req {
-            let most = limits.filters_per_req;
-            return Err(Refusal::invalid(format!("over {most} filters in one REQ")));
+        messages += 1;
+        if heard.end.is_some() || messages >= BATCH_FRAMES || bytes >= BATCH_BYTES {
+            return heard;
         }
-        if filters
-            .iter()
-            .any(|filter| values_in(filter) > limits.values_per_filter)
-        {
-            let most = limits.values_per_filter;
-            return Err(Refusal::invalid(format!(
-                "over {most} values in one filter"
-            )));
+        let ready = poll_fn(|context| Poll::Ready(stream.poll_next_unpin(context))).await;
+        let Poll::Ready(message) = ready else {
+            return heard;
+        };
+        next = message;
+    }
+}
+
+impl Heard {
+    /// Adds what a message says, and returns its size in bytes.
+    fn add(&mut self, message: Message, allowance: &mut Allowance) -> usize {
+        let size = message.len();
+        match message {
+            Message::Text(text) => self.frames.push(Frame::Text {
+                text,
+                in_time: allowance.take(),
+            }),
+            Message::Binary(_) => self.frames.push(Frame::Binary),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => (),
+            Message::Close(_) => self.end = Some(Farewell::new(CloseCode::Normal, "")),
         }
-        if filters.iter().any(|filter| filter.search.is_some()) {
-            return Err(Refusal::invalid("search is not supported"));
-        }
-        self.client
-            .relay
-            .inner
-            .parts
-            .reading
-            .admit(self.client.session, &filters)?;
-        let filters = filters
-            .into_iter()
-            .map(|filter| within(filter, limits.max_limit))
-            .collect();
-        self.client.reader.open(name.to_owned(), filters)
+        size
     }
 }
 
@@ -271,18 +351,4 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")
-}
-
-fn within(filter: Filter, max_limit: usize) -> Filter {
-    Filter {
-        limit: Some(filter.limit.unwrap_or(max_limit).min(max_limit)),
-        ..filter
-    }
-}
-
-fn too_fast() -> Refusal {
-    Refusal::new(
-        Prefix::RateLimited,
-        "too many frames, try again in a moment",
-    )
 }

@@ -1,13 +1,16 @@
 //! One client, from the handshake to the farewell.
 //!
-//! Three loops share a connection: one listens, one answers `REQ`s from the store, one
+//! Three loops share a connection: one listens, one answers questions from the store, one
 //! after the other, and one, in a task of its own, sends what waits. Events are saved by
 //! tasks of their own, so that neither a slow disk nor a vanished client stops anything
 //! half-way.
 
 mod allowance;
 mod answering;
+mod asking;
+mod judging;
 mod listening;
+mod proving;
 mod sending;
 mod wire;
 
@@ -22,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::listening::Ears;
 use self::sending::Writer;
 use super::Relay;
+use super::auth::Challenge;
 use super::outgoing::Outgoing;
 use super::subscriptions::Reader;
 
@@ -42,11 +46,13 @@ pub(super) async fn serve<Stream>(
     let (incoming, wire) = wire::directions(stream, outgoing.clone(), limits).await;
     let writer = Writer::new(wire, outgoing.clone(), limits).send();
     let writer = AbortOnDropHandle::new(relay.inner.tasks.spawn(writer));
+    let challenge = Challenge::default();
     let client = Client {
         relay,
         session: &session,
         outgoing: &outgoing,
         reader: &joined.reader,
+        challenge: &challenge,
     };
     let ears = Ears::new(client, to_answer);
     tokio::join!(
@@ -64,4 +70,5 @@ struct Client<'a> {
     session: &'a Session,
     outgoing: &'a Arc<Outgoing>,
     reader: &'a Arc<Reader>,
+    challenge: &'a Challenge,
 }

@@ -1,6 +1,5 @@
 //! Answering filters.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,15 +8,13 @@ use nostr::filter::Filter;
 use nostr::types::Timestamp;
 use nostr_database::NostrDatabase;
 use tokio::sync::SemaphorePermit;
+use tokio::task::spawn_blocking;
 
 use super::plan::Plan;
 use super::{EventStore, EventStoreError, Kept};
 
-/// By how much the next page is larger when too little of the last one could be used.
-const WIDER: usize = 4;
-
-/// The largest page, unless more events lie within one second.
-const LARGEST_PAGE: usize = 5_000;
+/// More events than this are not written down between two turns of other tasks.
+const WRITTEN_DOWN_AT_ONCE: usize = 64;
 
 impl EventStore {
     /// Finds the stored events that match any of the filters: newest first, in the same
@@ -48,74 +45,98 @@ impl EventStore {
         now: Timestamp,
         may_answer: impl Fn(&Filter, &Kept) -> bool + Send + Sync,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for filter in &filters {
+            let wanted = filter.limit.unwrap_or(usize::MAX);
             let answers = |kept: &Kept| {
                 kept.matches(filter) && !kept.is_expired_at(now) && may_answer(filter, kept)
             };
-            found.extend(self.newest(filter, answers).await?);
+            found.extend(self.newest(filter, wanted, answers).await?);
         }
-        Ok(found.into_iter().collect())
+        if filters.len() > 1 {
+            found.sort();
+            found.dedup();
+        }
+        Ok(found)
     }
 
-    /// Finds the newest events that answer one filter, up to its limit.
+    /// Reads one event, unless it has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`EventStoreError::Read`] when the database fails.
+    pub async fn get(
+        &self,
+        id: EventId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Kept>>, EventStoreError> {
+        let found = self.by_ids(&[id].into()).await?;
+        let mut found = found.into_iter();
+        Ok(found.find(|kept| !kept.is_expired_at(now)))
+    }
+
+    /// Finds the newest events that answer one filter, in order.
     async fn newest(
         &self,
         filter: &Filter,
+        wanted: usize,
         answers: impl Fn(&Kept) -> bool + Send + Sync,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        let wanted = filter.limit.unwrap_or(usize::MAX);
         let Some(plan) = Plan::of(filter).filter(|_| wanted > 0) else {
             return Ok(Vec::new());
         };
-        if plan.newest_first && filter.limit.is_some() {
-            return self.newest_by_pages(plan.filter, wanted, answers).await;
+        if let Some(found) = self.memory.newest(filter, wanted, &answers).await {
+            return Ok(found);
         }
-        let all = self.read(plan.filter).await?;
-        let all = all.iter().map(Kept::of);
-        Ok(all.filter(|kept| answers(kept)).take(wanted).collect())
+        match plan {
+            Plan::ByIds(ids) => {
+                let mut found = self.by_ids(&ids).await?;
+                found.retain(|kept| answers(kept));
+                found.sort();
+                found.truncate(wanted);
+                Ok(found)
+            }
+            Plan::NewestFirst(question) => self.newest_by_pages(question, wanted, answers).await,
+        }
+    }
+
+    /// Finds stored events by id, expired or not, in no order.
+    pub(super) async fn by_ids(
+        &self,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
+        let (mut found, unknown) = self.memory.find(ids);
+        if !unknown.is_empty() {
+            let since = self.memory.read_begins();
+            let read = self.read(Filter::new().ids(unknown)).await?;
+            for kept in write_down(read.into_iter().collect()).await {
+                self.memory.read(&kept, since);
+                found.push(kept);
+            }
+        }
+        Ok(found)
     }
 
     /// Reads the answer to a question back in time, until enough of it could be used or
-    /// nothing is left.
-    ///
-    /// The question asks for a superset, so its limit is not the limit of the filter; by
-    /// pages, what cannot be used does not pile up in memory.
+    /// nothing is left: the question asks for a superset.
     async fn newest_by_pages(
         &self,
         question: Filter,
         wanted: usize,
         answers: impl Fn(&Kept) -> bool + Send + Sync,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        let mut used = Vec::new();
-        let (mut until, mut seen, mut size) = (question.until, None, wanted);
-        loop {
-            let page = Filter {
-                until,
-                limit: Some(size),
-                ..question.clone()
-            };
-            let returned = self.read(page).await?;
-            let was_last = returned.len() < size;
-            let end = returned.last().map(place);
-            // A page begins in the second where the one before ended, and repeats it.
-            let fresh = returned
-                .iter()
-                .filter(|event| seen.is_none_or(|it| place(event) > it));
-            let usable = fresh.map(Kept::of).filter(|kept| answers(kept));
-            used.extend(usable.take(wanted.saturating_sub(used.len())));
-            if was_last || used.len() == wanted {
-                return Ok(used);
+        let mut found = Vec::new();
+        let mut pages = self.pages(question, wanted);
+        while found.len() < wanted {
+            let page = pages.next().await?;
+            if page.is_empty() {
+                break;
             }
-            let larger = size.saturating_mul(WIDER);
-            size = if end == seen {
-                larger
-            } else {
-                larger.min(LARGEST_PAGE.max(size))
-            };
-            seen = end;
-            until = end.map(|(Reverse(second), _)| second).or(until);
+            let read = write_down(page).await.into_iter();
+            let missing = wanted.saturating_sub(found.len());
+            found.extend(read.filter(|kept| answers(kept)).take(missing));
         }
+        Ok(found)
     }
 
     /// Asks the database one question that it answers rightly.
@@ -125,7 +146,7 @@ impl EventStore {
     }
 
     /// Waits for a place among the readers: LMDB has a fixed number of them.
-    pub(super) async fn reading_turn(&self) -> SemaphorePermit<'_> {
+    async fn reading_turn(&self) -> SemaphorePermit<'_> {
         self.reads
             .acquire()
             .await
@@ -133,7 +154,12 @@ impl EventStore {
     }
 }
 
-/// Where an event stands in an answer: newest first, then lowest id first.
-fn place(event: &Event) -> (Reverse<Timestamp>, EventId) {
-    (Reverse(event.created_at), event.id)
+/// Writes down what was read, beside the tasks when it is much.
+pub(super) async fn write_down(events: Vec<Event>) -> Vec<Arc<Kept>> {
+    if events.len() <= WRITTEN_DOWN_AT_ONCE {
+        return events.iter().map(Kept::of).collect();
+    }
+    spawn_blocking(move || events.iter().map(Kept::of).collect())
+        .await
+        .expect("writing down an event cannot panic")
 }

@@ -11,10 +11,11 @@ use nostr::event::{Event, EventId, Kind};
 use nostr::filter::{Filter, SingleLetterTag};
 
 use super::address::Address;
+use super::save::IDS_AT_ONCE;
 use super::{EventStore, EventStoreError};
 
-/// Ids looked up or removed at once.
-const CHUNK: usize = 500;
+/// Deletions read in one go.
+const PAGE: usize = 2_000;
 
 impl EventStore {
     /// Tells whether the author of this event has deleted it.
@@ -48,25 +49,40 @@ impl EventStore {
             .any(|found| found.created_at >= event.created_at && deletes_address(found, address)))
     }
 
+    /// Learns who has deleted something.
+    pub(super) async fn remember_deleters(&self) -> Result<(), EventStoreError> {
+        let mut pages = self.pages(Filter::new().kind(Kind::EventDeletion), PAGE);
+        loop {
+            let page = pages.next().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut deleters = self.deleters.lock().unwrap_or_else(PoisonError::into_inner);
+            deleters.extend(page.iter().map(|deletion| deletion.pubkey));
+        }
+    }
+
     /// Removes the stored events that a deletion names and its author may delete.
     pub(super) async fn remove_what_it_names(
         &self,
         deletion: &Event,
     ) -> Result<(), EventStoreError> {
         let ids: Vec<EventId> = named_ids(deletion).collect();
-        for ids in ids.chunks(CHUNK) {
+        for ids in ids.chunks(IDS_AT_ONCE) {
             let found = self.read(Filter::new().ids(ids.iter().copied())).await?;
             let own = found.iter().filter(|event| {
                 event.pubkey == deletion.pubkey && event.kind != Kind::EventDeletion
             });
-            self.remove(own.map(|event| event.id)).await?;
+            let own: Vec<EventId> = own.map(|event| event.id).collect();
+            self.remove(&own).await?;
         }
         for address in named_addresses(deletion).filter(|it| it.author == deletion.pubkey) {
             let stored = self.stored_at(&address).await?;
             let old = stored
                 .iter()
                 .filter(|event| event.created_at <= deletion.created_at);
-            self.remove(old.map(|event| event.id)).await?;
+            let old: Vec<EventId> = old.map(|event| event.id).collect();
+            self.remove(&old).await?;
         }
         Ok(())
     }

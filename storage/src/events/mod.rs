@@ -14,27 +14,30 @@
 mod address;
 mod answer;
 mod author_locks;
+mod count;
 mod deletion;
 mod kept;
+mod memory;
+mod pages;
 mod plan;
 mod purge;
 mod save;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use nostr::event::{EventId, Kind};
-use nostr::filter::Filter;
+use futures_util::future::try_join;
+use nostr::event::EventId;
 use nostr::key::PublicKey;
-use nostr::types::Timestamp;
-use nostr_database::NostrDatabase;
 use nostr_database::error::Error as DatabaseError;
 use nostr_lmdb::NostrLmdb;
 use tokio::sync::{RwLock, Semaphore};
 
 use self::author_locks::AuthorLocks;
+pub use self::count::Counted;
 pub use self::kept::Kept;
+use self::memory::Memory;
 pub use self::save::Saved;
 
 /// How the store is opened.
@@ -43,8 +46,16 @@ pub struct EventStoreOptions {
     /// Largest size the database file may grow to, in bytes. It is address space, not
     /// memory: a save beyond it fails.
     pub map_size_bytes: usize,
-    /// Saves that may wait for the database at once; further ones wait before it.
+    /// Saves of strangers that may wait for the database at once; further ones wait
+    /// before it.
     pub saves_in_flight: usize,
+    /// Saves of the node itself that may wait for the database beside them.
+    pub own_saves_in_flight: usize,
+    /// Memory for the events that the niche asks for, in bytes. A quarter of it is for
+    /// other kinds than orders; a kind that finds no room is asked of the database.
+    pub live_bytes: usize,
+    /// Memory for other events that were stored or asked for last, in bytes.
+    pub recent_bytes: usize,
     /// Queries that may read at once, each on its own thread; further ones wait.
     pub reads_at_once: usize,
 }
@@ -53,7 +64,10 @@ impl Default for EventStoreOptions {
     fn default() -> Self {
         Self {
             map_size_bytes: 32 << 30,
-            saves_in_flight: 256,
+            saves_in_flight: 192,
+            own_saves_in_flight: 64,
+            live_bytes: 256 << 20,
+            recent_bytes: 32 << 20,
             reads_at_once: 16,
         }
     }
@@ -92,13 +106,22 @@ pub enum EventStoreError {
 #[derive(Debug)]
 pub struct EventStore {
     db: NostrLmdb,
-    in_flight: Semaphore,
+    lanes: Lanes,
     reads: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
+    memory: Memory,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
     deleters: Mutex<HashSet<PublicKey>>,
+}
+
+/// Who may write to the database at once. Its own queue has no bound and is emptied into
+/// one transaction, so what is in these lanes is what a save may have to wait for.
+#[derive(Debug)]
+struct Lanes {
+    strangers: Semaphore,
+    own: Semaphore,
 }
 
 impl EventStore {
@@ -106,7 +129,8 @@ impl EventStore {
     ///
     /// # Errors
     ///
-    /// [`EventStoreError::Open`] when the database cannot be opened.
+    /// [`EventStoreError::Open`] when the database cannot be opened,
+    /// [`EventStoreError::Read`] when what memory is to hold cannot be read.
     pub async fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
         let open = |source| EventStoreError::Open {
             path: path.to_owned(),
@@ -119,37 +143,19 @@ impl EventStore {
             .build()
             .await
             .map_err(open)?;
-        let deletions = db
-            .query(Filter::new().kind(Kind::EventDeletion))
-            .await
-            .map_err(open)?;
-        Ok(Self {
+        let store = Self {
             db,
-            in_flight: Semaphore::new(options.saves_in_flight),
+            lanes: Lanes {
+                strangers: Semaphore::new(options.saves_in_flight),
+                own: Semaphore::new(options.own_saves_in_flight),
+            },
             reads: Semaphore::new(options.reads_at_once),
             shared_batch: RwLock::new(()),
+            memory: Memory::new(options.live_bytes, options.recent_bytes),
             authors: AuthorLocks::new(),
-            deleters: Mutex::new(deletions.into_iter().map(|event| event.pubkey).collect()),
-        })
-    }
-
-    /// Reads one event, unless it has expired.
-    ///
-    /// # Errors
-    ///
-    /// [`EventStoreError::Read`] when the database fails.
-    pub async fn get(
-        &self,
-        id: EventId,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Kept>>, EventStoreError> {
-        let _turn = self.reading_turn().await;
-        let found = self
-            .db
-            .event_by_id(&id)
-            .await
-            .map_err(EventStoreError::Read)?;
-        let kept = found.map(|event| Kept::of(&event));
-        Ok(kept.filter(|kept| !kept.is_expired_at(now)))
+            deleters: Mutex::default(),
+        };
+        try_join(store.remember_deleters(), store.fill_memory()).await?;
+        Ok(store)
     }
 }

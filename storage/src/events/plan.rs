@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nostr::event::EventId;
 use nostr::filter::{Filter, SingleLetterTag};
 
-/// A question the database answers rightly.
+/// A question that is answered rightly, with everything that the planned filter matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// Matches everything that the planned filter matches; carries no limit.
-    pub(super) filter: Filter,
-    /// True when a limit may be passed down: the newest events come first.
-    pub(super) newest_first: bool,
+pub(super) enum Plan {
+    /// Which of these events are stored? By id the database would cut at a limit in the
+    /// order of the ids, not of time.
+    ByIds(BTreeSet<EventId>),
+    /// Which are the newest events that match? It may be asked with a limit.
+    NewestFirst(Filter),
 }
 
 impl Plan {
@@ -28,20 +30,9 @@ impl Plan {
             search: None,
             ..filter.clone()
         };
-        if all.ids.is_some() {
-            // By id the limit would cut in the order of the ids, not of time.
-            let ids = Filter {
-                ids: all.ids,
-                ..Filter::new()
-            };
-            return Some(Self {
-                filter: ids,
-                newest_first: false,
-            });
-        }
-        Some(Self {
-            filter: by_one_index(all),
-            newest_first: true,
+        Some(match all.ids {
+            Some(ids) => Self::ByIds(ids),
+            None => Self::NewestFirst(by_one_index(all)),
         })
     }
 }
@@ -91,7 +82,7 @@ fn is_broad(letter: SingleLetterTag) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use nostr::event::{EventId, Kind};
+    use nostr::event::Kind;
     use nostr::key::Keys;
 
     use super::*;
@@ -139,14 +130,7 @@ mod tests {
         ];
         for (case, asked, planned) in table {
             let plan = Plan::of(&asked).unwrap();
-            assert_eq!(
-                plan,
-                Plan {
-                    filter: planned,
-                    newest_first: true
-                },
-                "{case}"
-            );
+            assert_eq!(plan, Plan::NewestFirst(planned), "{case}");
         }
     }
 
@@ -154,13 +138,7 @@ mod tests {
     fn ids_are_looked_up_without_a_limit() {
         let id = EventId::from_byte_array([7; 32]);
         let plan = Plan::of(&Filter::new().id(id).kind(Kind::TextNote).limit(1)).unwrap();
-        assert_eq!(
-            plan,
-            Plan {
-                filter: Filter::new().id(id),
-                newest_first: false
-            }
-        );
+        assert_eq!(plan, Plan::ByIds([id].into()));
     }
 
     #[test]

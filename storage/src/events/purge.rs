@@ -6,7 +6,7 @@ use nostr::types::Timestamp;
 
 use super::{EventStore, EventStoreError};
 
-/// Events looked at in one go.
+/// Events looked at in one go, at first.
 const PAGE: usize = 500;
 
 impl EventStore {
@@ -14,7 +14,8 @@ impl EventStore {
     ///
     /// Walks through the whole store, newest first, a page at a time. Deletions stay, or
     /// what they deleted could come back. Reads never show an expired event, purged or
-    /// not, so this only frees room.
+    /// not, so this only frees room. At the end memory takes in again what it had to give
+    /// up since it was last filled.
     ///
     /// # Errors
     ///
@@ -22,28 +23,19 @@ impl EventStore {
     /// what was removed before stays removed.
     pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, EventStoreError> {
         let mut purged: usize = 0;
-        let (mut until, mut page_size) = (Timestamp::max(), PAGE);
+        let mut pages = self.pages(Filter::new(), PAGE);
         loop {
-            let page = self
-                .read(Filter::new().until(until).limit(page_size))
-                .await?;
-            let expired: Vec<EventId> = page
-                .iter()
-                .filter(|event| is_over(event, now))
-                .map(|event| event.id)
-                .collect();
-            purged = purged.saturating_add(expired.len());
-            self.remove(expired.iter().copied()).await?;
-            let Some(oldest) = page.last().filter(|_| page.len() == page_size) else {
-                return Ok(purged);
-            };
-            // The next page starts in the second where this one ended, since a page may
-            // end in the midst of it; a page within one second is read again, larger.
-            if oldest.created_at == until && expired.is_empty() {
-                page_size = page_size.saturating_mul(2);
+            let page = pages.next().await?;
+            if page.is_empty() {
+                break;
             }
-            until = oldest.created_at;
+            let expired = page.iter().filter(|event| is_over(event, now));
+            let expired: Vec<EventId> = expired.map(|event| event.id).collect();
+            purged = purged.saturating_add(expired.len());
+            self.remove(&expired).await?;
         }
+        self.fill_memory().await?;
+        Ok(purged)
     }
 }
 

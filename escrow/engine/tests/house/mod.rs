@@ -2,6 +2,7 @@
 //! traders who speak the wire. Time is tokio's own, so a paused clock makes
 //! every wait short and every run the same.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::submission::Receipt;
-use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher};
+use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
 use escrow_lightning::backend::Network;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
@@ -39,6 +40,12 @@ pub(crate) const FEE: u64 = 30;
 
 /// Nothing here takes longer than this, by the paused clock.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// All letters come over one connection.
+pub(crate) const SOURCE: Source = Source {
+    address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    connection: 0,
+};
 
 /// Unix seconds that run with tokio's clock.
 #[derive(Clone, Copy, Debug)]
@@ -312,7 +319,7 @@ impl Trader {
         payload: Option<Payload>,
     ) -> Receipt {
         let event = self.letter(house, action, order, payload);
-        house.handle().submit(event).await
+        house.handle().submit(SOURCE, event).await
     }
 
     /// Everything the node has said to this key, in the order a client shows it.

@@ -1,0 +1,122 @@
+//! What was measured of a relay, in words and in JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::Scenario;
+use crate::bench::report::spread;
+use crate::bench::times::{Share, Times};
+
+/// One case of a scenario.
+#[derive(Clone, Debug)]
+pub struct Row {
+    scenario: Scenario,
+    case: String,
+    figures: Vec<Figure>,
+    /// Signatures that all cores of this machine check in a second.
+    verified_per_second: f64,
+}
+
+/// Something that was measured.
+#[derive(Clone, Debug)]
+pub(super) enum Figure {
+    /// So many in a second.
+    Rate(&'static str, f64),
+    /// How long something took.
+    Wait(&'static str, Times),
+    /// So many of something.
+    Count(&'static str, usize),
+    /// Memory in KiB.
+    Kib(&'static str, f64),
+    /// What cannot be told in numbers.
+    Words(&'static str, String),
+}
+
+impl Row {
+    pub(super) fn new(scenario: Scenario, case: impl Into<String>, figures: Vec<Figure>) -> Row {
+        Row {
+            scenario,
+            case: case.into(),
+            figures,
+            verified_per_second: f64::NAN,
+        }
+    }
+
+    /// Compares the rates with what the machine can verify.
+    pub(super) fn on(mut self, verified_per_second: f64) -> Row {
+        self.verified_per_second = verified_per_second;
+        self
+    }
+
+    /// One JSON object. Waits are in milliseconds, memory in KiB, and
+    /// `of_verify_rate` is the rate divided by the signatures that all cores
+    /// check in a second.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert("part".into(), json!("relay"));
+        object.insert("scenario".into(), json!(self.scenario.name()));
+        object.insert("case".into(), json!(self.case));
+        for figure in &self.figures {
+            let (name, value) = match figure {
+                Figure::Rate(name, rate) => (
+                    name,
+                    json!({
+                        "per_second": rounded(*rate, 10.0),
+                        "of_verify_rate": rounded(self.ratio(*rate), 10_000.0),
+                    }),
+                ),
+                Figure::Wait(name, times) => (name, spread(times)),
+                Figure::Count(name, count) => (name, json!(count)),
+                Figure::Kib(name, kib) => (name, json!({"kib": rounded(*kib, 10.0)})),
+                Figure::Words(name, words) => (name, json!(words)),
+            };
+            object.insert((*name).to_owned(), value);
+        }
+        Value::Object(object)
+    }
+
+    /// One line of a table.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut line = format!("{:<16}{:<44}", self.scenario.name(), self.case);
+        for figure in &self.figures {
+            let written = match figure {
+                Figure::Rate(name, rate) => {
+                    write!(line, "{rate:>9.0} {name:<13}{:>6.3} ×", self.ratio(*rate))
+                }
+                Figure::Wait(name, times) => write!(
+                    line,
+                    "   {name} p50 {:>9}  p99 {:>9}",
+                    shown(times.within(Share::Half)),
+                    shown(times.within(Share::MostAll)),
+                ),
+                Figure::Count(name, count) => write!(line, "   {count} {name}"),
+                Figure::Kib(name, kib) => write!(line, "   {name} {kib:.1} KiB"),
+                Figure::Words(name, words) => write!(line, "   {name}: {words}"),
+            };
+            written.expect("a String takes everything");
+        }
+        line
+    }
+
+    fn ratio(&self, rate: f64) -> f64 {
+        rate / self.verified_per_second
+    }
+}
+
+fn rounded(number: f64, steps: f64) -> f64 {
+    (number * steps).round() / steps
+}
+
+/// With as many digits as mean something.
+fn shown(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    if millis < 10.0 {
+        format!("{millis:.2} ms")
+    } else {
+        format!("{millis:.0} ms")
+    }
+}

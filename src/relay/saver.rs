@@ -1,0 +1,241 @@
+//! The way of an event to the disk, and from there to those who want to see it.
+//!
+//! Events are saved side by side, so that the store commits many at once, and shown one
+//! after the other: those of a client in the order he sent them, those of the node in the
+//! order it published them. What clients may have waiting is bounded for all of them
+//! together; the node's own events have a lane of their own and never wait for that.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use nostr::event::{Event, EventId};
+use relay_policy::{Prefix, Receipt, Refusal};
+use storage::events::{EventStore, EventStoreError, Kept, Saved};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::subscriptions::Subscriptions;
+use super::{PublishError, PublishFailure, RelayClock};
+
+/// What the smallest event takes in memory, in bytes.
+const LEAST_EVENT_BYTES: usize = 1_024;
+
+/// Saves events and shows them.
+pub(super) struct Saver {
+    store: Arc<EventStore>,
+    subscriptions: Arc<Subscriptions>,
+    clock: RelayClock,
+    room: Arc<Semaphore>,
+    room_bytes: u32,
+    own: Mutex<Turns>,
+}
+
+/// Whose events are saved.
+#[derive(Clone, Copy)]
+enum Whose {
+    Clients,
+    TheNode,
+}
+
+/// Room for events that wait to be saved; given back when dropped.
+pub(super) struct Room {
+    _bytes: OwnedSemaphorePermit,
+}
+
+impl Saver {
+    /// Has room for `room_bytes` bytes of clients' events.
+    pub(super) fn new(
+        store: Arc<EventStore>,
+        subscriptions: Arc<Subscriptions>,
+        clock: RelayClock,
+        room_bytes: u32,
+    ) -> Self {
+        let all = usize::try_from(room_bytes).unwrap_or(usize::MAX);
+        Self {
+            store,
+            subscriptions,
+            clock,
+            room: Arc::new(Semaphore::new(all)),
+            room_bytes,
+            own: Mutex::default(),
+        }
+    }
+
+    /// Waits for room for a client's events of these sizes; who asked first is first.
+    ///
+    /// More than there is room for at all gets everything there is.
+    pub(super) async fn room_for(&self, sizes: impl Iterator<Item = usize>) -> Room {
+        let bytes: usize = sizes.map(|size| size.max(LEAST_EVENT_BYTES)).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = self.room.clone();
+        let permit = room.acquire_many_owned(bytes.min(self.room_bytes)).await;
+        Room {
+            _bytes: permit.expect("the semaphore is never closed"),
+        }
+    }
+
+    /// Stores a client's events and shows them when their turn has come.
+    pub(super) async fn keep(&self, events: Vec<Event>, turn: Turn) -> Vec<(EventId, Receipt)> {
+        let saved = self.save_and_show(events, turn, Whose::Clients).await;
+        saved
+            .into_iter()
+            .map(|(id, saved)| (id, receipt(saved)))
+            .collect()
+    }
+
+    /// Stores events of the node and shows them, see [`super::Relay::publish`].
+    pub(super) async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
+        let turn = self
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next();
+        let mut failures = Vec::new();
+        for (id, saved) in self.save_and_show(events, turn, Whose::TheNode).await {
+            match saved {
+                Ok(
+                    Saved::Stored(_)
+                    | Saved::Ephemeral
+                    | Saved::Duplicate
+                    | Saved::Superseded
+                    | Saved::Deleted,
+                ) => (),
+                Ok(Saved::Unkeepable(why)) => {
+                    failures.push((id, PublishFailure::Unkeepable(why)));
+                }
+                Err(error) => failures.push((id, error.into())),
+            }
+        }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(PublishError { failures })
+        }
+    }
+
+    async fn save_and_show(
+        &self,
+        events: Vec<Event>,
+        mut turn: Turn,
+        whose: Whose,
+    ) -> Vec<(EventId, Result<Saved, EventStoreError>)> {
+        let saves = events.into_iter().map(|event| async {
+            let on_its_way = self.subscriptions.set_out(event.id);
+            let saved = match whose {
+                Whose::Clients => self.store.save(&event).await,
+                Whose::TheNode => self.store.save_own(&event).await,
+            };
+            (event, on_its_way, saved)
+        });
+        let saves = join_all(saves).await;
+        turn.comes().await;
+        let mut pace = Pace::new();
+        let mut outcomes = Vec::with_capacity(saves.len());
+        for (event, _on_its_way, saved) in saves {
+            let kept = match &saved {
+                Ok(Saved::Stored(kept)) => Some(kept.clone()),
+                Ok(Saved::Ephemeral) => Some(Kept::of(&event)),
+                Ok(
+                    Saved::Duplicate | Saved::Superseded | Saved::Deleted | Saved::Unkeepable(_),
+                )
+                | Err(_) => None,
+            };
+            if let Some(kept) = kept {
+                self.subscriptions.deliver(&kept, (self.clock)());
+                pace.keep().await;
+            }
+            outcomes.push((event.id, saved));
+        }
+        outcomes
+    }
+}
+
+fn receipt(saved: Result<Saved, EventStoreError>) -> Receipt {
+    let accepted = |message: String| Receipt {
+        accepted: true,
+        message,
+    };
+    let refused = |refusal: Refusal| Receipt {
+        accepted: false,
+        message: refusal.to_string(),
+    };
+    match saved {
+        Ok(Saved::Stored(_) | Saved::Ephemeral) => accepted(String::new()),
+        Ok(Saved::Duplicate) => {
+            accepted(Refusal::new(Prefix::Duplicate, "this event is stored already").to_string())
+        }
+        Ok(Saved::Superseded) => {
+            accepted(Refusal::new(Prefix::Duplicate, "a newer version is stored").to_string())
+        }
+        Ok(Saved::Deleted) => refused(Refusal::new(
+            Prefix::Blocked,
+            "the author has deleted this event",
+        )),
+        Ok(Saved::Unkeepable(why)) => refused(Refusal::invalid(why)),
+        Err(error) => {
+            tracing::error!(%error, "an event could not be stored");
+            refused(Refusal::new(
+                Prefix::Error,
+                "the event could not be stored, send it again",
+            ))
+        }
+    }
+}
+
+/// The place of some events among those of their sender: they are saved side by side, but
+/// shown one after the other, in the order they came.
+pub(super) struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    /// Dropped with the turn, which lets the next one come.
+    _after: oneshot::Sender<()>,
+}
+
+/// Gives out turns.
+#[derive(Default)]
+pub(super) struct Turns {
+    last: Option<oneshot::Receiver<()>>,
+}
+
+impl Turns {
+    pub(super) fn next(&mut self) -> Turn {
+        let (after, last) = oneshot::channel();
+        Turn {
+            before: self.last.replace(last),
+            _after: after,
+        }
+    }
+}
+
+impl Turn {
+    /// Waits until everything before has been shown.
+    async fn comes(&mut self) {
+        if let Some(before) = self.before.take() {
+            // An error means that the turn before is over, which is all there is to know.
+            let _over = before.await;
+        }
+    }
+}
+
+/// The longest time a task works before it lets others have its thread.
+const STRIDE: Duration = Duration::from_millis(1);
+
+/// Keeps a task with much to do from holding its thread for long.
+pub(super) struct Pace {
+    since: Instant,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    /// Lets others go first when the task has worked for a while.
+    pub(super) async fn keep(&mut self) {
+        if self.since.elapsed() > STRIDE {
+            tokio::task::yield_now().await;
+            self.since = Instant::now();
+        }
+    }
+}

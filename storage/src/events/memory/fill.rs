@@ -1,0 +1,124 @@
+//! Reading the racks from the database.
+
+use std::mem;
+use std::sync::Arc;
+
+use futures_util::future::{join, try_join_all};
+use nostr::event::{EventId, Kind};
+use nostr::filter::Filter;
+use nostr_database::NostrDatabase;
+
+use super::super::answer::write_down;
+use super::super::{EventStore, EventStoreError, Kept};
+use super::rack::Rack;
+use super::{Holding, Memory};
+
+/// Events read in one go.
+const PAGE: usize = 2_000;
+
+impl EventStore {
+    /// Reads into memory what it does not hold, as far as there is room.
+    ///
+    /// Called when the store is opened, and after each purge: what was given up in
+    /// between is held again.
+    ///
+    /// # Errors
+    ///
+    /// [`EventStoreError::Read`] or [`EventStoreError::Remove`] when the database fails;
+    /// then the kinds that were not read through are asked of the database as before.
+    pub(in super::super) async fn fill_memory(&self) -> Result<(), EventStoreError> {
+        let doubts = self.memory.doubts();
+        self.earlier_writes().await?;
+        let kinds = self.memory.begin_filling(doubts);
+        let filled = kinds.iter().map(|kind| self.fill_rack(*kind));
+        try_join_all(filled).await.map(|_| ())
+    }
+
+    /// Waits until the database has done every write that it was told before: one that
+    /// nobody waits for any more may still be under way.
+    async fn earlier_writes(&self) -> Result<(), EventStoreError> {
+        let of_nothing = Filter::new().id(EventId::from_byte_array([0; 32]));
+        let done = self.db.delete(of_nothing).await;
+        done.map_err(EventStoreError::Remove)
+    }
+
+    /// Reads one page while the one before is written down.
+    async fn fill_rack(&self, kind: Kind) -> Result<(), EventStoreError> {
+        let mut pages = self.pages(Filter::new().kind(kind), PAGE);
+        let mut page = pages.next().await?;
+        while !page.is_empty() {
+            let (next, kept) = join(pages.next(), write_down(page)).await;
+            if !self.memory.fill(kind, &kept) {
+                return Ok(());
+            }
+            page = next?;
+        }
+        self.memory.end_filling(kind);
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn doubts(&self) -> u64 {
+        self.look_up().doubts
+    }
+
+    /// Begins to hold the kinds of which nothing is held, unless a new doubt arose.
+    fn begin_filling(&self, doubts: u64) -> Vec<Kind> {
+        let mut book = self.write();
+        if book.doubts != doubts {
+            return Vec::new();
+        }
+        self.recent().open();
+        let mut begun = Vec::new();
+        for (kind, holding) in &mut book.racks {
+            if let Holding::Nothing = holding {
+                *holding = Holding::Filling {
+                    rack: Rack::default(),
+                    disturbed: false,
+                };
+                begun.push(*kind);
+            }
+        }
+        begun
+    }
+
+    /// Puts a page on its rack, and tells whether to go on. A kind that cannot be held
+    /// makes room for no other.
+    fn fill(&self, kind: Kind, page: &[Arc<Kept>]) -> bool {
+        let mut book = self.write();
+        let Some(Holding::Filling {
+            rack,
+            disturbed: false,
+        }) = book.racks.get_mut(&kind)
+        else {
+            drop(book);
+            self.end_filling(kind);
+            return false;
+        };
+        for kept in page {
+            rack.put(kept);
+        }
+        if book.is_crowded(kind) {
+            let given_up = book.racks.get_mut(&kind).map(mem::take);
+            drop(book);
+            drop(given_up);
+            return false;
+        }
+        true
+    }
+
+    fn end_filling(&self, kind: Kind) {
+        let mut book = self.write();
+        if let Some(holding) = book.racks.get_mut(&kind) {
+            *holding = match mem::take(holding) {
+                Holding::Filling {
+                    rack,
+                    disturbed: false,
+                }
+                | Holding::Whole(rack) => Holding::Whole(rack),
+                Holding::Filling { .. } | Holding::Nothing => Holding::Nothing,
+            };
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One filter, to a store of known events.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
+use nostr::filter::{Filter, MatchEventOptions, SingleLetterTag};
+use nostr::key::{Keys, PublicKey, SecretKey};
+use nostr::types::Timestamp;
+use relay_policy::{EventHead, QueryPolicy, Reading, Session};
+use storage::events::{EventStore, EventStoreOptions, Kept, Saved};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The second in which every question is asked.
+const NOW: u64 = 1_700_000_000;
+
+const PRIVATE: [u16; 3] = [4, 14, 1059];
+
+/// A store, and the same events in a list.
+pub(crate) struct Filters {
+    runtime: Runtime,
+    store: EventStore,
+    events: Vec<(Event, Arc<Kept>)>,
+    node: PublicKey,
+    _folder: TempDir,
+}
+
+impl Filters {
+    pub(crate) fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let store = EventStore::open(folder.path(), EventStoreOptions::default());
+        let store = runtime.block_on(store).unwrap();
+        let node = keys(7);
+        let mut events = Vec::new();
+        for event in stock(&node) {
+            let saved = runtime.block_on(store.save(&event)).unwrap();
+            assert!(matches!(saved, Saved::Stored(_)));
+            events.push((event.clone(), Kept::of(&event)));
+        }
+        events.sort_by(|(_, a), (_, b)| a.cmp(b));
+        Self {
+            runtime,
+            store,
+            events,
+            node: node.public_key(),
+            _folder: folder,
+        }
+    }
+
+    /// Checks one filter; tells whether the text was one.
+    pub(crate) fn check(&self, data: &[u8]) -> bool {
+        let Ok(filter) = Filter::from_json(data) else {
+            return false;
+        };
+        let again = Filter::from_json(filter.as_json());
+        assert_eq!(
+            again.expect("it was written by the one who reads it"),
+            filter
+        );
+        self.check_matching(&filter);
+        self.check_answer(&filter);
+        self.check_secrets(&filter);
+        true
+    }
+
+    /// The library's matching and ours agree, where both have an opinion.
+    fn check_matching(&self, filter: &Filter) {
+        // An empty list and a search mean something else to the library.
+        let matches_none = filter.search.is_some() || has_empty_list(filter);
+        for (event, kept) in &self.events {
+            let expected = !matches_none && filter.match_event(event, MatchEventOptions::new());
+            assert_eq!(kept.matches(filter), expected, "{event:?}");
+        }
+    }
+
+    /// The store finds what the list finds, in the same order.
+    fn check_answer(&self, filter: &Filter) {
+        let now = Timestamp::from(NOW);
+        let found = self.store.query(vec![filter.clone()], now);
+        let found = self.runtime.block_on(found).unwrap();
+        let found: Vec<_> = found.iter().map(|kept| kept.id).collect();
+        let expected: Vec<_> = self
+            .events
+            .iter()
+            .filter(|(event, kept)| kept.matches(filter) && !event.is_expired_at(now))
+            .map(|(event, _)| event.id)
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    /// A private event is seen by who names its recipient, or its author if that is not
+    /// the node; a question that is refused would have shown none.
+    fn check_secrets(&self, filter: &Filter) {
+        let reading = Reading::new(self.node);
+        let session = Session::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let is_admitted = reading
+            .admit(&session, std::slice::from_ref(filter))
+            .is_ok();
+        let secrets = self
+            .events
+            .iter()
+            .filter(|(event, kept)| PRIVATE.contains(&event.kind.as_u16()) && kept.matches(filter));
+        for (event, _) in secrets {
+            let head = EventHead {
+                kind: event.kind,
+                author: event.pubkey,
+            };
+            let names_recipient = filter
+                .generic_tags
+                .get(&SingleLetterTag::LOWERCASE_P)
+                .is_some_and(|keys| {
+                    event
+                        .tags
+                        .public_keys()
+                        .any(|key| keys.contains(&key.to_hex()))
+                });
+            let names_author = event.pubkey != self.node
+                && filter
+                    .authors
+                    .as_ref()
+                    .is_some_and(|it| it.contains(&event.pubkey));
+            let may_see = reading.may_see(&session, filter, head);
+            assert_eq!(may_see, names_recipient || names_author, "{event:?}");
+            assert!(is_admitted || !may_see);
+        }
+    }
+}
+
+fn has_empty_list(filter: &Filter) -> bool {
+    filter.ids.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.authors.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.kinds.as_ref().is_some_and(BTreeSet::is_empty)
+        || filter.generic_tags.values().any(BTreeSet::is_empty)
+}
+
+/// Orders, notes and messages of the node and of two traders, some of one second.
+fn stock(node: &Keys) -> Vec<Event> {
+    let (alice, bob) = (keys(1), keys(2));
+    let people = [node, &alice, &bob];
+    let mut events = Vec::new();
+    for number in 0..36 {
+        let author = people[number % 3];
+        let to = people[number / 3 % 3].public_key().to_hex();
+        let name = number.to_string();
+        let status = ["pending", "in-progress", "success"][number % 5 % 3];
+        let (kind, tags): (u16, &[&[&str]]) = match number / 3 % 4 {
+            0 => (
+                38_383,
+                &[
+                    &["d", &name],
+                    &["s", status],
+                    &["z", "order"],
+                    &["k", "buy", "sell"],
+                ],
+            ),
+            1 => (
+                PRIVATE[number % 3],
+                &[&["p", &to], &["e"], &["expiration", "1700000100"]],
+            ),
+            2 => (
+                1,
+                &[
+                    &["t", "a"],
+                    &["t", "b\0"],
+                    &["t", ""],
+                    &["p", &to],
+                    &["expiration", "1"],
+                ],
+            ),
+            _ => (
+                1,
+                &[
+                    &["t", &name],
+                    &["T", "a"],
+                    &["word", "x"],
+                    &["d", "of no address"],
+                ],
+            ),
+        };
+        let at = NOW - u64::try_from(number / 2).unwrap();
+        events.push(event(author, kind, tags, at));
+    }
+    events.push(event(&alice, 30_000, &[], 0));
+    events.push(event(
+        &alice,
+        10_002,
+        &[&["r", "wss://relay.example.org"]],
+        u64::MAX / 2,
+    ));
+    events
+}
+
+fn event(by: &Keys, kind: u16, tags: &[&[&str]], at: u64) -> Event {
+    let tags = tags
+        .iter()
+        .map(|tag| Tag::parse(tag.iter().copied()).unwrap());
+    EventBuilder::new(Kind::from(kind), "Content")
+        .tags(tags)
+        .custom_created_at(Timestamp::from(at))
+        .finalize(by)
+        .unwrap()
+}
+
+fn keys(number: u8) -> Keys {
+    Keys::new(SecretKey::from_slice(&[number; 32]).unwrap())
+}
