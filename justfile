@@ -35,3 +35,8 @@ demo *ARGS:
 # The quick measurement.
 bench *ARGS:
     cargo run --release -- bench --quick {{ARGS}}
+
+# Feeds a fuzz target (frame, event or filter); needs nightly Rust and cargo-fuzz.
+fuzz TARGET="frame" SECONDS="60":
+    cp Cargo.lock fuzz/ && mkdir -p fuzz/corpus/{{TARGET}}
+    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}

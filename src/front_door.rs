@@ -4,10 +4,12 @@
 //! accepts `application/nostr+json`, else a few words for a human. `/livez` says that
 //! the process answers, `/readyz` whether it can do its work, and if not, why.
 
-use std::collections::HashMap;
+mod visitors;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,24 +25,26 @@ use http::{HeaderMap, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use relay_policy::address_group;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::relay::{Relay, RelayLimits, RelayProfile, nip11};
+use self::visitors::{Seat, Visitors};
+use crate::relay::{Relay, RelayProfile, nip11};
 
-/// How long a client may take to send the head of a request, and how long an idle
-/// connection is kept for another one.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes; a longer one is answered 431.
+const HEAD_BYTES: usize = 16 * 1024;
 
 /// How long a refused connection has to take its answer.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// Connections that may take their refusal at once; what comes beyond is dropped.
+const REFUSALS: usize = 64;
 
 /// How long to wait after the system had no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -87,12 +91,12 @@ pub async fn run(
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "the port is open");
-    let limits = *door.relay.limits();
     let relay = door.relay.clone();
     let tasks = TaskTracker::new();
-    let visitors = Arc::new(Visitors::default());
     let hall = Hall {
         door,
+        visitors: Arc::default(),
+        refusals: Arc::new(Semaphore::new(REFUSALS)),
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
@@ -102,14 +106,7 @@ pub async fn run(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match visitors.admit(peer.ip(), &limits) {
-                Ok(seat) => {
-                    tasks.spawn(hall.clone().receive(stream, peer, Arc::new(seat)));
-                }
-                Err(why) => {
-                    tasks.spawn(turn_away(stream, why));
-                }
-            },
+            Ok((stream, peer)) => hall.admit(stream, peer.ip().to_canonical()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -127,6 +124,8 @@ pub async fn run(
 #[derive(Clone)]
 struct Hall {
     door: FrontDoor,
+    visitors: Arc<Visitors>,
+    refusals: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -140,33 +139,58 @@ struct Visitor {
 }
 
 impl Hall {
-    async fn receive(self, stream: TcpStream, peer: SocketAddr, seat: Arc<Seat>) {
+    fn admit(&self, stream: TcpStream, peer: IpAddr) {
+        match self.visitors.admit(peer, self.door.relay.limits()) {
+            Ok(seat) => {
+                let seat = Arc::new(seat);
+                let visitor = Visitor { peer, seat };
+                self.tasks.spawn(self.clone().receive(stream, visitor));
+            }
+            Err(why) => {
+                if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                    self.tasks.spawn(async move {
+                        turn_away(stream, "503 Service Unavailable", why).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+
+    async fn receive(self, stream: TcpStream, visitor: Visitor) {
         // Without it the last words of a burst wait for an acknowledgement.
         let _as_is = stream.set_nodelay(true);
-        let visitor = Visitor {
-            peer: peer.ip().to_canonical(),
-            seat,
-        };
-        let stop = self.stop.clone();
+        let last_words = stream.as_fd().try_clone_to_owned();
+        let _seat = visitor.seat.clone();
+        let (stop, limits) = (self.stop.clone(), *self.door.relay.limits());
         let routes = routes(self).map_request(move |mut request: http::Request<_>| {
             request.extensions_mut().insert(visitor.clone());
             request
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.head_time)
+            .max_buf_size(HEAD_BYTES);
         let connection = http
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
             .with_upgrades();
         tokio::pin!(connection);
+        let time_is_up = timeout(limits.visit_time, stop.cancelled());
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
+            _ = time_is_up => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // Who takes no answer would keep it for ever.
+                timeout(limits.closing_time, connection).await.unwrap_or(Ok(()))
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "an http connection ended badly");
+        let Err(error) = ended else { return };
+        tracing::debug!(%error, "an http connection ended badly");
+        if error.is_timeout()
+            && let Ok(stream) = last_words.and_then(|it| TcpStream::from_std(it.into()))
+        {
+            let why = "the head of a request took too long\n";
+            turn_away(stream, "408 Request Timeout", why).await;
         }
     }
 }
@@ -256,99 +280,24 @@ fn upgrade(hall: &Hall, mut request: Request) -> Response {
     answer
 }
 
-async fn turn_away(mut stream: TcpStream, why: &'static str) {
+/// A socket dropped with unread input is reset by the system, and its client would lose
+/// the last words: what still comes is read, and forgotten, until he has hung up.
+async fn hang_up(io: &mut TcpStream) {
+    let mut unheard = [0; 4 * 1024];
+    let _told = io.shutdown().await;
+    while let Ok(1..) = io.read(&mut unheard).await {}
+}
+
+/// Answers in place of the server, whatever was asked, and hangs up.
+async fn turn_away(mut stream: TcpStream, status: &'static str, why: &'static str) {
     let length = why.len();
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 60\r\n\
+        "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 60\r\n\
          Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{why}"
     );
     let answering = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await
+        let _told = stream.write_all(answer.as_bytes()).await;
+        hang_up(&mut stream).await;
     };
-    let _told = timeout(REFUSAL_TIME, answering).await;
-}
-
-/// Everybody who is connected.
-#[derive(Debug, Default)]
-struct Visitors {
-    present: Mutex<Present>,
-}
-
-#[derive(Debug, Default)]
-struct Present {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// The place of one connection among those that are allowed; free again when dropped.
-#[derive(Debug)]
-struct Seat {
-    address: IpAddr,
-    visitors: Arc<Visitors>,
-}
-
-impl Visitors {
-    fn admit(self: &Arc<Self>, peer: IpAddr, limits: &RelayLimits) -> Result<Seat, &'static str> {
-        let address = address_group(peer);
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        if present.all >= limits.connections {
-            return Err("the relay is full, come back later\n");
-        }
-        let here = present.by_address.entry(address).or_default();
-        if *here >= limits.connections_per_address && !address.is_loopback() {
-            return Err("too many connections from your address\n");
-        }
-        *here = here.saturating_add(1);
-        present.all = present.all.saturating_add(1);
-        Ok(Seat {
-            address,
-            visitors: self.clone(),
-        })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut present = self
-            .visitors
-            .present
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        present.all = present.all.saturating_sub(1);
-        if let Some(here) = present.by_address.get_mut(&self.address) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                present.by_address.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seats_are_limited_and_given_back() {
-        let limits = RelayLimits {
-            connections: 4,
-            connections_per_address: 2,
-            ..RelayLimits::default()
-        };
-        let visitors = Arc::new(Visitors::default());
-        let admit = |address: &str| visitors.admit(address.parse().unwrap(), &limits);
-        let first = admit("2001:db8::1").unwrap();
-        let _second = admit("2001:db8::2").unwrap();
-        assert!(admit("2001:db8::3").is_err(), "the same /64");
-        let _third = admit("127.0.0.1").unwrap();
-        let _fourth = admit("127.0.0.1").unwrap();
-        assert!(admit("192.0.2.7").is_err(), "full");
-        drop(first);
-        assert!(admit("192.0.2.7").is_ok());
-        assert!(
-            admit("127.0.0.1").is_ok(),
-            "loopback is not counted by address"
-        );
-    }
+    let _in_time = timeout(REFUSAL_TIME, answering).await;
 }

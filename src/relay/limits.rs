@@ -19,8 +19,8 @@ pub struct RelayLimits {
     pub values_per_filter: usize,
     /// Open subscriptions of one connection.
     pub subscriptions: usize,
-    /// Values in all filters of all open subscriptions of one connection; a filter without
-    /// values counts as one.
+    /// Values in all filters of all open subscriptions of one connection, and once more of
+    /// all its questions that wait for an answer; a filter without values counts as one.
     pub open_values: usize,
     /// Longest subscription id in characters (NIP-01 says 64).
     pub subscription_id_chars: usize,
@@ -35,6 +35,12 @@ pub struct RelayLimits {
     pub future_secs: u64,
     /// Frames of one connection; absent means no bound.
     pub frames: Option<Rate>,
+    /// Time from the first byte of a message to its last.
+    pub message_time: Duration,
+    /// Time for the head of an HTTP request.
+    pub head_time: Duration,
+    /// Time of a connection that does not become a websocket, in all.
+    pub visit_time: Duration,
     /// Bytes that may wait for a slow subscriber before he is disconnected.
     pub waiting_bytes: usize,
     /// Events of one connection that may be on their way to the disk at once; further
@@ -73,6 +79,9 @@ impl Default for RelayLimits {
                 per_second: 1_000,
                 burst: 5_000,
             }),
+            message_time: Duration::from_secs(60),
+            head_time: Duration::from_secs(10),
+            visit_time: Duration::from_secs(60),
             waiting_bytes: 4 * 1024 * 1024,
             saves_per_connection: 64,
             unsaved_bytes: 32 * 1024 * 1024,

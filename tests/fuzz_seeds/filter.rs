@@ -39,8 +39,10 @@ impl Filters {
         let mut events = Vec::new();
         for event in stock(&node) {
             let saved = runtime.block_on(store.save(&event)).unwrap();
-            assert!(matches!(saved, Saved::Stored(_)));
-            events.push((event.clone(), Kept::of(&event)));
+            let Saved::Stored(kept) = saved else {
+                panic!("{saved:?}: {event:?}");
+            };
+            events.push((event, kept));
         }
         events.sort_by(|(_, a), (_, b)| a.cmp(b));
         Self {

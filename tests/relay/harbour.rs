@@ -282,6 +282,11 @@ impl Client {
     /// Asks for a count and waits for it.
     pub(crate) async fn count(&mut self, name: &str, filters: &[Value]) -> u64 {
         self.ask_count(name, filters).await;
+        self.counted(name).await
+    }
+
+    /// Waits for the answer to a count.
+    pub(crate) async fn counted(&mut self, name: &str) -> u64 {
         let count = self.wait_for(|it| it[0] == "COUNT" && it[1] == name).await;
         count[2]["count"].as_u64().unwrap()
     }

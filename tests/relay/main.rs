@@ -6,12 +6,16 @@
     reason = "a test that cannot go on shall stop there"
 )]
 
+mod abuse;
 mod auth;
 mod bad_input;
 mod counting;
 mod harbour;
 mod http;
+mod http_abuse;
 mod nips;
 mod overload;
+mod raw;
 mod reading;
+mod scraper;
 mod writing;

@@ -11,7 +11,7 @@ use super::library::Library;
 use super::load::per_second;
 use super::reply::Reply;
 use super::report::{Figure, Row};
-use super::{Bench, Scenario};
+use super::{Bench, Scenario, now};
 use crate::bench::times::Times;
 
 /// A relay that does not count at all may be silent.
@@ -21,7 +21,7 @@ const FIRST_ANSWER_TIME: Duration = Duration::from_secs(5);
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.enter().await?;
     bench.begins(Scenario::Count, "publishing what will be counted");
-    let library = Library::fill(&bench.url, bench.scale.orders_in_book, bench.now()).await?;
+    let library = Library::fill(&bench.url, bench.scale.orders_in_book, now()).await?;
     let node = library.node;
     let cases = [
         (

@@ -14,7 +14,7 @@ use super::load::{self, Pace, accepted, per_second};
 use super::report::{Figure, Row};
 use super::stock::{self, Draft, Parcel};
 use super::subscriber::{Broadcast, Subscriber};
-use super::{Bench, Scenario};
+use super::{Bench, Scenario, now};
 use crate::bench::times::Times;
 
 /// Subscribers of one broadcast.
@@ -52,7 +52,7 @@ async fn broadcast(bench: &mut Bench<'_>, crowd: usize, manner: Manner) -> anyho
     let case = format!("{crowd} subscribers, {name}");
     bench.begins(Scenario::FanOut, &case);
     let author = Keys::generate();
-    let now = bench.now();
+    let now = now();
     let drafts = (0..count as u64).map(|address| Draft::order(&author, address, now));
     let parcels = stock::sign(drafts.collect()).await?;
     let broadcast = Broadcast::of(&parcels);

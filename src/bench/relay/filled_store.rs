@@ -11,9 +11,9 @@ use nostr::types::Timestamp;
 use sha2::{Digest, Sha256};
 use storage::events::{EventStore, EventStoreOptions, Saved};
 
-use super::Bench;
 use super::own_box::Site;
 use super::stock::Draft;
+use super::{Bench, now};
 
 /// Saved at once, and made in one go.
 const AT_ONCE: u64 = 4_096;
@@ -36,12 +36,11 @@ pub(super) struct Filling {
 /// If an event is not stored.
 pub(super) async fn fill(bench: &mut Bench<'_>, filling: Filling) -> anyhow::Result<()> {
     let store = open(&bench.site).await?;
-    let (mostro, now) = (Keys::generate(), bench.now());
+    let (mostro, now) = (Keys::generate(), now());
     let mut next = 0;
     while next < filling.events {
         if next % TOLD_EVERY < AT_ONCE {
-            let progress = format!("(storing events: {next} of {})", filling.events);
-            bench.listener.begins(&progress);
+            bench.progress(&format!("{next} of {} events are stored", filling.events));
         }
         let end = filling.events.min(next + AT_ONCE);
         let events: anyhow::Result<Vec<_>> = (next..end)

@@ -13,7 +13,7 @@ use super::load::{self, Lane, per_second};
 use super::reply::Reply;
 use super::report::{Figure, Row};
 use super::stock::{self, Author, Draft};
-use super::{Bench, Scenario};
+use super::{Bench, Scenario, now};
 use crate::bench::trades;
 
 /// Connections that bring junk, and what they bring together.
@@ -45,15 +45,16 @@ enum Junk {
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.begins(Scenario::Flood, "a box with an escrow");
     let node = trades::open_box(&bench.site.folder).await?;
-    bench.url = node.url().to_owned();
-    for junk in [
+    node.url().clone_into(&mut bench.url);
+    let all_junk = [
         Junk::Nothing,
         Junk::Notes,
         Junk::Chat(14),
         Junk::Chat(1059),
         Junk::ToTheNode(14),
         Junk::ToTheNode(1059),
-    ] {
+    ];
+    for (number, junk) in (0_u8..).zip(all_junk) {
         let case = junk.name();
         bench.begins(Scenario::Flood, &case);
         let lanes = junk.lanes(bench, node.public_key()).await?;
@@ -65,7 +66,8 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             over.cancel();
             poured
         };
-        let trading = trades::measure_until(&node, &case, PAIRS, over.clone());
+        let session = format!("flood-{number}");
+        let trading = trades::measure_until(&node, &session, PAIRS, over.clone());
         let (poured, traded) = tokio::join!(flooding, trading);
         let (poured, traded) = (poured?, traded?);
         let figures = vec![
@@ -90,7 +92,7 @@ impl Junk {
     }
 
     async fn lanes(self, bench: &Bench<'_>, node: PublicKey) -> anyhow::Result<Vec<Lane>> {
-        let now = bench.now();
+        let now = now();
         let seconds = usize::try_from(bench.scale.flood_time.as_secs())?.max(1);
         let stranger = Keys::generate().public_key();
         let draft = |number| match self {

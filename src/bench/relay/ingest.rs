@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::load::{self, Lane, Pace, Published};
 use super::report::{Figure, Row};
 use super::stock::{self, Draft};
-use super::{Bench, Scenario, stored};
+use super::{Bench, Scenario, now, stored};
 
 /// Connections that publish at once.
 const CROWDS: [usize; 3] = [1, 8, 32];
@@ -99,7 +99,7 @@ async fn publish(
     } else {
         bench.scale.pipelined_events
     };
-    let lanes = lanes(goods, count, connections, bench.now()).await?;
+    let lanes = lanes(goods, count, connections, now()).await?;
     let pace = Pace {
         window,
         limit: bench.scale.at_most,

@@ -90,7 +90,7 @@ impl Library {
 
     /// The `d` tag of an order in the middle of the book.
     pub(super) fn an_order(&self) -> String {
-        order_id(self.orders / 2)
+        order_id(self.node, self.orders / 2)
     }
 
     fn draft(orders: u64, now: u64) -> (Vec<Draft>, Library) {
@@ -115,7 +115,7 @@ impl Library {
         }
         // Neither the kinds nor the people come in blocks of time.
         let all = drafts.len() as u64;
-        let stride = (all / 7..)
+        let stride = (all / 7..=all)
             .find(|stride| coprime(*stride, all))
             .unwrap_or(1);
         for (place, draft) in (0..).zip(&mut drafts) {

@@ -33,7 +33,7 @@ use nostr::types::Timestamp;
 
 use self::own_box::{OwnBox, Site};
 use self::report::Row;
-use super::machine::Machine;
+use super::machine::{self, Machine};
 use super::{Finding, Listener};
 
 /// What can be measured.
@@ -188,9 +188,7 @@ pub async fn run(plan: &Plan, folder: &Path, listener: &mut dyn Listener) -> any
         ensure!(possible, "{name} needs a box of our own: leave --url out");
     }
     listener.begins("the machine");
-    let machine = Machine::measure(folder)?;
-    let verified_per_second = machine.verified_by_all_cores;
-    listener.hears(&Finding::Machine(machine));
+    listener.hears(&Finding::Machine(Machine::measure(folder)?));
     for scenario in &plan.scenarios {
         let site = Site {
             program: plan.program.clone(),
@@ -203,7 +201,8 @@ pub async fn run(plan: &Plan, folder: &Path, listener: &mut dyn Listener) -> any
             own_box: None,
             site,
             scale: plan.scale,
-            verified_per_second,
+            // Anew each time, since others may use the machine too.
+            verified_per_second: machine::verified_by_all_cores(),
             listener,
             case: String::new(),
         };
@@ -280,12 +279,16 @@ impl Bench<'_> {
             .begins(&format!("{}: {case}", scenario.name()));
     }
 
+    fn progress(&mut self, words: &str) {
+        self.listener.begins(&format!("{}: {words}", self.case));
+    }
+
     fn tells(&mut self, row: Row) {
         let row = row.on(self.verified_per_second);
         self.listener.hears(&Finding::Relay(row));
     }
+}
 
-    fn now(&self) -> u64 {
-        Timestamp::now().as_secs()
-    }
+fn now() -> u64 {
+    Timestamp::now().as_secs()
 }

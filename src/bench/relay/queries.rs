@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nostr::event::EventId;
+use nostr::key::PublicKey;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -14,7 +15,7 @@ use super::library::Library;
 use super::load::per_second;
 use super::report::{Figure, Row};
 use super::stored::Question;
-use super::{Bench, Scenario};
+use super::{Bench, Scenario, now};
 use crate::bench::times::Times;
 
 /// Connections that ask at once, each waiting for its answer.
@@ -42,8 +43,8 @@ struct Answer {
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.enter().await?;
     bench.begins(Scenario::Queries, "publishing what will be asked for");
-    let library = Library::fill(&bench.url, bench.scale.orders_in_book, bench.now()).await?;
-    for case in cases(&library, bench.now()) {
+    let library = Library::fill(&bench.url, bench.scale.orders_in_book, now()).await?;
+    for case in cases(&library, now()) {
         let Some(answer) = first_answer(bench, &library, &case).await? else {
             continue;
         };
@@ -177,9 +178,7 @@ impl Answer {
 /// The table of real filters.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn cases(library: &Library, now: u64) -> Vec<Case> {
-    let hex = |keys: &[nostr::key::PublicKey]| -> Vec<String> {
-        keys.iter().map(|key| key.to_hex()).collect()
-    };
+    let hex = |keys: &[PublicKey]| -> Vec<String> { keys.iter().map(PublicKey::to_hex).collect() };
     let (traders, chatters) = (hex(&library.traders), hex(&library.chatters));
     let (node, an_order) = (library.node.to_hex(), library.an_order());
     let (trader, chatter) = (traders.first(), chatters.first());

@@ -1,6 +1,5 @@
 //! What was measured of a relay, in words and in JSON.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -59,6 +58,8 @@ impl Row {
         object.insert("part".into(), json!("relay"));
         object.insert("scenario".into(), json!(self.scenario.name()));
         object.insert("case".into(), json!(self.case));
+        let verified = self.verified_per_second.round();
+        object.insert("verified_per_second".into(), json!(verified));
         for figure in &self.figures {
             let (name, value) = match figure {
                 Figure::Rate(name, rate) => (
@@ -83,23 +84,25 @@ impl Row {
     pub fn to_text(&self) -> String {
         let mut line = format!("{:<16}{:<44}", self.scenario.name(), self.case);
         for figure in &self.figures {
-            let written = match figure {
-                Figure::Rate(name, rate) => {
-                    write!(line, "{rate:>9.0} {name:<13}{:>6.3} ×", self.ratio(*rate))
-                }
-                Figure::Wait(name, times) => write!(
-                    line,
-                    "   {name} p50 {:>9}  p99 {:>9}",
-                    shown(times.within(Share::Half)),
-                    shown(times.within(Share::MostAll)),
-                ),
-                Figure::Count(name, count) => write!(line, "   {count} {name}"),
-                Figure::Kib(name, kib) => write!(line, "   {name} {kib:.1} KiB"),
-                Figure::Words(name, words) => write!(line, "   {name}: {words}"),
-            };
-            written.expect("a String takes everything");
+            line.push_str(&self.shown(figure));
         }
         line
+    }
+
+    fn shown(&self, figure: &Figure) -> String {
+        match figure {
+            Figure::Rate(name, rate) => {
+                format!("{rate:>9.0} {name:<13}{:>6.3} ×", self.ratio(*rate))
+            }
+            Figure::Wait(name, times) => format!(
+                "   {name} p50 {:>8}  p99 {:>8}",
+                millis(times.within(Share::Half)),
+                millis(times.within(Share::MostAll)),
+            ),
+            Figure::Count(name, count) => format!("   {count} {name}"),
+            Figure::Kib(name, kib) => format!("   {name} {kib:.1} KiB"),
+            Figure::Words(name, words) => format!("   {name}: {words}"),
+        }
     }
 
     fn ratio(&self, rate: f64) -> f64 {
@@ -112,7 +115,7 @@ fn rounded(number: f64, steps: f64) -> f64 {
 }
 
 /// With as many digits as mean something.
-fn shown(duration: Duration) -> String {
+fn millis(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1e3;
     if millis < 10.0 {
         format!("{millis:.2} ms")

@@ -10,7 +10,7 @@ use super::connection::{Closed, Connection};
 use super::report::{Figure, Row};
 use super::stock::{self, Author, Draft};
 use super::subscriber::{Broadcast, Subscriber};
-use super::{Bench, Scenario, fan_out};
+use super::{Bench, Scenario, fan_out, now};
 
 /// Bytes that the system keeps for the one who does not read.
 const ROOM: u32 = 16 * 1024;
@@ -25,7 +25,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let case = format!("{} MB while he does not read", count * LENGTH / 1_000_000);
     bench.begins(Scenario::SlowSubscriber, &case);
     let author = Keys::generate();
-    let now = bench.now();
+    let now = now();
     let drafts = (0..count as u64)
         .map(|number| Draft::note(Author::Known(author.clone()), number, LENGTH, now))
         .collect();

@@ -108,7 +108,7 @@ impl Draft {
         };
         let number = |of: u64| (address % of + 1).to_string();
         let tags = [
-            ("d", order_id(address)),
+            ("d", order_id(author.public_key(), address)),
             ("k", pick(&["buy", "sell"])),
             ("f", pick(&["USD", "EUR", "ARS", "CUP", "VES"])),
             (
@@ -165,7 +165,7 @@ impl Draft {
             } else {
                 "settled"
             };
-            let address = order_id(number);
+            let address = order_id(node.public_key(), number);
             let tags = [
                 ("d", address.as_str()),
                 ("s", status),
@@ -205,15 +205,15 @@ impl Draft {
 
 const DAY: u64 = 86_400;
 
-/// The `d` tag of an order: a UUID, as long as the real ones.
-pub(super) fn order_id(address: u64) -> String {
-    uuid::Builder::from_custom_bytes(u128::from(address).wrapping_mul(MIX).to_be_bytes())
+/// The `d` tag of an order: a UUID, which no other key has used.
+pub(super) fn order_id(author: PublicKey, address: u64) -> String {
+    let digest = Sha256::new().chain_update(author.as_bytes());
+    let digest = digest.chain_update(address.to_be_bytes()).finalize();
+    let bytes = std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default());
+    uuid::Builder::from_random_bytes(bytes)
         .into_uuid()
         .to_string()
 }
-
-/// Spreads small numbers over all bits.
-const MIX: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 fn tag<const PARTS: usize>(parts: [&str; PARTS]) -> Vec<String> {
     parts.map(str::to_owned).into()

@@ -4,6 +4,7 @@ use relay_policy::Rate;
 use tokio::time::Instant;
 
 /// How many frames a client may still send.
+#[derive(Debug)]
 pub(super) struct Allowance {
     rate: Option<Rate>,
     left: u32,

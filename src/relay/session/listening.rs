@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
-use super::asking::Question;
+use super::asking::{Question, Waiting};
+use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
 use super::wire::Incoming;
 use crate::relay::outgoing::{Closing, Farewell};
@@ -44,7 +45,9 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Question>,
+    to_answer: mpsc::Sender<Waiting>,
+    /// As much room for waiting questions as for open subscriptions.
+    room_to_wait: Arc<Semaphore>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
@@ -62,11 +65,12 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Waiting>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
             to_answer,
+            room_to_wait: Arc::new(Semaphore::new(limits.open_values)),
             judging: FuturesOrdered::new(),
             saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
@@ -80,7 +84,8 @@ impl<'a> Ears<'a> {
         mut self,
         mut stream: WebSocketStream<Incoming<Stream>>,
         stop: CancellationToken,
-    ) where
+    ) -> WebSocketStream<Incoming<Stream>>
+    where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
         let outgoing = self.client.outgoing;
@@ -93,10 +98,7 @@ impl<'a> Ears<'a> {
         if let Ok(farewell) = ended {
             outgoing.close(farewell);
         }
-        // A socket dropped with unread input is reset by the system, and the client would
-        // lose the last words: read on until he has hung up, or had his time.
-        let hang_up = async { while let Some(Ok(_)) = stream.next().await {} };
-        let _in_time = timeout(self.client.relay.limits().closing_time, hang_up).await;
+        stream
     }
 
     /// Listens and follows to the end of the conversation.
@@ -276,13 +278,20 @@ impl<'a> Ears<'a> {
     }
 
     async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
-        match question {
-            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
+        let question = match question {
+            Ok(question) => question,
             Err(refusal) => {
                 let answer = words::closed(name, &refusal.to_string());
-                self.client.refuse(&refusal, answer).await
+                return self.client.refuse(&refusal, answer).await;
             }
-        }
+        };
+        let values = question.values(self.client.relay.limits().open_values);
+        let room = self.room_to_wait.clone().acquire_many_owned(values).await;
+        let waiting = Waiting {
+            question,
+            _room: room.map_err(|_| Closing)?,
+        };
+        self.to_answer.send(waiting).await.map_err(|_| Closing)
     }
 }
 
@@ -348,6 +357,13 @@ fn farewell_after(error: &SocketError) -> Farewell {
     }
     if let SocketError::Protocol(error) = error {
         return Farewell::new(CloseCode::Protocol, error.to_string());
+    }
+    if let SocketError::Io(error) = error
+        && let Some(abuse) = error
+            .get_ref()
+            .and_then(|it| it.downcast_ref::<FrameAbuse>())
+    {
+        return Farewell::new(CloseCode::Policy, abuse.to_string());
     }
     // Whatever else it is, nobody is listening any more.
     Farewell::new(CloseCode::Normal, "")

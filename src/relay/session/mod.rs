@@ -8,6 +8,7 @@
 mod allowance;
 mod answering;
 mod asking;
+mod frame_watch;
 mod judging;
 mod listening;
 mod proving;
@@ -55,12 +56,12 @@ pub(super) async fn serve<Stream>(
         challenge: &challenge,
     };
     let ears = Ears::new(client, to_answer);
-    tokio::join!(
+    let (incoming, ()) = tokio::join!(
         ears.listen(incoming, stop),
         client.answer_from_store(answers),
     );
-    // It has been told to close, and how long that may take is its own affair.
-    let _over = writer.await;
+    let last_words = async { writer.await.ok().flatten() };
+    wire::hang_up(incoming, last_words, limits.closing_time).await;
 }
 
 /// What the loops share.

@@ -42,8 +42,9 @@ impl<Wire: AsyncWrite + Unpin> Writer<Wire> {
         }
     }
 
-    /// Sends until the connection closes, and says farewell.
-    pub(super) async fn send(mut self) {
+    /// Sends until the connection closes, says farewell and returns the wire, unless
+    /// nothing can follow what was sent.
+    pub(super) async fn send(mut self) -> Option<Wire> {
         let ping_every = self.times.ping_every;
         let mut pings = interval_at(Instant::now() + ping_every, ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,10 +61,11 @@ impl<Wire: AsyncWrite + Unpin> Writer<Wire> {
             };
             // What was written of a batch may end within a frame, so nothing can follow it.
             if let Err(farewell) = self.write(&frames).await {
-                return self.outgoing.close(farewell);
+                self.outgoing.close(farewell);
+                return None;
             }
             if last {
-                return;
+                return Some(self.wire);
             }
         }
     }
