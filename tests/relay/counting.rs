@@ -144,8 +144,12 @@ async fn nip45_questions_that_do_not_fit_beside_each_other_wait_for_room() {
         json!({"kinds": [1, 2, 3, 4, 5, 6, 7, 8, 9]}),
     );
     for number in 0..30 {
-        client.ask_count(&number.to_string(), &[two.clone()]).await;
-        client.subscribe("replaced", &[two.clone()]).await;
+        client
+            .ask_count(&number.to_string(), std::slice::from_ref(&two))
+            .await;
+        client
+            .subscribe("replaced", std::slice::from_ref(&two))
+            .await;
     }
     assert_eq!(client.count("more than there is room", &[nine]).await, 0);
     for number in 0..30 {
