@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use futures_util::stream::{FuturesOrdered, SplitStream};
+use futures_util::stream::FuturesOrdered;
 use nostr::event::{Event, EventId};
 use nostr::filter::Filter;
 use relay_policy::{Arrival, BoxFuture, Receipt, Refusal, Verdict};
@@ -28,6 +28,7 @@ use super::allowance::Allowance;
 use super::asking::{Question, Waiting};
 use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
+use super::wire::Incoming;
 use crate::relay::outgoing::{Closing, Farewell};
 use crate::relay::pace::Pace;
 use crate::relay::saver::Turns;
@@ -82,9 +83,10 @@ impl<'a> Ears<'a> {
 
     pub(super) async fn listen<Stream>(
         mut self,
-        mut stream: SplitStream<WebSocketStream<Stream>>,
+        mut stream: WebSocketStream<Incoming<Stream>>,
         stop: CancellationToken,
-    ) where
+    ) -> WebSocketStream<Incoming<Stream>>
+    where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
         let outgoing = self.client.outgoing;
@@ -97,16 +99,13 @@ impl<'a> Ears<'a> {
         if let Ok(farewell) = ended {
             outgoing.close(farewell);
         }
-        // A socket dropped with unread input is reset by the system, and the client would
-        // lose the last words: read on until he has hung up, or had his time.
-        let hang_up = async { while let Some(Ok(_)) = stream.next().await {} };
-        let _in_time = timeout(self.client.relay.limits().closing_time, hang_up).await;
+        stream
     }
 
     /// Listens and follows to the end of the conversation.
     async fn converse<Stream>(
         &mut self,
-        stream: &mut SplitStream<WebSocketStream<Stream>>,
+        stream: &mut WebSocketStream<Incoming<Stream>>,
     ) -> Result<Farewell, Closing>
     where
         Stream: AsyncRead + AsyncWrite + Unpin,
@@ -302,7 +301,7 @@ impl<'a> Ears<'a> {
 ///
 /// May be dropped while it waits: it has taken nothing yet.
 async fn hear<Stream>(
-    stream: &mut SplitStream<WebSocketStream<Stream>>,
+    stream: &mut WebSocketStream<Incoming<Stream>>,
     allowance: &mut Allowance,
     idle_after: Duration,
 ) -> Heard
