@@ -102,7 +102,7 @@ impl Events {
         let saved = self.store.save(&event).await.unwrap();
         let stored = self.store.get(id, now).await.unwrap();
         match saved {
-            Saved::Stored(_) => (),
+            Saved::Stored(kept) => assert_eq!(kept.json(), event.as_json()),
             Saved::Duplicate => return assert!(stored.is_some()),
             Saved::Ephemeral => return assert!(event.kind.is_ephemeral() && stored.is_none()),
             Saved::Superseded => {
