@@ -25,19 +25,17 @@ use http::{HeaderMap, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use self::visitors::{Seat, Visitors};
-use crate::relay::{FrameWatch, Relay, RelayLimits, RelayProfile, nip11};
+use crate::relay::{Relay, RelayProfile, nip11};
 
 /// Largest head of a request, in bytes; a longer one is answered 431.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -50,13 +48,6 @@ const REFUSALS: usize = 64;
 
 /// How long to wait after the system had no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Buffers of one websocket in bytes; the library's own default is 128 KiB, twice.
-const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
-
-/// A message up to this many times the frame limit is read to its end, answered and
-/// forgotten; a longer one ends the connection.
-const READABLE_FRAMES: usize = 2;
 
 /// Whether the node can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +160,7 @@ impl Hall {
     async fn receive(self, stream: TcpStream, visitor: Visitor) {
         // Without it the last words of a burst wait for an acknowledgement.
         let _as_is = stream.set_nodelay(true);
+        // The server keeps the stream to itself and tells nobody that his time is up.
         let last_words = stream.as_fd().try_clone_to_owned();
         let _seat = visitor.seat.clone();
         let (stop, limits) = (self.stop.clone(), *self.door.relay.limits());
@@ -281,14 +273,7 @@ fn upgrade(hall: &Hall, mut request: Request) -> Response {
     hall.tasks.spawn(async move {
         let Visitor { peer, seat } = visitor;
         match upgraded.await {
-            Ok(upgraded) => {
-                let config = Some(socket_config(relay.limits()));
-                let mut io = TokioIo::new(upgraded);
-                let frames = FrameWatch::new(&mut io, relay.limits());
-                let socket = WebSocketStream::from_raw_socket(frames, Role::Server, config).await;
-                relay.serve(socket, peer, stop).await;
-                let _in_time = timeout(relay.limits().closing_time, hang_up(&mut io)).await;
-            }
+            Ok(upgraded) => relay.serve(TokioIo::new(upgraded), peer, stop).await,
             Err(error) => tracing::debug!(%error, "an upgrade failed"),
         }
         drop(seat);
@@ -298,20 +283,10 @@ fn upgrade(hall: &Hall, mut request: Request) -> Response {
 
 /// A socket dropped with unread input is reset by the system, and its client would lose
 /// the last words: what still comes is read, and forgotten, until he has hung up.
-async fn hang_up(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let mut unheard = [0; SOCKET_BUFFER_BYTES];
+async fn hang_up(io: &mut TcpStream) {
+    let mut unheard = [0; 4 * 1024];
     let _told = io.shutdown().await;
     while let Ok(1..) = io.read(&mut unheard).await {}
-}
-
-fn socket_config(limits: &RelayLimits) -> WebSocketConfig {
-    let longest = limits.frame_bytes.saturating_mul(READABLE_FRAMES);
-    WebSocketConfig::default()
-        .read_buffer_size(SOCKET_BUFFER_BYTES)
-        .write_buffer_size(SOCKET_BUFFER_BYTES)
-        .max_write_buffer_size(limits.waiting_bytes.max(2 * SOCKET_BUFFER_BYTES))
-        .max_message_size(Some(longest))
-        .max_frame_size(Some(longest))
 }
 
 /// Answers in place of the server, whatever was asked, and hangs up.

@@ -16,6 +16,8 @@ use mostro_relay::bench::relay::{self, Plan, Scale, Scenario};
 use mostro_relay::bench::{Finding, Listener};
 use mostro_relay::node::Node;
 use mostro_relay::settings::Settings;
+use nostr_relay_builder::LocalRelay;
+use nostr_relay_builder::builder::{RateLimit, RelayBuilder};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -85,6 +87,10 @@ async fn our_relay_does_everything_right() {
     ];
     let found = measure(node.url(), &scenarios).await.unwrap();
     node.stop().await.unwrap();
+    assert_told(&found, &scenarios);
+}
+
+fn assert_told(found: &[Value], scenarios: &[Scenario]) {
     for scenario in scenarios {
         let rows = found.iter();
         let rows: Vec<_> = rows
@@ -92,12 +98,28 @@ async fn our_relay_does_everything_right() {
             .collect();
         assert!(!rows.is_empty(), "{} told nothing", scenario.name());
         for row in rows {
-            if let Some(rate) = row.get("events/s").or(row.get("requests/s")) {
-                assert!(rate["per_second"].as_f64().unwrap() > 0.0, "{row}");
-                assert!(rate["of_verify_rate"].as_f64().unwrap() > 0.0, "{row}");
+            for rate in ["events", "deliveries", "requests"] {
+                if let Some(rate) = row.get(rate) {
+                    assert!(rate["per_second"].as_f64().unwrap() > 0.0, "{row}");
+                    assert!(rate["of_verify_rate"].as_f64().unwrap() > 0.0, "{row}");
+                }
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_relay_is_measured_by_the_same_words() {
+    let relay = LocalRelay::new(RelayBuilder::default().rate_limit(RateLimit {
+        max_reqs: 1_000,
+        notes_per_minute: 1_000_000,
+    }));
+    relay.run().await.unwrap();
+    let url = relay.url().await.to_string();
+    let scenarios = [Scenario::FanOut, Scenario::Queries];
+    let found = measure(&url, &scenarios).await.unwrap();
+    relay.shutdown();
+    assert_told(&found, &scenarios);
 }
 
 #[tokio::test]
@@ -162,7 +184,7 @@ fn a_box_of_its_own_is_started_measured_and_cleared_away() {
     };
     assert!(machine["verified_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!(start["case"], "50 live orders of 200 events");
-    assert_eq!(start["open port"]["count"], 5);
+    assert_eq!(start["open_port"]["count"], 5);
     assert_eq!(*end, json!({"part": "end", "ok": true}));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }

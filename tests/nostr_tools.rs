@@ -33,7 +33,8 @@ const LOCK: &str = "package-lock.json";
 /// One line of the client.
 #[derive(Debug, Deserialize)]
 struct Case {
-    case: String,
+    #[serde(rename = "case")]
+    name: String,
     ok: bool,
     why: String,
 }
@@ -48,10 +49,10 @@ async fn a_foreign_client_finds_the_relay_as_the_nips_describe_it() {
     let node = Node::start(settings(folder.path())).await.unwrap();
     let cases = heard_by(&client, node.url()).await;
     node.stop().await.unwrap();
-    for Case { case, ok, why } in &cases {
-        assert!(*ok, "{case}: {why}");
+    for Case { name, ok, why } in &cases {
+        assert!(*ok, "{name}: {why}");
     }
-    let names: Vec<_> = cases.into_iter().map(|it| it.case).collect();
+    let names: Vec<_> = cases.into_iter().map(|it| it.name).collect();
     assert_eq!(names, written_cases(), "the client did not come to its end");
 }
 
@@ -133,7 +134,7 @@ async fn node_is_here() -> Result<(), String> {
 
 /// What a command prints, or why it cannot be had.
 async fn said(command: &mut Command, patience: Duration) -> Result<String, String> {
-    let name = format!("{:?}", command.as_std().get_program());
+    let name = command.as_std().get_program().display().to_string();
     command.kill_on_drop(true).stdin(Stdio::null());
     let output = match timeout(patience, command.output()).await {
         Ok(Ok(output)) => output,

@@ -7,7 +7,7 @@ use nostr::event::Event;
 use nostr::key::PublicKey;
 
 use crate::rules::addressed_to_us::{self, Addressee};
-use crate::rules::order_book::OrderBook;
+use crate::rules::order_book::{OrderBook, OrderHead};
 use crate::rules::rate::{Rate, Rates};
 use crate::rules::{authentication, expiry, own_events, proof_of_work, protected, size};
 use crate::{
@@ -89,8 +89,8 @@ impl Gate {
     /// Counts a stored order against the quota of its author.
     ///
     /// Called once at start for each stored order event; the node's own are not counted.
-    pub fn remember_order(&self, order: &Event) {
-        if order.pubkey != self.node {
+    pub fn remember_order(&self, order: OrderHead<'_>) {
+        if order.author != self.node {
             self.order_book.remember(order);
         }
     }

@@ -37,6 +37,7 @@ pub use known_keys::KnownKeys;
 pub use policy::{Arrival, EventHead, QueryPolicy, WritePolicy};
 pub use reading::Reading;
 pub use rules::MAX_D_TAG_BYTES;
+pub use rules::order_book::OrderHead;
 pub use rules::rate::Rate;
 pub use session::{ProvenKeys, Session, address_group};
 pub use verdict::{Prefix, Refusal, Verdict};

@@ -14,11 +14,11 @@ use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::event::Kind;
-use nostr::filter::Filter;
+use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
 use rand_chacha::rand_core::{OsRng, TryRngCore};
-use relay_policy::{Gate, Inbox, Reading};
+use relay_policy::{Gate, Inbox, OrderHead, Reading};
 use secrecy::{ExposeSecret, SecretBox};
 use storage::events::{EventStore, EventStoreError};
 use storage::ledger::{Ledger, StorageError};
@@ -154,7 +154,12 @@ async fn open_relay(
     );
     let orders = Filter::new().kind(Kind::from_u16(escrow_core::wire::order_event::ORDER));
     for order in store.query(vec![orders], Timestamp::now()).await? {
-        gate.remember_order(&order.event());
+        let mut names = order.values(SingleLetterTag::LOWERCASE_D);
+        gate.remember_order(OrderHead {
+            author: order.author,
+            name: names.next().unwrap_or_default(),
+            expires_at: order.expires_at,
+        });
     }
     Ok(Relay::new(RelayParts {
         store: store.clone(),

@@ -4,9 +4,11 @@
 //! task it starts is counted: [`Relay::ended`] returns when all are over.
 
 mod auth;
+mod frame;
 mod limits;
 mod nip11;
 mod outgoing;
+mod pace;
 mod saver;
 mod session;
 mod subscriptions;
@@ -24,14 +26,12 @@ use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{QueryPolicy, Session, WritePolicy};
 use storage::events::{EventStore, EventStoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::limits::RelayLimits;
 pub use self::nip11::{RelayProfile, nip11};
 use self::saver::Saver;
-pub use self::session::FrameWatch;
 use self::subscriptions::Subscriptions;
 use self::verify::Verifiers;
 use self::visibility::Visibility;
@@ -137,16 +137,14 @@ impl Relay {
     }
 
     /// Serves one client until he leaves, must leave, or `stop` is cancelled.
-    pub async fn serve<Stream>(
-        &self,
-        socket: WebSocketStream<Stream>,
-        peer: IpAddr,
-        stop: CancellationToken,
-    ) where
-        Stream: AsyncRead + AsyncWrite + Unpin + Send,
+    ///
+    /// The stream begins where the handshake of the websocket has ended.
+    pub async fn serve<Stream>(&self, stream: Stream, peer: IpAddr, stop: CancellationToken)
+    where
+        Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let number = self.inner.sessions.fetch_add(1, Ordering::Relaxed);
-        session::serve(self, socket, Session::new(number, peer), stop).await;
+        session::serve(self, stream, Session::new(number, peer), stop).await;
     }
 
     /// Waits until every event that was accepted for storing has been stored and shown,

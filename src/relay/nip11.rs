@@ -43,9 +43,9 @@ pub fn nip11(profile: &RelayProfile, limits: &RelayLimits) -> Value {
 
 /// What every client has to keep to.
 ///
-/// There is no `min_pow_difficulty`: work is asked of messages to the node alone, whose
-/// info event tells how much. The limit of an event is that of the largest kind; others
-/// are refused with their own.
+/// There is no `min_pow_difficulty`: work is asked of messages to the node alone, and its
+/// info event tells how much. No content is longer than the largest event, which is a
+/// private message; other kinds have a lower bound that the document has no word for.
 fn limitation(limits: &RelayLimits) -> Value {
     json!({
         "max_message_length": limits.frame_bytes,

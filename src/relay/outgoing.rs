@@ -4,18 +4,24 @@
 //! turn stops the reading of his frames; live events do not wait for anybody: a client
 //! who lets more than the cap pile up is disconnected with a reason.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use storage::events::Kept;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::frame::Frame;
 use super::subscriptions::Ticket;
-use super::words;
 
 /// Answers fill at most this part of the cap, so that a client who reads a long history
 /// at his own pace is not taken for one who has stopped reading.
 const PART_FOR_ANSWERS: usize = 4;
+
+/// Frames are taken in batches that end with the frame that reaches so many bytes: enough
+/// to be worth a system call, and little enough to be finished by a slow client who is
+/// about to be told why he must go.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// The connection is closing; nothing more will be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,46 +43,11 @@ impl Farewell {
     }
 }
 
-/// One text frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// Words that were written for this client.
-    Words(String),
-    /// An event, which all who wait for it share.
-    Event {
-        /// The beginning of the frame, see [`words::before_event`].
-        head: Arc<str>,
-        /// What follows it.
-        kept: Arc<Kept>,
-    },
-}
-
-impl Frame {
-    /// The frame in its parts, to be sent one behind the other.
-    pub(super) fn parts(&self) -> [&str; 3] {
-        match self {
-            Self::Words(words) => [words, "", ""],
-            Self::Event { head, kept } => [head, kept.json(), words::AFTER_EVENT],
-        }
-    }
-
-    /// Its length in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.parts().map(str::len).iter().sum()
-    }
-}
-
-impl From<String> for Frame {
-    fn from(words: String) -> Self {
-        Self::Words(words)
-    }
-}
-
 /// What the writer shall do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Send these frames, then ask again.
-    Send(Vec<Frame>),
+    Send(VecDeque<Frame>),
     /// Say farewell and close.
     Close(Farewell),
 }
@@ -95,11 +66,12 @@ pub(super) struct Outgoing {
     cap: usize,
     something_to_do: Notify,
     room: Notify,
+    closing: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    frames: Vec<Frame>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     farewell: Option<Farewell>,
 }
@@ -112,6 +84,7 @@ impl Outgoing {
             cap,
             something_to_do: Notify::new(),
             room: Notify::new(),
+            closing: Notify::new(),
         }
     }
 
@@ -197,9 +170,10 @@ impl Outgoing {
         drop(waiting);
         self.something_to_do.notify_one();
         self.room.notify_waiters();
+        self.closing.notify_waiters();
     }
 
-    /// Takes everything that waits, for the one who writes.
+    /// Takes a batch of what waits, for the one who writes.
     ///
     /// The bytes count as waiting until [`Self::sent`] says otherwise.
     pub(super) async fn next(&self) -> Next {
@@ -208,7 +182,7 @@ impl Outgoing {
             {
                 let mut waiting = self.lock();
                 if !waiting.frames.is_empty() {
-                    return Next::Send(std::mem::take(&mut waiting.frames));
+                    return Next::Send(waiting.batch());
                 }
                 if let Some(farewell) = &waiting.farewell {
                     return Next::Close(farewell.clone());
@@ -221,11 +195,11 @@ impl Outgoing {
     /// Ends when the connection begins to close.
     pub(super) async fn closing(&self) {
         loop {
-            let change = self.room.notified();
+            let closing = self.closing.notified();
             if self.lock().farewell.is_some() {
                 return;
             }
-            change.await;
+            closing.await;
         }
     }
 
@@ -245,7 +219,21 @@ impl Outgoing {
 impl Waiting {
     fn push(&mut self, frame: Frame) {
         self.bytes = self.bytes.saturating_add(frame.len());
-        self.frames.push(frame);
+        self.frames.push_back(frame);
+    }
+
+    fn batch(&mut self) -> VecDeque<Frame> {
+        let mut bytes = 0_usize;
+        let first = self.frames.iter().take_while(|frame| {
+            let fits = bytes < BATCH_BYTES;
+            bytes = bytes.saturating_add(frame.len());
+            fits
+        });
+        let count = first.count();
+        if count == self.frames.len() {
+            return std::mem::take(&mut self.frames);
+        }
+        self.frames.drain(..count).collect()
     }
 }
 

@@ -101,10 +101,9 @@ impl Frames {
     /// Everything the relay says until it has followed the frame.
     async fn answers_to(&self, frame: &str, due: &Due) -> Vec<String> {
         let (ours, theirs) = duplex(64 * 1024);
-        let server = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
         let client = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let serving = self.relay.serve(server, peer, CancellationToken::new());
+        let serving = self.relay.serve(theirs, peer, CancellationToken::new());
         let asking = timeout(PATIENCE, ask(client, frame, due));
         let (answers, ()) = tokio::join!(asking, Box::pin(serving));
         answers.expect("every frame is followed and, but for CLOSE, answered")

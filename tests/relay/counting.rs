@@ -1,10 +1,11 @@
 //! How many there are (NIP-45).
 
+use mostro_relay::relay::RelayLimits;
 use nostr::event::Event;
 use nostr::key::Keys;
 use serde_json::{Value, json};
 
-use crate::harbour::{Harbour, NOW, draft};
+use crate::harbour::{Harbour, NOW, draft, limits};
 
 fn key(keys: &Keys) -> String {
     keys.public_key().to_hex()
@@ -121,9 +122,8 @@ async fn nip45_a_refused_count_is_closed_and_leaves_subscriptions_alone() {
         let why = client.closed("a").await;
         assert!(why.starts_with("invalid: "), "{case}: {why}");
     }
-    let long = "x".repeat(65);
-    client.ask_count(&long, &[json!({})]).await;
-    assert!(client.closed(&long).await.starts_with("invalid: "));
+    client.ask_count(&"x".repeat(65), &[json!({})]).await;
+    assert!(client.notice().await.starts_with("invalid: "));
     assert_eq!(client.count("a", &[json!({})]).await, 0);
     let note = draft(1).by(&Keys::generate());
     client.offer(&note).await;
@@ -132,7 +132,30 @@ async fn nip45_a_refused_count_is_closed_and_leaves_subscriptions_alone() {
 }
 
 #[tokio::test]
-async fn nip45_questions_are_answered_in_the_order_they_were_asked() {
+async fn nip45_questions_that_do_not_fit_beside_each_other_wait_for_room() {
+    let harbour = Harbour::with(RelayLimits {
+        open_values: 3,
+        ..limits()
+    })
+    .await;
+    let mut client = harbour.client().await;
+    let two = [json!({"kinds": [1, 2]})];
+    let nine = [json!({"kinds": [1, 2, 3, 4, 5, 6, 7, 8, 9]})];
+    for number in 0..30 {
+        client.ask_count(&number.to_string(), &two).await;
+        client.subscribe("replaced", &two).await;
+    }
+    assert_eq!(client.count("more than there is room", &nine).await, 0);
+    for number in 0..30 {
+        let name = number.to_string();
+        assert_eq!(client.counted(&name).await, 0, "{name}");
+    }
+    assert!(client.stored("replaced").await.is_empty());
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn nip45_questions_are_are_answered_in_the_order_they_were_asked() {
     let harbour = Harbour::open().await;
     let mut client = harbour.client().await;
     client.subscribe("first", &[json!({"kinds": [1]})]).await;

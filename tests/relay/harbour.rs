@@ -220,6 +220,15 @@ impl Client {
         soon(self.socket.send(message)).await.unwrap();
     }
 
+    /// Says many things in one breath.
+    pub(crate) async fn burst(&mut self, words: &[Value]) {
+        for words in words {
+            let frame = Message::text(words.to_string());
+            soon(self.socket.feed(frame)).await.unwrap();
+        }
+        soon(self.socket.flush()).await.unwrap();
+    }
+
     /// Sends an event and does not wait.
     pub(crate) async fn offer(&mut self, event: &Event) {
         self.say(&json!(["EVENT", event])).await;
@@ -273,6 +282,15 @@ impl Client {
         event[2]["id"].as_str().unwrap().to_owned()
     }
 
+    /// The ids of what a subscription has shown and nobody has asked for.
+    pub(crate) fn shown_meanwhile(&self, name: &str) -> Vec<String> {
+        let shown = self.heard.iter();
+        shown
+            .filter(|it| it[0] == "EVENT" && it[1] == name)
+            .map(|it| it[2]["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// Waits for the `CLOSED` of a subscription and returns its text.
     pub(crate) async fn closed(&mut self, name: &str) -> String {
         let closed = self.wait_for(|it| it[0] == "CLOSED" && it[1] == name).await;
@@ -282,6 +300,11 @@ impl Client {
     /// Asks for a count and waits for it.
     pub(crate) async fn count(&mut self, name: &str, filters: &[Value]) -> u64 {
         self.ask_count(name, filters).await;
+        self.counted(name).await
+    }
+
+    /// Waits for the answer to a count.
+    pub(crate) async fn counted(&mut self, name: &str) -> u64 {
         let count = self.wait_for(|it| it[0] == "COUNT" && it[1] == name).await;
         count[2]["count"].as_u64().unwrap()
     }

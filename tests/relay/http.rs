@@ -45,6 +45,7 @@ async fn nip_11_tells_the_limits_that_are_enforced() {
         document["pubkey"],
         json!(harbour.node.public_key().to_hex())
     );
+    assert_eq!(document["self"], document["pubkey"]);
     assert_eq!(document["name"], json!(harbour.profile.name));
     assert_eq!(
         document["supported_nips"],

@@ -10,6 +10,7 @@ mod abuse;
 mod auth;
 mod bad_input;
 mod counting;
+mod crowd;
 mod harbour;
 mod http;
 mod http_abuse;

@@ -31,15 +31,24 @@ struct Shelves {
     total: usize,
 }
 
+/// What the book is told of an order event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderHead<'a> {
+    /// Its author.
+    pub author: PublicKey,
+    /// Its `d` tag; empty when it has none.
+    pub name: &'a str,
+    /// When it frees its place (NIP-40).
+    pub expires_at: Option<Timestamp>,
+}
+
 impl OrderBook {
     /// Counts an order that is stored already.
-    pub(crate) fn remember(&self, order: &Event) {
-        if order.kind.as_u16() == ORDER {
-            self.shelves
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .put(order);
-        }
+    pub(crate) fn remember(&self, order: OrderHead<'_>) {
+        self.shelves
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .put(order);
     }
 
     /// Finds room for an order, or refuses it.
@@ -48,26 +57,27 @@ impl OrderBook {
             return Ok(());
         }
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shelves.holds(arrival.event) {
-            shelves.make_room(&arrival.event.pubkey, arrival.now, terms)?;
+        let order = OrderHead::of(arrival.event);
+        if !shelves.holds(order) {
+            shelves.make_room(&order.author, arrival.now, terms)?;
         }
-        shelves.put(arrival.event);
+        shelves.put(order);
         Ok(())
     }
 }
 
 impl Shelves {
-    fn holds(&self, order: &Event) -> bool {
+    fn holds(&self, order: OrderHead<'_>) -> bool {
         self.by_author
-            .get(&order.pubkey)
-            .is_some_and(|shelf| shelf.contains_key(name(order)))
+            .get(&order.author)
+            .is_some_and(|shelf| shelf.contains_key(order.name))
     }
 
-    fn put(&mut self, order: &Event) {
+    fn put(&mut self, order: OrderHead<'_>) {
         // An order without expiration holds its place for as long as the process lives.
-        let free_after = order.tags.expiration().map_or(u64::MAX, |at| at.as_secs());
-        let held = self.by_author.entry(order.pubkey).or_default();
-        if held.insert(name(order).to_owned(), free_after).is_none() {
+        let free_after = order.expires_at.map_or(u64::MAX, |at| at.as_secs());
+        let held = self.by_author.entry(order.author).or_default();
+        if held.insert(order.name.to_owned(), free_after).is_none() {
             self.total = self.total.saturating_add(1);
         }
     }
@@ -106,13 +116,16 @@ impl Shelves {
     }
 }
 
-fn name(order: &Event) -> &str {
-    order
-        .tags
-        .iter()
-        .find(|tag| tag.kind() == "d")
-        .and_then(|tag| tag.content())
-        .unwrap_or("")
+impl<'a> OrderHead<'a> {
+    fn of(order: &'a Event) -> Self {
+        let mut tags = order.tags.iter();
+        let name = tags.find(|tag| tag.kind() == "d");
+        Self {
+            author: order.pubkey,
+            name: name.and_then(|tag| tag.content()).unwrap_or_default(),
+            expires_at: order.tags.expiration(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -182,8 +195,7 @@ mod tests {
     fn the_whole_book_is_bounded_and_counts_what_is_stored() {
         let (alice, bob) = (Keys::generate(), Keys::generate());
         let (book, terms) = (OrderBook::default(), terms(10, 2));
-        book.remember(&order(&alice, "stored", NOW + 10));
-        book.remember(&event(&alice, 1, &[]));
+        book.remember(OrderHead::of(&order(&alice, "stored", NOW + 10)));
         assert!(
             book.check(arrival(&order(&bob, "a", NOW + 10)), &terms)
                 .is_ok()

@@ -108,7 +108,7 @@ async fn publish(
     let asked: Vec<_> = published.events().collect();
     stored::check(&bench.url, &asked, &should_be_stored(goods, &published)).await?;
     let figures = vec![
-        Figure::Rate("events/s", published.per_second()),
+        Figure::Rate("events", published.per_second()),
         Figure::Wait("OK", published.waits.clone()),
         Figure::Count("accepted and found", published.count()),
     ];

@@ -5,7 +5,7 @@ use storage::events::Counted;
 use tokio::sync::mpsc;
 
 use super::Client;
-use super::asking::Question;
+use super::asking::{Question, Waiting};
 use crate::relay::outgoing::Closing;
 use crate::relay::subscriptions::Ticket;
 use crate::relay::words;
@@ -13,16 +13,16 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Question>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Waiting>) {
         loop {
-            let question = tokio::select! {
+            let waiting = tokio::select! {
                 () = self.outgoing.closing() => return,
-                question = questions.recv() => question,
+                waiting = questions.recv() => waiting,
             };
-            let answered = match question {
-                Some(Question::Stored(ticket)) => self.answer(ticket).await,
-                Some(Question::Count(name, filters)) => self.answer_count(&name, filters).await,
-                None => return,
+            let Some(waiting) = waiting else { return };
+            let answered = match waiting.question {
+                Question::Stored(ticket) => self.answer(ticket).await,
+                Question::Count(name, filters) => self.answer_count(&name, filters).await,
             };
             if let Err(Closing) = answered {
                 return;
@@ -31,6 +31,9 @@ impl Client<'_> {
     }
 
     async fn answer(self, ticket: Ticket) -> Result<(), Closing> {
+        if !ticket.is_open() {
+            return Ok(());
+        }
         let parts = &self.relay.inner.parts;
         let now = self.relay.now();
         let found = parts

@@ -2,17 +2,38 @@
 
 use nostr::filter::Filter;
 use relay_policy::Refusal;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Client;
 use crate::relay::subscriptions::{Ticket, values_in};
 
-/// A question that waits for its answer from the store.
+/// A question to the store.
 #[derive(Debug)]
 pub(super) enum Question {
     /// The stored part of a `REQ`.
     Stored(Ticket),
     /// A `COUNT`, by its name.
     Count(String, Vec<Filter>),
+}
+
+/// A question that waits for its turn, and the room its values take meanwhile: a `COUNT`
+/// or a replaced `REQ` is no open subscription, and would be bounded by nothing else.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) question: Question,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+impl Question {
+    /// Counts the values of its filters, `most` at most, so that one always has room.
+    pub(super) fn values(&self, most: usize) -> u32 {
+        let filters = match self {
+            Self::Stored(ticket) => ticket.filters(),
+            Self::Count(_, filters) => filters,
+        };
+        let values = filters.iter().map(values_in).fold(0, usize::saturating_add);
+        u32::try_from(values.min(most)).unwrap_or(u32::MAX)
+    }
 }
 
 impl Client<'_> {

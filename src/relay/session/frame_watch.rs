@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::allowance::Allowance;
@@ -25,14 +25,14 @@ pub(super) enum FrameAbuse {
 
 /// Lies under a websocket and reads along; an abuse is an error of its reader.
 #[derive(Debug)]
-pub struct FrameWatch<Io> {
+pub(super) struct FrameWatch<Io> {
     io: Io,
     frames: Frames,
 }
 
 impl<Io> FrameWatch<Io> {
     /// Watches `io`, from which the first frame is the next thing to come.
-    pub fn new(io: Io, limits: &RelayLimits) -> Self {
+    pub(super) fn new(io: Io, limits: &RelayLimits) -> Self {
         Self {
             io,
             frames: Frames {
@@ -43,6 +43,11 @@ impl<Io> FrameWatch<Io> {
                 allowance: Allowance::new(limits.frames),
             },
         }
+    }
+
+    /// What was watched.
+    pub(super) fn into_inner(self) -> Io {
+        self.io
     }
 }
 
@@ -62,24 +67,6 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FrameWatch<Io> {
             buffer.set_filled(before);
         }
         Poll::Ready(seen.map_err(io::Error::other))
-    }
-}
-
-impl<Io: AsyncWrite + Unpin> AsyncWrite for FrameWatch<Io> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
     }
 }
 

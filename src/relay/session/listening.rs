@@ -7,10 +7,10 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use futures_util::stream::{FuturesOrdered, SplitStream};
+use futures_util::stream::FuturesOrdered;
 use nostr::event::{Event, EventId};
 use nostr::filter::Filter;
 use relay_policy::{Arrival, BoxFuture, Receipt, Refusal, Verdict};
@@ -25,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::allowance::Allowance;
-use super::asking::Question;
+use super::asking::{Question, Waiting};
 use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
+use super::wire::Incoming;
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::saver::{Pace, Turns};
+use crate::relay::pace::Pace;
+use crate::relay::saver::Turns;
 use crate::relay::words::{self, Said};
 
 /// Frames in one batch. Many make it cheap, few let others have their turn soon.
@@ -44,7 +46,9 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Question>,
+    to_answer: mpsc::Sender<Waiting>,
+    /// As much room for waiting questions as for open subscriptions.
+    room_to_wait: Arc<Semaphore>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
     saves: Arc<Semaphore>,
     receipts: Arc<Semaphore>,
@@ -62,25 +66,27 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Question>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Waiting>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
             to_answer,
+            room_to_wait: Arc::new(Semaphore::new(limits.open_values)),
             judging: FuturesOrdered::new(),
             saves: Arc::new(Semaphore::new(limits.saves_per_connection)),
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
             turns: Turns::default(),
             allowance: Allowance::new(limits.frames),
-            pace: Pace::new(),
+            pace: Pace::default(),
         }
     }
 
     pub(super) async fn listen<Stream>(
         mut self,
-        mut stream: SplitStream<WebSocketStream<Stream>>,
+        mut stream: WebSocketStream<Incoming<Stream>>,
         stop: CancellationToken,
-    ) where
+    ) -> WebSocketStream<Incoming<Stream>>
+    where
         Stream: AsyncRead + AsyncWrite + Unpin,
     {
         let outgoing = self.client.outgoing;
@@ -93,16 +99,13 @@ impl<'a> Ears<'a> {
         if let Ok(farewell) = ended {
             outgoing.close(farewell);
         }
-        // A socket dropped with unread input is reset by the system, and the client would
-        // lose the last words: read on until he has hung up, or had his time.
-        let hang_up = async { while let Some(Ok(_)) = stream.next().await {} };
-        let _in_time = timeout(self.client.relay.limits().closing_time, hang_up).await;
+        stream
     }
 
     /// Listens and follows to the end of the conversation.
     async fn converse<Stream>(
         &mut self,
-        stream: &mut SplitStream<WebSocketStream<Stream>>,
+        stream: &mut WebSocketStream<Incoming<Stream>>,
     ) -> Result<Farewell, Closing>
     where
         Stream: AsyncRead + AsyncWrite + Unpin,
@@ -131,9 +134,10 @@ impl<'a> Ears<'a> {
     async fn judge(&mut self, frames: Vec<Frame>) -> Result<(), Closing> {
         let Client { relay, session, .. } = self.client;
         if let ([frame], true) = (frames.as_slice(), self.judging.is_empty()) {
+            let began = Instant::now();
             let understood = frame.understand(relay, session);
+            self.pace.rest_after(began).await;
             self.follow(vec![understood]).await?;
-            self.pace.keep().await;
         } else if !frames.is_empty() {
             let (to, from) = (relay.clone(), session.clone());
             self.judging.push_back(relay.inner.verifiers.check(move || {
@@ -276,13 +280,20 @@ impl<'a> Ears<'a> {
     }
 
     async fn ask(&self, name: &str, question: Result<Question, Refusal>) -> Result<(), Closing> {
-        match question {
-            Ok(question) => self.to_answer.send(question).await.map_err(|_| Closing),
+        let question = match question {
+            Ok(question) => question,
             Err(refusal) => {
                 let answer = words::closed(name, &refusal.to_string());
-                self.client.refuse(&refusal, answer).await
+                return self.client.refuse(&refusal, answer).await;
             }
-        }
+        };
+        let values = question.values(self.client.relay.limits().open_values);
+        let room = self.room_to_wait.clone().acquire_many_owned(values).await;
+        let waiting = Waiting {
+            question,
+            _room: room.map_err(|_| Closing)?,
+        };
+        self.to_answer.send(waiting).await.map_err(|_| Closing)
     }
 }
 
@@ -290,7 +301,7 @@ impl<'a> Ears<'a> {
 ///
 /// May be dropped while it waits: it has taken nothing yet.
 async fn hear<Stream>(
-    stream: &mut SplitStream<WebSocketStream<Stream>>,
+    stream: &mut WebSocketStream<Incoming<Stream>>,
     allowance: &mut Allowance,
     idle_after: Duration,
 ) -> Heard

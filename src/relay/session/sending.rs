@@ -1,115 +1,122 @@
 //! The loop that sends what waits.
 
-use futures_util::SinkExt;
-use futures_util::stream::SplitSink;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::Error as SocketError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::Client;
-use crate::relay::outgoing::{Farewell, Frame, Next};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::relay::frame::Frame;
+use crate::relay::limits::RelayLimits;
+use crate::relay::outgoing::{Farewell, Next, Outgoing};
 use crate::relay::words;
 
-impl Client<'_> {
-    /// Sends until the connection closes, and says farewell.
-    pub(super) async fn send<Stream>(self, mut sink: SplitSink<WebSocketStream<Stream>, Message>)
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        let limits = self.relay.limits();
-        let first_ping = Instant::now() + limits.ping_every;
-        let mut pings = interval_at(first_ping, limits.ping_every);
+/// The one who writes to a client; a task of its own, so that an event on its way to many
+/// wakes nothing else of their sessions.
+pub(super) struct Writer<Wire> {
+    wire: Wire,
+    outgoing: Arc<Outgoing>,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    ping_every: Duration,
+    idle_after: Duration,
+    closing_time: Duration,
+}
+
+impl<Wire: AsyncWrite + Unpin> Writer<Wire> {
+    pub(super) fn new(wire: Wire, outgoing: Arc<Outgoing>, limits: &RelayLimits) -> Self {
+        let times = Times {
+            ping_every: limits.ping_every,
+            idle_after: limits.idle_after,
+            closing_time: limits.closing_time,
+        };
+        Self {
+            wire,
+            outgoing,
+            times,
+        }
+    }
+
+    /// Sends until the connection closes, says farewell and returns the wire, unless
+    /// nothing can follow what was sent.
+    pub(super) async fn send(mut self) -> Option<Wire> {
+        let ping_every = self.times.ping_every;
+        let mut pings = interval_at(Instant::now() + ping_every, ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let farewell = loop {
-            let sending = tokio::select! {
+        loop {
+            let (frames, last) = tokio::select! {
+                // A client who only listens must be asked for a sign of life however busy
+                // his connection is.
+                biased;
+                _ = pings.tick() => (VecDeque::from([Frame::ping()]), false),
                 next = self.outgoing.next() => match next {
-                    Next::Send(frames) => self.send_frames(&mut sink, frames).await,
-                    Next::Close(farewell) => break farewell,
+                    Next::Send(frames) => (frames, false),
+                    Next::Close(farewell) => (last_words(&farewell), true),
                 },
-                _ = pings.tick() => self.send_one(&mut sink, Message::Ping(Bytes::new())).await,
             };
-            if let Err(farewell) = sending {
-                self.outgoing.close(farewell.clone());
-                break farewell;
+            // What was written of a batch may end within a frame, so nothing can follow it.
+            if let Err(farewell) = self.write(&frames).await {
+                self.outgoing.close(farewell);
+                return None;
             }
-        };
-        let _in_time = timeout(limits.closing_time, say_farewell(&mut sink, farewell)).await;
+            if last {
+                return Some(self.wire);
+            }
+        }
     }
 
-    async fn send_frames<Stream>(
-        self,
-        sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-        frames: Vec<Frame>,
-    ) -> Result<(), Farewell>
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        let bytes: usize = frames.iter().map(Frame::len).sum();
-        let sending = async {
-            for frame in frames {
-                sink.feed(Message::text(frame.parts().concat())).await?;
-            }
-            sink.flush().await
-        };
-        self.within_time(sending).await?;
-        self.outgoing.sent(bytes);
-        Ok(())
-    }
-
-    async fn send_one<Stream>(
-        self,
-        sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-        message: Message,
-    ) -> Result<(), Farewell>
-    where
-        Stream: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.within_time(sink.send(message)).await
-    }
-
-    /// Gives a write the idle time, and only the closing time once the connection closes.
-    async fn within_time(
-        self,
-        sending: impl Future<Output = Result<(), SocketError>>,
-    ) -> Result<(), Farewell> {
-        let limits = self.relay.limits();
-        let out_of_time = async {
-            tokio::select! {
-                () = sleep(limits.idle_after) => (),
-                () = async {
-                    self.outgoing.closing().await;
-                    sleep(limits.closing_time).await;
-                } => (),
-            }
+    /// Writes frames with one call, or a few when the client's system has little room.
+    async fn write(&mut self, frames: &VecDeque<Frame>) -> Result<(), Farewell> {
+        let length = frames.iter().map(Frame::len).sum();
+        // Lives as long as the call, since most connections are silent most of the time.
+        let mut bytes = Vec::with_capacity(length);
+        for frame in frames {
+            frame.write(&mut bytes);
+        }
+        let (wire, times, outgoing) = (&mut self.wire, self.times, &self.outgoing);
+        let writing = async {
+            wire.write_all(&bytes).await?;
+            wire.flush().await
         };
         tokio::select! {
-            sent = sending => sent.map_err(|_| Farewell::new(CloseCode::Normal, "")),
-            () = out_of_time => Err(Farewell::new(CloseCode::Policy, "too slow: nothing was read")),
+            // Most writes end at once and need no clock.
+            biased;
+            written = writing => written.map_err(|_| Farewell::new(CloseCode::Normal, ""))?,
+            () = times.run_out(outgoing) => {
+                return Err(Farewell::new(CloseCode::Policy, "too slow: nothing was read"));
+            }
+        }
+        outgoing.sent(length);
+        Ok(())
+    }
+}
+
+impl Times {
+    /// Gives a write the idle time, and only the closing time once the connection closes.
+    async fn run_out(self, outgoing: &Outgoing) {
+        tokio::select! {
+            () = sleep(self.idle_after) => (),
+            () = async {
+                outgoing.closing().await;
+                sleep(self.closing_time).await;
+            } => (),
         }
     }
 }
 
-async fn say_farewell<Stream>(
-    sink: &mut SplitSink<WebSocketStream<Stream>, Message>,
-    farewell: Farewell,
-) where
-    Stream: AsyncRead + AsyncWrite + Unpin,
-{
+fn last_words(farewell: &Farewell) -> VecDeque<Frame> {
     let Farewell { code, reason } = farewell;
+    let mut frames = VecDeque::new();
     if !reason.is_empty() {
         // Many clients do not show the reason of a close frame, but all show notices.
         let notice = words::notice(&format!("closing: {reason}"));
-        let _told = sink.feed(Message::Text(notice.into())).await;
+        frames.push_back(notice.into());
     }
-    let _told = sink
-        .send(Message::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        })))
-        .await;
-    let _closed = sink.close().await;
+    frames.push_back(Frame::close(*code, reason));
+    frames
 }

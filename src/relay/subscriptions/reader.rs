@@ -10,8 +10,8 @@ use storage::events::Kept;
 use super::Subscriptions;
 use super::index::values_in;
 use super::subscription::{Listener, Request, Subscription};
+use crate::relay::frame::Frame;
 use crate::relay::limits::RelayLimits;
-use crate::relay::outgoing::Frame;
 
 /// One connection, as far as subscriptions care.
 pub(in crate::relay) struct Reader {

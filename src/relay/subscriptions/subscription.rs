@@ -12,7 +12,8 @@ use storage::events::Kept;
 
 use super::index::{Place, values_in};
 use super::on_their_way::OnTheirWay;
-use crate::relay::outgoing::{Frame, Outgoing};
+use crate::relay::frame::Frame;
+use crate::relay::outgoing::Outgoing;
 use crate::relay::visibility::Visibility;
 use crate::relay::words;
 

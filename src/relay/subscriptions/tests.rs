@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use relay_policy::{Prefix, Reading};
 
 use super::*;
+use crate::relay::frame::Frame;
 use crate::relay::outgoing::Next;
 use crate::relay::words;
 
@@ -45,10 +46,18 @@ impl Connection {
     /// What was sent since the last look.
     fn sent(&self) -> Vec<String> {
         match self.outgoing.next().now_or_never() {
-            Some(Next::Send(frames)) => frames.iter().map(|it| it.parts().concat()).collect(),
+            Some(Next::Send(frames)) => frames.iter().map(text).collect(),
             Some(Next::Close(farewell)) => panic!("the connection closes: {farewell:?}"),
             None => Vec::new(),
         }
+    }
+}
+
+fn text(frame: &Frame) -> String {
+    match frame {
+        Frame::Words(words) => words.clone(),
+        Frame::Event { head, kept } => [head, kept.json(), words::AFTER_EVENT].concat(),
+        Frame::Encoded(frame) => panic!("no text: {frame:?}"),
     }
 }
 

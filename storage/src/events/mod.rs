@@ -8,6 +8,8 @@
 //!   event is checked again with the whole filter (`answer`);
 //! - addresses are told apart by us where its index cannot (`address`);
 //! - deletions are decided by us, from the deletion events themselves (`deletion`);
+//! - what clients of the niche ask for is answered from memory, and so is what was stored
+//!   or asked for last, by its id (`memory`);
 //! - saves in flight are bounded, and one that failed only because it shared a
 //!   transaction with a bad one is saved again.
 
@@ -110,6 +112,9 @@ pub struct EventStore {
     reads: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
+    /// Held shared by a save until memory has taken it in, alone by a purge while it
+    /// removes: memory must hear of both in the order in which they were done.
+    purging: RwLock<()>,
     memory: Memory,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
@@ -151,6 +156,7 @@ impl EventStore {
             },
             reads: Semaphore::new(options.reads_at_once),
             shared_batch: RwLock::new(()),
+            purging: RwLock::new(()),
             memory: Memory::new(options.live_bytes, options.recent_bytes),
             authors: AuthorLocks::new(),
             deleters: Mutex::default(),

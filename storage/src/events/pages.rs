@@ -12,7 +12,7 @@ use super::{EventStore, EventStoreError};
 const WIDER: usize = 4;
 
 /// The largest page, unless more events lie within one second.
-const LARGEST_PAGE: usize = 5_000;
+const LARGEST_PAGE: usize = 1_000;
 
 /// The answer of the database to one question, newest first.
 ///

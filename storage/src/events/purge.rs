@@ -31,8 +31,11 @@ impl EventStore {
             }
             let expired = page.iter().filter(|event| is_over(event, now));
             let expired: Vec<EventId> = expired.map(|event| event.id).collect();
-            purged = purged.saturating_add(expired.len());
-            self.remove(&expired).await?;
+            if !expired.is_empty() {
+                let _no_save = self.purging.write().await;
+                self.remove(&expired).await?;
+                purged = purged.saturating_add(expired.len());
+            }
         }
         self.fill_memory().await?;
         Ok(purged)

@@ -154,6 +154,7 @@ impl EventStore {
 
     /// Writes an event, and has memory take it in.
     async fn put(&self, event: &Event) -> Result<Saved, EventStoreError> {
+        let _no_purge = self.purging.read().await;
         let begun = self.memory.write_begins(event.kind);
         let saved = self.write(event).await;
         match &saved {

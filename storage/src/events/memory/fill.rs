@@ -14,7 +14,7 @@ use super::rack::Rack;
 use super::{Holding, Memory};
 
 /// Events read in one go.
-const PAGE: usize = 2_000;
+const PAGE: usize = 1_000;
 
 impl EventStore {
     /// Reads into memory what it does not hold, as far as there is room.

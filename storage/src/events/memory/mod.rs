@@ -10,6 +10,8 @@ mod fill;
 mod list;
 mod rack;
 mod recent;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

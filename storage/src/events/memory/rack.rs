@@ -12,21 +12,11 @@ use nostr::key::PublicKey;
 use super::super::Kept;
 use super::list::{CELLS, List, Second, Spot};
 
-/// The tags by which the clients of the niche ask.
-const LISTED: [SingleLetterTag; 6] = [
-    SingleLetterTag::LOWERCASE_D,
-    SingleLetterTag::LOWERCASE_S,
-    SingleLetterTag::LOWERCASE_K,
-    SingleLetterTag::LOWERCASE_F,
-    SingleLetterTag::LOWERCASE_Z,
-    SingleLetterTag::LOWERCASE_Y,
-];
-
-/// What the lists take of memory for one event, in bytes.
-const LISTS_BYTES: usize = 320;
+/// What one line of a list takes of memory, in bytes, on average.
+const LINE_BYTES: usize = 28;
 
 /// The largest sum of [`Rack::size_bytes`] for which there are always cells.
-pub(super) const LARGEST_BYTES: usize = CELLS * LISTS_BYTES;
+pub(super) const LARGEST_BYTES: usize = CELLS * LINE_BYTES;
 
 /// More pairs of author and status are not looked up.
 const MOST_PAIRS: usize = 1_000;
@@ -127,10 +117,8 @@ impl Rack {
             choices.push(self.lists_of(authors.iter().map(|author| Selector::Author(*author))));
         }
         for (letter, values) in &filter.generic_tags {
-            if LISTED.contains(letter) {
-                let tags = values.iter().map(|value| Selector::Tag(*letter, value));
-                choices.push(self.lists_of(tags));
-            }
+            let tags = values.iter().map(|value| Selector::Tag(*letter, value));
+            choices.push(self.lists_of(tags));
         }
         choices.extend(self.by_standing(filter));
         let shortest = choices.into_iter().min_by_key(|lists| length(lists));
@@ -146,6 +134,30 @@ impl Rack {
         });
         let is_worth_it = authors.len().saturating_mul(statuses.len()) <= MOST_PAIRS;
         is_worth_it.then(|| self.lists_of(pairs))
+    }
+
+    /// Asserts that the lists are those of the events that are here.
+    #[cfg(test)]
+    pub(super) fn assert_lists_are_right(&self) {
+        use std::collections::BTreeSet;
+        let mut right: HashMap<u64, BTreeSet<Spot>> = HashMap::new();
+        for (cell, kept) in self.cells.iter().enumerate() {
+            for selector in kept.iter().flat_map(|kept| selectors(kept)) {
+                let spots = right.entry(self.hasher.hash_one(selector)).or_default();
+                spots.extend(
+                    kept.as_ref()
+                        .map(|it| Spot::new(Second::of(it.created_at), cell)),
+                );
+            }
+        }
+        let all = Spot::back_in_time(Second::LAST, Second::FIRST);
+        let lists = self
+            .lists
+            .iter()
+            .map(|(hash, list)| (*hash, list.range(&all).collect()));
+        assert_eq!(lists.collect::<HashMap<_, _>>(), right);
+        let sizes = self.cells.iter().flatten().map(|kept| size_bytes(kept));
+        assert_eq!(sizes.sum::<usize>(), self.size_bytes);
     }
 
     fn lists_of<'a>(&self, selectors: impl Iterator<Item = Selector<'a>>) -> Vec<&List> {
@@ -187,7 +199,8 @@ fn length(lists: &[&List]) -> usize {
 }
 
 fn size_bytes(kept: &Kept) -> usize {
-    kept.size_bytes().saturating_add(LISTS_BYTES)
+    let lines = selectors(kept).count();
+    kept.size_bytes().saturating_add(lines * LINE_BYTES)
 }
 
 /// The name in the address of an event; without a `d` tag it is empty.
@@ -200,7 +213,6 @@ fn name(kept: &Kept) -> &str {
 /// The lists on which an event stands.
 fn selectors(kept: &Kept) -> impl Iterator<Item = Selector<'_>> {
     let by_tag = kept.letters_and_values();
-    let by_tag = by_tag.filter(|(letter, _)| LISTED.contains(letter));
     let by_standing = kept.values(SingleLetterTag::LOWERCASE_S);
     let always = [
         Selector::Kind,
