@@ -13,9 +13,6 @@ use storage::events::{EventStore, EventStoreOptions, Kept, Saved};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// The author of the seeds.
-pub(crate) const KEY: &str = "1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f";
-
 /// The second in which everything happens.
 const NOW: u64 = 1_700_000_000;
 
