@@ -360,7 +360,7 @@ impl World {
             tags.push(vec!["d".to_owned()]);
         }
         for (letter, values) in tag_values(&self.keys) {
-            if dice.one_in(2) {
+            for _ in 0..dice.below(3) {
                 tags.push(vec![letter.to_string(), dice.pick(&values).clone()]);
             }
         }
