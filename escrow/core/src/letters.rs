@@ -22,6 +22,8 @@ pub fn message(letter: &Letter) -> Message {
 fn wrapper(notice: &Notice) -> Wrapper {
     if matches!(notice, Notice::Refused(_)) {
         Wrapper::CantDo
+    } else if matches!(notice, Notice::Plain(_)) {
+        Wrapper::Dm
     } else {
         Wrapper::Order
     }
@@ -82,6 +84,18 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
         Notice::Rate => (Action::Rate, None),
         Notice::RateReceived { stars } => (Action::RateReceived, Some(Payload::RatingUser(*stars))),
         Notice::Canceled => (Action::Canceled, None),
+        Notice::CancelAskedByYou => (Action::CooperativeCancelInitiatedByYou, None),
+        Notice::CancelAskedByPeer => (Action::CooperativeCancelInitiatedByPeer, None),
+        Notice::CancelAgreed => (Action::CooperativeCancelAccepted, None),
+        Notice::DisputeOpenedByYou(id) => (
+            Action::DisputeInitiatedByYou,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::DisputeOpenedByPeer(id) => (
+            Action::DisputeInitiatedByPeer,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::Plain(text) => (Action::SendDm, Some(Payload::TextMessage(text.clone()))),
         Notice::Refused(why) => (Action::CantDo, Some(Payload::CantDo(Some(*why)))),
     }
 }

@@ -11,21 +11,21 @@ use escrow_core::UnixTime;
 use escrow_core::amount::Msat;
 use escrow_core::command::{Ask, Request};
 use escrow_core::decide::{
-    cancel, fiat_sent, hold_invoice, payout, payout_invoice, rate, release, take, timeouts,
+    cancel, dispute, fiat_sent, hold_invoice, payout, payout_invoice, rate, release, take, timeouts,
 };
 use escrow_core::decision::{Decision, Effect};
-use escrow_core::facts::{CancelFacts, Now, PayoutFacts, RateFacts, TakeFacts};
+use escrow_core::facts::{Now, PayoutFacts, RateFacts, TakeFacts};
 use escrow_core::hold::{Hold, HoldId, HoldState};
 use escrow_core::order::{Rated, Side};
 use escrow_core::party::Party;
 use escrow_core::payout::{PaymentFailure, PayoutState};
-use escrow_core::stage::{BackTo, Stage};
+use escrow_core::stage::{BackTo, Stage, Then};
 use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
 
 use fixtures::{
-    Edit, FULL, NOW, Scene, at, maker, now, person_facts, preimage, readable, request, scenes,
-    stranger, take_facts, taker,
+    Edit, FULL, NOW, Scene, at, dispute_facts, maker, now, person_facts, preimage, readable,
+    request, scenes, stranger, take_facts, taker,
 };
 
 const ABOUT: &str = "\
@@ -125,6 +125,7 @@ fn requests(side: Side) -> Vec<(&'static str, Ask)> {
         ("fiat-sent", Ask::FiatSent),
         ("release", Ask::Release),
         ("cancel", Ask::Cancel),
+        ("dispute", Ask::Dispute),
         ("rate-user", Ask::RateUser { stars: 5 }),
     ];
     take.into_iter().chain(rest).collect()
@@ -151,12 +152,8 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
         }
         Ask::FiatSent => fiat_sent::fiat_sent(order, req, now()),
         Ask::Release => release::release(order, req, now(), &scene.release_facts()),
-        Ask::Cancel => {
-            let facts = CancelFacts {
-                hold: scene.hold.clone(),
-            };
-            cancel::cancel(order, req, now(), &facts)
-        }
+        Ask::Cancel => cancel::cancel(order, req, now(), &scene.cancel_facts()),
+        Ask::Dispute => dispute::dispute(order, req, now(), &dispute_facts()),
         Ask::RateUser { stars } => {
             rate::rate(order, req, *stars, now(), &RateFacts { rated: None })
         }
@@ -182,8 +179,14 @@ fn reports() -> Vec<(&'static str, Report)> {
             Some(accepted(s, &given_up(s)))
         }),
         ("hold settled", |s| {
-            let (hold, owed) = (hold(s)?, s.owed.as_ref()?);
-            Some(hold_invoice::hold_settled(&s.order, hold, owed, now()))
+            s.owed.as_ref()?;
+            let facts = s.hold_facts();
+            Some(hold_invoice::hold_settled(
+                &s.order,
+                hold(s)?,
+                &facts,
+                now(),
+            ))
         }),
         ("hold canceled by Lightning", |s| {
             Some(canceled(s, hold(s)?))
@@ -267,12 +270,13 @@ fn between_tries(scene: &mut Scene) {
 }
 
 fn canceled(scene: &Scene, hold: &Hold) -> Decision {
-    let payout = scene.owed.as_ref().map(|owed| &owed.payout);
-    hold_invoice::hold_canceled(&scene.order, hold, payout, now())
+    hold_invoice::hold_canceled(&scene.order, hold, &scene.hold_facts(), now())
 }
 
 fn succeeded(scene: &Scene) -> Option<Decision> {
-    let PayoutFacts { payout, attempt } = owed(scene)?;
+    let PayoutFacts {
+        payout, attempt, ..
+    } = owed(scene)?;
     let (attempt, fee) = (attempt?, Msat(1_000));
     Some(payout::payment_succeeded(
         &scene.order,
@@ -285,20 +289,21 @@ fn succeeded(scene: &Scene) -> Option<Decision> {
 }
 
 fn failed(scene: &Scene, reason: PaymentFailure, tries: u32) -> Option<Decision> {
-    let PayoutFacts { payout, attempt } = owed(scene)?;
+    let PayoutFacts {
+        payout, attempt, ..
+    } = owed(scene)?;
     let payout = payout.edit(|payout| payout.tries = tries);
     Some(payout::payment_failed(
         &scene.order,
         &payout,
         &attempt?,
-        reason,
+        (reason, false),
         now(),
     ))
 }
 
 fn elapsed(scene: &Scene, kind: TimerKind) -> Decision {
-    let (hold, owed) = (scene.hold.as_ref(), scene.owed.as_ref());
-    timeouts::elapsed(&scene.order, kind, hold, owed, late())
+    timeouts::elapsed(&scene.order, kind, &scene.timer_facts(), late())
 }
 
 fn outcome(decision: &Decision) -> String {
@@ -347,7 +352,7 @@ fn stage(stage: &Stage, decision: &Decision) -> &'static str {
     let wants_invoice = decision
         .payouts
         .iter()
-        .any(|payout| payout.state == PayoutState::NeedInvoice);
+        .any(|payout| matches!(payout.state, PayoutState::NeedInvoice { .. }));
     match stage {
         Stage::Pending => "Pe",
         Stage::OpeningHold {
@@ -358,16 +363,27 @@ fn stage(stage: &Stage, decision: &Decision) -> &'static str {
             back_to: BackTo::WaitingInvoice { .. },
             ..
         } => "Ow",
+        Stage::OpeningHold {
+            back_to: BackTo::WaitingPayment { .. },
+            ..
+        } => "Oq",
         Stage::WaitingInvoice { .. } => "WI",
         Stage::WaitingPayment { .. } => "WP",
         Stage::PaidWaitingInvoice { .. } => "PW",
         Stage::Active { .. } => "Ac",
         Stage::FiatSent { .. } => "FS",
+        Stage::Dispute { .. } => "Di",
+        Stage::Canceling {
+            then: Then::BackToBook,
+            ..
+        } => "Cb",
+        Stage::Canceling { .. } => "Cg",
         Stage::Releasing { .. } => "Re",
         Stage::PayingBuyer { .. } if wants_invoice => "Pn",
         Stage::PayingBuyer { .. } => "PB",
         Stage::Success { .. } => "Su",
         Stage::Canceled { .. } => "Ca",
+        Stage::Expired => "Ex",
     }
 }
 

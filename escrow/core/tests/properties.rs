@@ -6,10 +6,11 @@ use escrow_core::UnixTime;
 use escrow_core::amount::{Msat, Sats};
 use escrow_core::command::{Ask, NewOrder, Request};
 use escrow_core::decide::{
-    cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take, timeouts,
+    cancel, dispute, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take,
+    timeouts,
 };
 use escrow_core::decision::{Decision, Effect};
-use escrow_core::facts::{CancelFacts, Now, PayoutFacts, RateFacts, TakeFacts};
+use escrow_core::facts::{Now, RateFacts, TakeFacts};
 use escrow_core::fees::{fee_per_side, routing_cap};
 use escrow_core::freshness::{Subject, check};
 use escrow_core::hold::HoldState;
@@ -24,8 +25,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use fixtures::{
-    FULL, NOW, Scene, maker, open_facts, person_facts, preimage, readable, request, scenes,
-    stranger, take_facts, taker, terms,
+    FULL, NOW, Scene, TIP, dispute_facts, maker, open_facts, person_facts, preimage, readable,
+    request, scenes, stranger, take_facts, taker, terms,
 };
 
 /// Whatever can happen to an order.
@@ -109,6 +110,7 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
     let hold = scene.hold.as_ref();
     let attempt = scene.owed.as_ref().and_then(|owed| owed.attempt.as_ref());
     let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+    let facts = scene.hold_facts();
     let decision = match happening {
         Happening::Asked(asked) => {
             let (sender, ask) = &**asked;
@@ -119,8 +121,8 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
         Happening::Accepted(paid) => {
             hold_invoice::hold_accepted(order, hold?, None, *paid, 900, now)
         }
-        Happening::Settled => hold_invoice::hold_settled(order, hold?, scene.owed.as_ref()?, now),
-        Happening::Canceled => hold_invoice::hold_canceled(order, hold?, payout, now),
+        Happening::Settled => hold_invoice::hold_settled(order, hold?, &facts, now),
+        Happening::Canceled => hold_invoice::hold_canceled(order, hold?, &facts, now),
         Happening::Succeeded => {
             // The fixtures' invoices are numbered by their preimage.
             let proof = if attempt?.hash == fixtures::hash(60) {
@@ -130,8 +132,10 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
             };
             payout::payment_succeeded(order, payout?, attempt?, &preimage(proof), Msat(7), now)
         }
-        Happening::Failed(why) => payout::payment_failed(order, payout?, attempt?, *why, now),
-        Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, hold, scene.owed.as_ref(), now),
+        Happening::Failed(why) => {
+            payout::payment_failed(order, payout?, attempt?, (*why, false), now)
+        }
+        Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, &scene.timer_facts(), now),
     };
     Some(Ok(decision))
 }
@@ -154,14 +158,8 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         }
         Ask::FiatSent => fiat_sent::fiat_sent(order, req, now),
         Ask::Release => release::release(order, req, now, &scene.release_facts()),
-        Ask::Cancel => cancel::cancel(
-            order,
-            req,
-            now,
-            &CancelFacts {
-                hold: scene.hold.clone(),
-            },
-        ),
+        Ask::Cancel => cancel::cancel(order, req, now, &scene.cancel_facts()),
+        Ask::Dispute => dispute::dispute(order, req, now, &dispute_facts()),
         Ask::RateUser { stars } => rate::rate(order, req, *stars, now, &RateFacts { rated: None }),
         Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
@@ -183,13 +181,14 @@ fn after(scene: &Scene, decision: &Decision) -> Scene {
             .or(earlier)
             .filter(|attempt| attempt.hash == payout.destination.hash)
             .cloned();
-        PayoutFacts { payout, attempt }
+        fixtures::owed(payout, attempt)
     });
     Scene {
         name: scene.name,
         order,
         hold,
         owed,
+        dispute: decision.disputes.last().or(scene.dispute.as_ref()).cloned(),
     }
 }
 
@@ -197,12 +196,14 @@ fn after(scene: &Scene, decision: &Decision) -> Scene {
 /// nothing; an answer may be given again, a nudge or alarm repeated.
 fn changes_nothing(scene: &Scene, decision: &Decision) -> bool {
     let acts = decision.effects.iter().any(|effect| match effect {
-        Effect::CancelHold(_) | Effect::Alarm(_) => false,
+        Effect::CancelHold(_) | Effect::LookUpHold(_) | Effect::WakeAt(_) | Effect::Alarm(_) => {
+            false
+        }
         Effect::OpenHold(_)
         | Effect::SettleHold(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
-        | Effect::WakeAt(_) => true,
+        | Effect::PublishDispute(_) => true,
     });
     let next = after(scene, decision);
     let rows = |scene: &Scene| {
@@ -260,7 +261,7 @@ proptest! {
         let mut payments_made = 0;
         for (happening, (terms, secs)) in happenings {
             moment = moment.plus(secs);
-            let now = Now { at: moment, terms: &terms };
+            let now = Now { at: moment, tip_height: Some(TIP), terms: &terms };
             let Some(Ok(decision)) = decide(&scene, &happening, now) else {
                 continue;
             };
@@ -316,7 +317,7 @@ proptest! {
     ) {
         let wide = Terms { min_amount: Sats(0), max_amount: Sats(u64::MAX), fee, ..terms() };
         let terms = if is_wide { wide } else { terms() };
-        let now = Now { at: UnixTime(at), terms: &terms };
+        let now = Now { at: UnixTime(at), tip_height: None, terms: &terms };
         let new = NewOrder {
             sats, fiat, min_fiat, max_fiat, premium, expires_at, payment_method,
             ..fixtures::new_order(Side::Sell)

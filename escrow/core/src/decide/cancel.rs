@@ -3,104 +3,207 @@
 use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{CancelFacts, Now};
-use crate::hold::Hold;
+use crate::hold::{Hold, HoldState};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Take};
+use crate::order::{Order, Role, Take};
 use crate::party::Asker;
-use crate::stage::{BackTo, CancelReason, Stage};
+use crate::stage::{BackTo, CancelReason, Stage, Then};
 use crate::wire::CantDo;
 
-use super::ensure;
+use super::ending::{canceled, for_both, without_taker};
 use super::opening::{back, given_up};
+use super::{canceling, ensure};
 
-/// Ends an order nobody has taken, or undoes a take whose hold is still being
-/// opened (rules C1–C3). A later stage is not left by one side alone.
+/// Ends an order or a take, as far as one side alone may; a running trade
+/// needs both (rules C1–C10).
 ///
 /// # Errors
 ///
 /// `order_already_canceled` and `not_allowed_by_status` as the stage is; from
-/// a stranger `is_not_your_order` in the book and `invalid_pubkey` after it.
+/// a stranger `is_not_your_order` in the book and `invalid_pubkey` after it,
+/// and that also from a party who has asked before and waits for the other.
 pub fn cancel(
     order: &Order,
     req: &Request,
     now: Now,
     facts: &CancelFacts,
 ) -> Result<Decision, CantDo> {
-    let is_party = order.role_of(req.sender.trade_key).is_some();
+    let hold = facts.hold.as_ref().ok_or(CantDo::NotAllowedByStatus);
+    let party = party(order, req);
     match &order.stage {
-        Stage::Canceled { .. } => Err(CantDo::OrderAlreadyCanceled),
-        Stage::Pending => {
-            ensure(is_party, CantDo::IsNotYourOrder)?;
-            Ok(withdraw(order, req, None, now))
+        Stage::Canceled { .. }
+        | Stage::Canceling {
+            then: Then::Canceled(_),
+            ..
+        } => Err(CantDo::OrderAlreadyCanceled),
+        Stage::Canceling {
+            then: Then::BackToBook,
+            ..
         }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. }
+        | Stage::Success { .. }
+        | Stage::Expired => Err(CantDo::NotAllowedByStatus),
+        Stage::Pending => party.map(|_| withdraw(order, req, None, now)),
         Stage::OpeningHold {
             take,
             asker,
-            back_to: BackTo::Pending,
+            back_to,
             ..
         } => {
-            ensure(is_party, CantDo::IsNotYourOrder)?;
-            let hold = facts.hold.as_ref().ok_or(CantDo::NotAllowedByStatus)?;
-            Ok(undo_take(order, req, &Undone { take, asker, hold }, now))
+            let mut decision = party.map(|_| undo_opening(order, req, take, back_to, now))?;
+            refuse_asker(&mut decision, order, req, asker.as_ref());
+            give_up(&mut decision, hold?);
+            Ok(decision)
         }
-        Stage::OpeningHold {
-            back_to: BackTo::WaitingInvoice { .. },
+        Stage::WaitingInvoice { take, .. } => party.map(|_| leave(order, req, take, now)),
+        Stage::WaitingPayment { take, .. } => {
+            let mut decision = party.map(|_| leave(order, req, take, now))?;
+            give_up(&mut decision, hold?);
+            Ok(decision)
+        }
+        Stage::PaidWaitingInvoice { take, .. } => {
+            party?;
+            let then = if is_maker(order, req) {
+                Then::Canceled(CancelReason::ByMaker)
+            } else {
+                Then::BackToBook
+            };
+            refund(order, req, take, hold?, then, now)
+        }
+        Stage::Active {
+            take,
+            cancel_asked_by: asked_by,
             ..
         }
-        | Stage::WaitingInvoice { .. }
-        | Stage::WaitingPayment { .. }
-        | Stage::PaidWaitingInvoice { .. }
-        | Stage::Active { .. }
-        | Stage::FiatSent { .. } => {
-            ensure(is_party, CantDo::InvalidPubkey)?;
-            Err(CantDo::NotAllowedByStatus)
+        | Stage::FiatSent {
+            take,
+            cancel_asked_by: asked_by,
+            ..
         }
-        Stage::Releasing { .. } | Stage::PayingBuyer { .. } | Stage::Success { .. } => {
-            Err(CantDo::NotAllowedByStatus)
+        | Stage::Dispute {
+            take,
+            cancel_asked_by: asked_by,
+            ..
+        } => {
+            let Some(first) = *asked_by else {
+                return party.map(|role| ask_other(order, req, take, role));
+            };
+            ensure(party? != first, CantDo::InvalidPubkey)?;
+            let then = Then::Canceled(CancelReason::ByBoth);
+            refund(order, req, take, hold?, then, now)
         }
     }
 }
 
-/// An opening that one of its parties does not want any more.
-struct Undone<'a> {
-    take: &'a Take,
-    asker: &'a Asker,
-    hold: &'a Hold,
+/// The sender's role, if he has one.
+fn party(order: &Order, req: &Request) -> Result<Role, CantDo> {
+    order
+        .role_of(req.sender.trade_key)
+        .ok_or(if order.stage.is_on_offer() {
+            CantDo::IsNotYourOrder
+        } else {
+            CantDo::InvalidPubkey
+        })
 }
 
-/// Rule C3: the hold is given up. The maker takes his order out of the book
-/// with it; the taker just leaves. If another waits for the hold, he hears
-/// that it will not come.
-fn undo_take(order: &Order, req: &Request, undone: &Undone<'_>, now: Now) -> Decision {
-    let Undone { take, asker, hold } = *undone;
-    let mut decision = if req.sender.trade_key == order.maker.trade_key {
-        withdraw(order, req, Some(take), now)
-    } else {
-        Decision {
-            orders: vec![back(order, take, &BackTo::Pending, now.at)],
-            answer: Some(Letter::answer(&req.asker(), order.id, Notice::Canceled)),
-            ..Decision::default()
-        }
-    };
-    if asker.trade_key != req.sender.trade_key {
-        let refusal = Letter::refusal(asker, Some(order.id), CantDo::NotAllowedByStatus);
-        decision.pushes.push(refusal);
-    }
-    decision.holds.push(given_up(hold));
-    decision.effects.push(Effect::CancelHold(hold.hash));
-    decision
+fn is_maker(order: &Order, req: &Request) -> bool {
+    req.sender.trade_key == order.maker.trade_key
 }
 
 /// Rule C2: the maker withdraws his order.
 fn withdraw(order: &Order, req: &Request, take: Option<&Take>, now: Now) -> Decision {
-    let stage = Stage::Canceled {
-        why: CancelReason::ByMaker,
-        take: take.cloned(),
-    };
     Decision {
-        orders: vec![order.moved(stage, now.at)],
+        orders: vec![canceled(order, take, CancelReason::ByMaker, now)],
         answer: Some(Letter::answer(&req.asker(), order.id, Notice::Canceled)),
         effects: vec![Effect::PublishOrder(order.id)],
+        ..Decision::default()
+    }
+}
+
+/// Rule C4: the maker ends the order, the taker only his take.
+fn leave(order: &Order, req: &Request, take: &Take, now: Now) -> Decision {
+    let decision = if is_maker(order, req) {
+        for_both(order, take, CancelReason::ByMaker, now)
+    } else {
+        without_taker(order, take, now)
+    };
+    decision.answering(&req.asker())
+}
+
+/// Rule C3: as from the stage that the opening would go back to. From the book
+/// the taker just leaves: nobody has heard of him yet.
+fn undo_opening(order: &Order, req: &Request, take: &Take, back_to: &BackTo, now: Now) -> Decision {
+    match back_to {
+        BackTo::WaitingInvoice { .. } | BackTo::WaitingPayment { .. } => {
+            leave(order, req, take, now)
+        }
+        BackTo::Pending if is_maker(order, req) => withdraw(order, req, Some(take), now),
+        BackTo::Pending => Decision {
+            answer: Some(Letter::answer(&req.asker(), order.id, Notice::Canceled)),
+            ..back(order, take, back_to, now)
+        },
+    }
+}
+
+/// Another who waits for the hold hears that it will not come (rule C3).
+fn refuse_asker(decision: &mut Decision, order: &Order, req: &Request, asker: Option<&Asker>) {
+    if let Some(asker) = asker.filter(|asker| asker.trade_key != req.sender.trade_key) {
+        let refusal = Letter::refusal(asker, Some(order.id), CantDo::NotAllowedByStatus);
+        decision.pushes.insert(0, refusal);
+    }
+}
+
+/// The hold of a take that is over; a payment that races the cancel goes back
+/// to the seller (rules C5, H5).
+fn give_up(decision: &mut Decision, hold: &Hold) {
+    decision.holds.push(given_up(hold));
+    decision.effects.push(Effect::CancelHold(hold.hash));
+}
+
+/// Rules C6 and C8: the sats go back first, the words come after.
+fn refund(
+    order: &Order,
+    req: &Request,
+    take: &Take,
+    hold: &Hold,
+    then: Then,
+    now: Now,
+) -> Result<Decision, CantDo> {
+    let is_locked = matches!(hold.state, HoldState::Accepted(_));
+    ensure(is_locked, CantDo::NotAllowedByStatus)?;
+    let asker = Some(req.asker());
+    Ok(canceling::start(order, take, hold, then, asker, now))
+}
+
+/// Rule C7: the wish is noted; the stage stays, and so does its beginning.
+fn ask_other(order: &Order, req: &Request, take: &Take, role: Role) -> Decision {
+    let sides = order.sides(take);
+    let other = match role {
+        Role::Buyer => sides.seller,
+        Role::Seller => sides.buyer,
+    };
+    let mut noted = order.clone();
+    if let Stage::Active {
+        cancel_asked_by, ..
+    }
+    | Stage::FiatSent {
+        cancel_asked_by, ..
+    }
+    | Stage::Dispute {
+        cancel_asked_by, ..
+    } = &mut noted.stage
+    {
+        *cancel_asked_by = Some(role);
+    }
+    Decision {
+        orders: vec![noted],
+        answer: Some(Letter::answer(
+            &req.asker(),
+            order.id,
+            Notice::CancelAskedByYou,
+        )),
+        pushes: vec![Letter::push(other, order.id, Notice::CancelAskedByPeer)],
         ..Decision::default()
     }
 }

@@ -15,6 +15,7 @@ use crate::time::UnixTime;
 use crate::view;
 use crate::wire::CantDo;
 
+use super::opening::ensure_payable;
 use super::payout_invoice::judge;
 use super::{ensure, party, recorded, trade_index};
 
@@ -59,6 +60,7 @@ pub fn open(
         facts.pending_orders < quota(maker.identity, now.terms),
         CantDo::TooManyRequests,
     )?;
+    ensure_payable(facts.capacity, sats)?;
     let payout = own_payout(new, side, sats, fee, now, facts)?;
 
     let offer = Offer {
@@ -80,6 +82,7 @@ pub fn open(
         stage: Stage::Pending,
         stage_since: now.at,
         rated: Rated::default(),
+        dispute: None,
     };
     Ok(publish(order, req, now, facts))
 }
@@ -374,11 +377,7 @@ mod tests {
         };
         let new = new_order(Side::Sell).edit(|o| o.fiat_code = "CHF".into());
         let req = request(&maker(), Ask::NewOrder(new.clone()));
-        let now = Now {
-            at: NOW,
-            terms: &terms,
-        };
-        assert!(open(&req, &new, now, &open_facts()).is_ok());
+        assert!(open(&req, &new, under(&terms), &open_facts()).is_ok());
     }
 
     #[test]

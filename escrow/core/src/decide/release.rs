@@ -26,7 +26,8 @@ use super::ensure;
 /// # Errors
 ///
 /// `invalid_peer` from anybody but the seller, `not_allowed_by_status` before
-/// the buyer has said that the fiat is sent and after the release.
+/// the buyer has said that the fiat is sent, unless it is disputed, and after
+/// the release.
 pub fn release(
     order: &Order,
     req: &Request,
@@ -35,7 +36,9 @@ pub fn release(
 ) -> Result<Decision, CantDo> {
     let role = order.role_of(req.sender.trade_key);
     ensure(role == Some(Role::Seller), CantDo::InvalidPeer)?;
-    let Stage::FiatSent { take, hold: id } = &order.stage else {
+    let (Stage::FiatSent { take, hold: id, .. } | Stage::Dispute { take, hold: id, .. }) =
+        &order.stage
+    else {
         return Err(CantDo::NotAllowedByStatus);
     };
     let Some((hold, acceptance)) = facts.hold.as_ref().and_then(accepted) else {

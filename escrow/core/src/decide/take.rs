@@ -36,7 +36,7 @@ pub fn take_sell(
             facts,
         ));
     };
-    ensure_capacity(facts.capacity, now.terms)?;
+    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
     let mut take = struck(order, taker, None, now);
     take.payout = Some(judge(
         given,
@@ -46,7 +46,7 @@ pub fn take_sell(
     )?);
     let opening = Opening {
         take,
-        asker: req.asker(),
+        asker: Some(req.asker()),
         back_to: BackTo::Pending,
     };
     Ok(open_hold(order, opening, facts.hold, now))
@@ -61,11 +61,11 @@ pub fn take_buy(
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Buy, now, facts)?;
-    ensure_capacity(facts.capacity, now.terms)?;
+    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
     let take = struck(order, taker, order.offer.payout.clone(), now);
     let opening = Opening {
         take,
-        asker: req.asker(),
+        asker: Some(req.asker()),
         back_to: BackTo::Pending,
     };
     Ok(open_hold(order, opening, facts.hold, now))
@@ -142,7 +142,6 @@ mod tests {
     use crate::party::TradeIndex;
     use crate::terms::OPENING_SECS;
     use crate::time::UnixTime;
-    use crate::timer::{Timer, TimerKind};
     use crate::user::User;
     use crate::wire::Transport;
 
@@ -387,21 +386,14 @@ mod tests {
         let stage = Stage::OpeningHold {
             take,
             hold: fresh_hold().id,
-            asker: take_buy_request().asker(),
+            asker: Some(take_buy_request().asker()),
             back_to: BackTo::Pending,
             until,
         };
         Decision {
             orders: vec![order.moved(stage, NOW)],
             holds: vec![hold(order, HoldState::New)],
-            effects: vec![
-                Effect::OpenHold(fresh_hold().hash),
-                Effect::WakeAt(Timer {
-                    at: until,
-                    order: order.id,
-                    kind: TimerKind::OpeningHold,
-                }),
-            ],
+            effects: vec![Effect::OpenHold(fresh_hold().hash)],
             ..Decision::default()
         }
     }

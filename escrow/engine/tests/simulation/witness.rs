@@ -337,13 +337,15 @@ impl Witness {
                 ..
             } => "pending",
             Stage::Success { .. } => "success",
-            Stage::Canceled { .. } => "canceled",
+            Stage::Canceled { .. } | Stage::Expired => "canceled",
             Stage::OpeningHold { .. }
             | Stage::WaitingInvoice { .. }
             | Stage::WaitingPayment { .. }
             | Stage::PaidWaitingInvoice { .. }
             | Stage::Active { .. }
             | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
+            | Stage::Canceling { .. }
             | Stage::Releasing { .. }
             | Stage::PayingBuyer { .. } => "in-progress",
         };

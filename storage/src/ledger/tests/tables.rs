@@ -269,10 +269,10 @@ fn opening_format(format: u32) -> StorageError {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(2);
+    let newer = opening_format(3);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 2, known: 1 }
+        StorageError::NewerFormat { found: 3, known: 2 }
     ));
     assert!(matches!(
         opening_format(0),
