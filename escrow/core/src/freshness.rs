@@ -167,4 +167,16 @@ mod tests {
         assert_eq!(Subject::of(&Ask::Cancel, since), existing);
         assert_eq!(Subject::of(&Ask::Cancel, None), Subject::Fresh);
     }
+    #[test]
+    fn g8_what_a_stale_message_hears_where_there_is_no_ok() {
+        let mut told = Vec::new();
+        for stale in [Stale::Ahead, Stale::TooOld, Stale::Late, Stale::Overtaken] {
+            told.push((stale.answer(&Ask::Cancel), stale.answer(&Ask::TakeBuy)));
+        }
+        let late = (
+            Some(CantDo::NotAllowedByStatus),
+            Some(CantDo::TooManyRequests),
+        );
+        assert_eq!(told, [(None, None), (None, None), late, late]);
+    }
 }

@@ -349,3 +349,42 @@ impl CancelReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::Side;
+
+    #[test]
+    fn s2_each_stage_has_a_word_that_clients_know() {
+        let deadline = deadline();
+        let table = [
+            ("pending", "pending"),
+            ("opening-hold (pending)", "pending"),
+            ("opening-hold (waiting-invoice)", "waiting-buyer-invoice"),
+            ("waiting-invoice", "waiting-buyer-invoice"),
+            ("waiting-payment", "waiting-payment"),
+            ("paid-waiting-invoice", "waiting-buyer-invoice"),
+            ("active", "active"),
+            ("fiat-sent", "fiat-sent"),
+            ("dispute", "dispute"),
+            ("releasing", "settled-hold-invoice"),
+            ("paying-buyer", "settled-hold-invoice"),
+            ("paying-buyer (no invoice)", "settled-hold-invoice"),
+            ("canceling", "cooperatively-canceled"),
+            ("canceling (back to the book)", "waiting-buyer-invoice"),
+            ("success", "success"),
+            ("canceled", "canceled"),
+            ("expired", "expired"),
+        ];
+        let scenes = scenes(Side::Sell);
+        let words: Vec<_> = scenes
+            .iter()
+            .map(|scene| (scene.name, scene.order.stage.status().as_str()))
+            .collect();
+        assert_eq!(words, table);
+        let reopening = opening(Side::Sell, BackTo::WaitingPayment { deadline });
+        assert_eq!(reopening.order.stage.status(), Status::WaitingPayment);
+    }
+}

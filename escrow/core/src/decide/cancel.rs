@@ -215,20 +215,27 @@ mod tests {
     use crate::fixtures::*;
     use crate::order::Side;
     use crate::party::Party;
+    use crate::stage::BackTo;
+    use crate::time::UnixTime;
+    use crate::view;
 
     fn says(party: &Party) -> Request {
         request(party, Ask::Cancel)
     }
 
-    fn canceling(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
-        let facts = CancelFacts {
-            hold: scene.hold.clone(),
-        };
-        cancel(&scene.order, &says(party), now(), &facts)
+    fn canceling_by(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
+        cancel(&scene.order, &says(party), now(), &scene.cancel_facts())
     }
 
-    fn refusal_of(party: &Party, scene: &Scene) -> Option<CantDo> {
-        canceling(scene, party).err()
+    fn answer(party: &Party, notice: Notice) -> Option<Letter> {
+        Some(Letter::answer(&says(party).asker(), order_id(), notice))
+    }
+
+    /// The order, withdrawn by its maker.
+    fn withdrawn(scene: &Scene) -> Vec<Order> {
+        let take = scene.order.stage.take().cloned();
+        let why = CancelReason::ByMaker;
+        vec![scene.order.moved(Stage::Canceled { why, take }, NOW)]
     }
 
     #[test]
@@ -236,76 +243,46 @@ mod tests {
         use CantDo::{InvalidPubkey, IsNotYourOrder, NotAllowedByStatus, OrderAlreadyCanceled};
         for scene in scenes(Side::Sell) {
             let (parties, others) = match scene.name {
-                "pending" => continue,
-                "opening-hold (pending)" => (None, IsNotYourOrder),
-                "releasing" | "paying-buyer" | "paying-buyer (no invoice)" | "success" => {
-                    (Some(NotAllowedByStatus), NotAllowedByStatus)
-                }
-                "canceled" => (Some(OrderAlreadyCanceled), OrderAlreadyCanceled),
-                _ => (Some(NotAllowedByStatus), InvalidPubkey),
+                "releasing"
+                | "paying-buyer"
+                | "paying-buyer (no invoice)"
+                | "success"
+                | "canceling (back to the book)"
+                | "expired" => (Some(NotAllowedByStatus), NotAllowedByStatus),
+                "canceled" | "canceling" => (Some(OrderAlreadyCanceled), OrderAlreadyCanceled),
+                "pending" | "opening-hold (pending)" => (None, IsNotYourOrder),
+                _ => (None, InvalidPubkey),
             };
-            assert_eq!(
-                refusal_of(&maker(), &scene),
-                parties,
-                "maker, {}",
-                scene.name
-            );
-            assert_eq!(
-                refusal_of(&taker(), &scene),
-                parties,
-                "taker, {}",
-                scene.name
-            );
-            assert_eq!(
-                refusal_of(&stranger(), &scene),
-                Some(others),
-                "{}",
-                scene.name
-            );
+            let refused = |party: &Party| canceling_by(&scene, party).err();
+            assert_eq!(refused(&maker()), parties, "maker, {}", scene.name);
+            assert_eq!(refused(&stranger()), Some(others), "{}", scene.name);
+            if scene.name != "pending" {
+                assert_eq!(refused(&taker()), parties, "taker, {}", scene.name);
+            }
         }
-        let pending = scene("pending", Side::Buy, Stage::Pending);
-        assert_eq!(refusal_of(&stranger(), &pending), Some(IsNotYourOrder));
     }
 
     #[test]
     fn c2_the_maker_withdraws_his_order() {
         let scene = scene("pending", Side::Sell, Stage::Pending);
-        let stage = Stage::Canceled {
-            why: CancelReason::ByMaker,
-            take: None,
-        };
-        let order = &scene.order;
         let expected = Decision {
-            orders: vec![order.moved(stage, NOW)],
-            answer: Some(Letter::answer(
-                &says(&maker()).asker(),
-                order.id,
-                Notice::Canceled,
-            )),
-            effects: vec![Effect::PublishOrder(order.id)],
+            orders: withdrawn(&scene),
+            answer: answer(&maker(), Notice::Canceled),
+            effects: vec![Effect::PublishOrder(order_id())],
             ..Decision::default()
         };
-        assert_eq!(canceling(&scene, &maker()), Ok(expected));
+        assert_eq!(canceling_by(&scene, &maker()), Ok(expected));
     }
 
     #[test]
     fn c3_the_maker_undoes_a_take_whose_hold_is_being_opened() {
         let scene = opening(Side::Sell, BackTo::Pending);
-        let take = Some(take_with_invoice());
-        let stage = Stage::Canceled {
-            why: CancelReason::ByMaker,
-            take,
-        };
         let asker = says(&taker()).asker();
         let refusal = Letter::refusal(&asker, Some(order_id()), CantDo::NotAllowedByStatus);
         let expected = Decision {
-            orders: vec![scene.order.moved(stage, NOW)],
-            holds: vec![hold(&scene.order, crate::hold::HoldState::Canceling)],
-            answer: Some(Letter::answer(
-                &says(&maker()).asker(),
-                order_id(),
-                Notice::Canceled,
-            )),
+            orders: withdrawn(&scene),
+            holds: vec![hold(&scene.order, HoldState::Canceling)],
+            answer: answer(&maker(), Notice::Canceled),
             pushes: vec![refusal],
             effects: vec![
                 Effect::PublishOrder(order_id()),
@@ -313,7 +290,7 @@ mod tests {
             ],
             ..Decision::default()
         };
-        assert_eq!(canceling(&scene, &maker()), Ok(expected));
+        assert_eq!(canceling_by(&scene, &maker()), Ok(expected));
     }
 
     #[test]
@@ -321,15 +298,199 @@ mod tests {
         let scene = opening(Side::Buy, BackTo::Pending);
         let expected = Decision {
             orders: vec![scene.order.moved(Stage::Pending, NOW)],
-            holds: vec![hold(&scene.order, crate::hold::HoldState::Canceling)],
-            answer: Some(Letter::answer(
-                &says(&taker()).asker(),
-                order_id(),
-                Notice::Canceled,
-            )),
+            holds: vec![hold(&scene.order, HoldState::Canceling)],
+            answer: answer(&taker(), Notice::Canceled),
             effects: vec![Effect::CancelHold(fresh_hold().hash)],
             ..Decision::default()
         };
-        assert_eq!(canceling(&scene, &taker()), Ok(expected));
+        assert_eq!(canceling_by(&scene, &taker()), Ok(expected));
+    }
+
+    #[test]
+    fn c3_b7_a_take_that_outlived_the_offer_leaves_nothing_in_the_book() {
+        let mut scene = opening(Side::Buy, BackTo::Pending);
+        scene.order.offer.expires_at = NOW;
+        let decision = canceling_by(&scene, &taker()).unwrap();
+        assert_eq!(decision.orders, [scene.order.moved(Stage::Expired, NOW)]);
+        assert_eq!(decision.answer, answer(&taker(), Notice::Canceled));
+        assert_eq!(decision.pushes, [push(&maker(), Notice::Canceled)]);
+        let published = Effect::PublishOrder(order_id());
+        assert_eq!(
+            decision.effects,
+            [published, Effect::CancelHold(fresh_hold().hash)]
+        );
+    }
+
+    #[test]
+    fn c3_c4_the_maker_ends_an_order_whose_buyer_gave_his_invoice() {
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingInvoice { deadline });
+        let asker = says(&taker()).asker();
+        let refusal = Letter::refusal(&asker, Some(order_id()), CantDo::NotAllowedByStatus);
+        let expected = Decision {
+            orders: withdrawn(&scene),
+            holds: vec![hold(&scene.order, HoldState::Canceling)],
+            answer: answer(&maker(), Notice::Canceled),
+            pushes: vec![refusal, push(&taker(), Notice::Canceled)],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::CancelHold(fresh_hold().hash),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(canceling_by(&scene, &maker()), Ok(expected));
+    }
+
+    #[test]
+    fn c3_e12_nobody_waits_for_an_opening_of_the_nodes_own() {
+        let deadline = deadline();
+        let scene = opening(Side::Buy, BackTo::WaitingPayment { deadline });
+        let decision = canceling_by(&scene, &maker()).unwrap();
+        assert_eq!(decision.orders, withdrawn(&scene));
+        assert_eq!(decision.pushes, [push(&taker(), Notice::Canceled)]);
+        assert_eq!(decision.holds, [hold(&scene.order, HoldState::Canceling)]);
+    }
+
+    /// What a cancel in a waiting step writes, but for the hold.
+    fn left_by_taker(scene: &Scene) -> Decision {
+        let back = scene.order.moved(Stage::Pending, NOW);
+        let again = Notice::BackInBook(Box::new(view::back(&back)));
+        Decision {
+            orders: vec![back],
+            ended_takes: vec![scene.ended_take()],
+            answer: answer(&taker(), Notice::Canceled),
+            pushes: vec![push(&maker(), again)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        }
+    }
+
+    fn ended_by_maker(scene: &Scene) -> Decision {
+        Decision {
+            orders: withdrawn(scene),
+            answer: answer(&maker(), Notice::Canceled),
+            pushes: vec![push(&taker(), Notice::Canceled)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn c4_s7_s8_while_nothing_is_paid_the_taker_leaves_and_the_maker_ends() {
+        let scene = waiting_invoice();
+        let left = canceling_by(&scene, &taker());
+        assert_eq!(left, Ok(left_by_taker(&scene)));
+        let ended = canceling_by(&scene, &maker());
+        assert_eq!(ended, Ok(ended_by_maker(&scene)));
+    }
+
+    #[test]
+    fn c4_c5_u19_a_cancel_before_payment_is_final_and_asks_nobody() {
+        for side in [Side::Buy, Side::Sell] {
+            let scene = waiting_payment(side);
+            let given_up = |decision| {
+                let mut decision: Decision = decision;
+                decision.holds = vec![hold(&scene.order, HoldState::Canceling)];
+                let cancel = Effect::CancelHold(fresh_hold().hash);
+                decision.effects.push(cancel);
+                Ok(decision)
+            };
+            let left = canceling_by(&scene, &taker());
+            assert_eq!(left, given_up(left_by_taker(&scene)), "{side:?}");
+            let ended = canceling_by(&scene, &maker());
+            assert_eq!(ended, given_up(ended_by_maker(&scene)), "{side:?}");
+        }
+    }
+
+    #[test]
+    fn c4_s7_an_offer_whose_time_is_over_does_not_come_back() {
+        let mut scene = waiting_invoice();
+        scene.order.offer.expires_at = NOW;
+        let decision = canceling_by(&scene, &taker()).unwrap();
+        assert_eq!(decision.orders, [scene.order.moved(Stage::Expired, NOW)]);
+        assert_eq!(decision.pushes, [push(&maker(), Notice::Canceled)]);
+    }
+
+    /// The sats are on their way back, and nobody has heard anything.
+    fn refunding(scene: &Scene, then: Then, by: &Party) -> Decision {
+        let stage = Stage::Canceling {
+            take: scene.order.stage.take().cloned().unwrap(),
+            hold: fresh_hold().id,
+            then,
+            asker: Some(says(by).asker()),
+            echo_until: UnixTime(NOW.0 + 8),
+        };
+        Decision {
+            orders: vec![scene.order.moved(stage, NOW)],
+            holds: vec![hold(&scene.order, HoldState::Canceling)],
+            effects: vec![Effect::CancelHold(fresh_hold().hash)],
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn c6_a_paid_escrow_is_given_back_before_anybody_is_told() {
+        let scene = paid_waiting_invoice(Side::Buy);
+        let ends = Then::Canceled(CancelReason::ByMaker);
+        let by_maker = canceling_by(&scene, &maker());
+        assert_eq!(by_maker, Ok(refunding(&scene, ends, &maker())));
+        let by_taker = canceling_by(&scene, &taker());
+        assert_eq!(by_taker, Ok(refunding(&scene, Then::BackToBook, &taker())));
+    }
+
+    fn running() -> [Scene; 3] {
+        [
+            active(Side::Sell),
+            after_fiat(Side::Sell),
+            disputed(Side::Sell),
+        ]
+    }
+
+    #[test]
+    fn c7_the_first_wish_to_cancel_is_noted_and_the_stage_stays() {
+        for scene in running() {
+            let noted = asked_to_cancel(scene.clone(), Role::Buyer).order;
+            let expected = Decision {
+                orders: vec![noted],
+                answer: answer(&taker(), Notice::CancelAskedByYou),
+                pushes: vec![push(&maker(), Notice::CancelAskedByPeer)],
+                ..Decision::default()
+            };
+            let decision = canceling_by(&scene, &taker());
+            assert_eq!(decision, Ok(expected), "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn c7_the_same_party_is_refused_the_second_time() {
+        for scene in running() {
+            let name = scene.name;
+            let scene = asked_to_cancel(scene, Role::Buyer);
+            let again = canceling_by(&scene, &taker());
+            assert_eq!(again, Err(CantDo::InvalidPubkey), "{name}");
+            let stranger = canceling_by(&scene, &stranger());
+            assert_eq!(stranger, Err(CantDo::InvalidPubkey), "{name}");
+        }
+    }
+
+    #[test]
+    fn c8_the_wish_of_the_other_gives_the_escrow_back() {
+        let then = Then::Canceled(CancelReason::ByBoth);
+        for scene in running() {
+            let scene = asked_to_cancel(scene, Role::Buyer);
+            let decision = canceling_by(&scene, &maker());
+            let expected = refunding(&scene, then, &maker());
+            assert_eq!(decision, Ok(expected), "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn c6_c8_nothing_is_given_back_but_an_accepted_hold() {
+        for state in [HoldState::Settling(acceptance()), HoldState::Lost] {
+            let mut scene = asked_to_cancel(active(Side::Sell), Role::Buyer);
+            scene.hold = Some(hold(&scene.order, state));
+            let refused = canceling_by(&scene, &maker());
+            assert_eq!(refused, Err(CantDo::NotAllowedByStatus));
+        }
     }
 }

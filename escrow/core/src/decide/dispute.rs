@@ -97,3 +97,87 @@ pub(super) fn close(decision: &mut Decision, dispute: Option<&Dispute>, end: Dis
         decision.effects.push(Effect::PublishDispute(dispute.id));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ask;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Party;
+
+    fn disputing(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
+        let req = request(party, Ask::Dispute);
+        super::dispute(&scene.order, &req, now(), &dispute_facts())
+    }
+
+    #[test]
+    fn d1_u20_a_dispute_is_refused() {
+        for scene in scenes(Side::Sell) {
+            let can_be = matches!(scene.name, "active" | "fiat-sent");
+            let (parties, others) = if can_be {
+                (None, CantDo::InvalidPubkey)
+            } else {
+                (Some(CantDo::NotAllowedByStatus), CantDo::NotAllowedByStatus)
+            };
+            for party in [maker(), taker()] {
+                let refused = disputing(&scene, &party).err();
+                assert_eq!(refused, parties, "{}", scene.name);
+            }
+            let refused = disputing(&scene, &stranger());
+            assert_eq!(refused, Err(others), "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn d2_d4_both_hear_who_opened_it_and_solvers_can_find_it() {
+        let table = [
+            (active(Side::Sell), DisputedStage::Active),
+            (after_fiat(Side::Sell), DisputedStage::FiatSent),
+        ];
+        for (scene, from) in table {
+            let stage = Stage::Dispute {
+                take: take_with_invoice(),
+                hold: fresh_hold().id,
+                from,
+                cancel_asked_by: None,
+            };
+            let by_you = Notice::DisputeOpenedByYou(dispute_id());
+            let asker = request(&maker(), Ask::Dispute).asker();
+            let order = Order {
+                dispute: Some(dispute_id()),
+                ..scene.order.moved(stage, NOW)
+            };
+            let row = Dispute {
+                opened_by: Role::Seller,
+                opened_at: NOW,
+                ..crate::fixtures::dispute()
+            };
+            let expected = Decision {
+                orders: vec![order],
+                disputes: vec![row],
+                answer: Some(Letter::answer(&asker, order_id(), by_you)),
+                pushes: vec![push(&taker(), Notice::DisputeOpenedByPeer(dispute_id()))],
+                effects: vec![Effect::PublishDispute(dispute_id())],
+                ..Decision::default()
+            };
+            assert_eq!(disputing(&scene, &maker()), Ok(expected), "{from:?}");
+        }
+    }
+
+    #[test]
+    fn c9_d3_the_openers_own_wish_to_cancel_dies_and_the_others_lives() {
+        let asked_by = |asker, opener: &Party| {
+            let scene = asked_to_cancel(after_fiat(Side::Sell), asker);
+            let decision = disputing(&scene, opener).unwrap();
+            match &decision.orders[0].stage {
+                Stage::Dispute {
+                    cancel_asked_by, ..
+                } => *cancel_asked_by,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(asked_by(Role::Seller, &maker()), None);
+        assert_eq!(asked_by(Role::Seller, &taker()), Some(Role::Seller));
+    }
+}

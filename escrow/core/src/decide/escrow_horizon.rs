@@ -192,3 +192,186 @@ fn settle_again(horizon: &Horizon<'_>) -> Decision {
         ..Decision::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::order::Side;
+
+    /// The fixtures' holds expire at this height.
+    const EXPIRES: u32 = 900;
+
+    fn aged(scene: &Scene, blocks_left: u32) -> Decision {
+        let hold = scene.hold.as_ref().unwrap();
+        hold_aged(
+            &scene.order,
+            hold,
+            EXPIRES - blocks_left,
+            dispute_id(),
+            now(),
+        )
+    }
+
+    fn alarm(blocks_left: u32) -> Effect {
+        let hash = fresh_hold().hash;
+        Effect::Alarm(Alarm::EscrowEnding { hash, blocks_left })
+    }
+
+    fn watched(scene: &Scene, alarmed_at: Option<u32>) -> Scene {
+        let mut scene = scene.clone();
+        scene.hold.as_mut().unwrap().horizon = HorizonWatch {
+            warned: true,
+            alarmed_at,
+        };
+        scene
+    }
+
+    fn running() -> [Scene; 3] {
+        [
+            active(Side::Sell),
+            after_fiat(Side::Sell),
+            disputed(Side::Sell),
+        ]
+    }
+
+    #[test]
+    fn x1_before_the_warning_and_without_a_locked_escrow_nothing_happens() {
+        for scene in running() {
+            assert_eq!(aged(&scene, 61), nothing(), "{}", scene.name);
+        }
+        for scene in scenes(Side::Sell).into_iter().filter(|s| s.hold.is_some()) {
+            let is_watched = matches!(scene.name, "active" | "fiat-sent" | "dispute" | "releasing");
+            if !is_watched {
+                assert_eq!(aged(&scene, 1), nothing(), "{}", scene.name);
+            }
+        }
+    }
+
+    #[test]
+    fn x2_both_parties_are_warned_once_in_plain_words() {
+        for scene in running() {
+            let decision = aged(&scene, 60);
+            let text = match &decision.pushes[0].notice {
+                Notice::Plain(text) => text.clone(),
+                other => panic!("{other:?}"),
+            };
+            assert!(text.contains("60 blocks"), "{text}");
+            let plain = || Notice::Plain(text.clone());
+            let expected = Decision {
+                holds: watched(&scene, None).hold.into_iter().collect(),
+                pushes: vec![push(&taker(), plain()), push(&maker(), plain())],
+                effects: vec![alarm(60)],
+                ..Decision::default()
+            };
+            assert_eq!(decision, expected, "{}", scene.name);
+            assert_eq!(aged(&watched(&scene, None), 37), nothing());
+        }
+    }
+
+    #[test]
+    fn x3_up_m8_an_active_escrow_goes_back_in_time() {
+        let scene = active(Side::Sell);
+        let stage = Stage::Canceling {
+            take: take_with_invoice(),
+            hold: fresh_hold().id,
+            then: Then::Canceled(CancelReason::EscrowEnding),
+            asker: None,
+            echo_until: UnixTime(NOW.0 + 8),
+        };
+        let expected = Decision {
+            orders: vec![scene.order.moved(stage, NOW)],
+            holds: vec![hold(&scene.order, HoldState::Canceling)],
+            effects: vec![Effect::CancelHold(fresh_hold().hash), alarm(36)],
+            ..Decision::default()
+        };
+        assert_eq!(aged(&scene, 36), expected);
+    }
+
+    #[test]
+    fn x4_after_the_fiat_a_dispute_is_opened_as_by_the_buyer() {
+        let scene = asked_to_cancel(after_fiat(Side::Sell), Role::Buyer);
+        let order = Order {
+            stage_since: NOW,
+            ..disputed(Side::Sell).order
+        };
+        let row = crate::dispute::Dispute {
+            opened_at: NOW,
+            ..crate::fixtures::dispute()
+        };
+        let expected = Decision {
+            orders: vec![order],
+            holds: watched(&scene, Some(EXPIRES - 36))
+                .hold
+                .into_iter()
+                .collect(),
+            disputes: vec![row],
+            pushes: vec![
+                push(&taker(), Notice::DisputeOpenedByYou(dispute_id())),
+                push(&maker(), Notice::DisputeOpenedByPeer(dispute_id())),
+            ],
+            effects: vec![Effect::PublishDispute(dispute_id()), alarm(36)],
+            ..Decision::default()
+        };
+        assert_eq!(aged(&scene, 36), expected);
+    }
+
+    #[test]
+    fn x5_a_dispute_is_called_out_every_six_blocks_and_never_touched() {
+        let scene = disputed(Side::Sell);
+        let called = |scene: &Scene, left: u32| Decision {
+            holds: watched(scene, Some(EXPIRES - left))
+                .hold
+                .into_iter()
+                .collect(),
+            effects: vec![alarm(left)],
+            ..Decision::default()
+        };
+        assert_eq!(aged(&scene, 36), called(&scene, 36));
+        let once = watched(&scene, Some(EXPIRES - 36));
+        assert_eq!(aged(&once, 36), nothing());
+        assert_eq!(aged(&once, 31), nothing());
+        assert_eq!(aged(&once, 30), called(&scene, 30));
+        assert_eq!(
+            aged(&watched(&scene, Some(EXPIRES - 6)), 0),
+            called(&scene, 0)
+        );
+    }
+
+    #[test]
+    fn x7_a_release_near_the_end_is_settled_on_each_block() {
+        let scene = releasing(Side::Sell);
+        assert_eq!(aged(&scene, 37), nothing());
+        let settled = |left: u32| Decision {
+            holds: watched(&scene, Some(EXPIRES - left))
+                .hold
+                .into_iter()
+                .collect(),
+            effects: vec![Effect::SettleHold(fresh_hold().hash), alarm(left)],
+            ..Decision::default()
+        };
+        assert_eq!(aged(&scene, 36), settled(36));
+        let once = watched(&scene, Some(EXPIRES - 36));
+        assert_eq!(aged(&once, 36), nothing(), "the same block");
+        assert_eq!(aged(&once, 35), settled(35));
+    }
+
+    #[test]
+    fn x1_the_earlier_hold_of_another_take_is_not_judged() {
+        let mut scene = active(Side::Sell);
+        scene.hold.as_mut().unwrap().id = next_hold().id;
+        assert_eq!(aged(&scene, 1), nothing());
+    }
+
+    #[test]
+    fn x1_while_lightning_is_away_the_tip_grows_by_itself() {
+        let since = |secs| estimated_tip(800, SINCE, UnixTime(SINCE.0 + secs));
+        assert_eq!((since(0), since(359), since(360)), (800, 800, 801));
+        assert_eq!(since(86_400), 1_040);
+        assert_eq!(estimated_tip(800, NOW, SINCE), 800, "a clock set back");
+        assert_eq!(
+            estimated_tip(800, UnixTime(0), UnixTime(u64::MAX)),
+            u32::MAX
+        );
+    }
+}

@@ -90,4 +90,19 @@ mod tests {
         };
         assert_eq!(fiat_sent(&order, &says(&maker()), now()), Ok(expected));
     }
+    #[test]
+    fn c9_up_s11_a_buyer_who_pays_does_not_want_to_cancel_any_more() {
+        let asked_by = |role| {
+            let scene = asked_to_cancel(active(Side::Sell), role);
+            let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
+            match &decision.orders[0].stage {
+                Stage::FiatSent {
+                    cancel_asked_by, ..
+                } => *cancel_asked_by,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(asked_by(Role::Buyer), None);
+        assert_eq!(asked_by(Role::Seller), Some(Role::Seller));
+    }
 }

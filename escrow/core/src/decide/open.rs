@@ -407,6 +407,23 @@ mod tests {
     }
 
     #[test]
+    fn t7_an_order_that_could_not_be_paid_out_does_not_enter_the_book() {
+        let away = open_facts().edit(|f| f.capacity.lightning_is_ready = false);
+        let poor = open_facts().edit(|f| {
+            f.capacity.liquidity = Some(crate::facts::Liquidity {
+                outbound: Sats(9_999),
+                accepted: Sats(0),
+                owed: Sats(0),
+                margin: Sats(0),
+            });
+        });
+        for facts in [away, poor] {
+            let refused = opening(&new_order(Side::Sell), &facts);
+            assert_eq!(refused, Err(CantDo::TooManyRequests));
+        }
+    }
+
+    #[test]
     fn o11_the_makers_invoice_is_over_the_amount_less_the_fee() {
         let with = |given| new_order(Side::Buy).edit(|o| o.payout = Some(given));
         let whole = invoice(50).edit(|i| i.amount = Some(Msat(10_000_000)));

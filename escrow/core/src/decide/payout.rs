@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::fixtures::*;
     use crate::order::Side;
-    use crate::time::UnixTime;
+    use crate::terms::Terms;
 
     fn due(payout: Payout, attempt: Option<Attempt>) -> Decision {
         payout_due(&paying(Side::Sell).order, &owed(payout, attempt), now())
@@ -376,5 +376,105 @@ mod tests {
             due(greedy(PayoutState::Ready { not_before: NOW }), None),
             expected
         );
+    }
+    fn wake(at: UnixTime) -> Effect {
+        let (order, kind) = (order_id(), TimerKind::Reprompt);
+        Effect::WakeAt(Timer { at, order, kind })
+    }
+
+    fn asked(asked: u32, again_at: UnixTime) -> Payout {
+        payout(PayoutState::NeedInvoice { asked, again_at }).edit(|payout| payout.tries = 3)
+    }
+
+    fn reprompt(payout: Payout, buyer_asked_at: Option<UnixTime>) -> Decision {
+        let order = paying(Side::Sell).order;
+        ask_again(&order, &owed(payout, None), buyer_asked_at, now())
+    }
+
+    #[test]
+    fn p10_up_m4_the_question_comes_again_after_1_6_and_then_every_24_hours() {
+        for (before, hours) in [(1, 6), (2, 24), (3, 24), (40, 24)] {
+            let expected = Decision {
+                payouts: vec![asked(before + 1, NOW.plus(hours * 3_600))],
+                pushes: vec![asked_again()],
+                ..Decision::default()
+            };
+            assert_eq!(reprompt(asked(before, NOW), None), expected, "{before}");
+        }
+        let dying = payout(PayoutState::Ready { not_before: NOW })
+            .edit(|payout| payout.destination.expires_at = NOW);
+        let first = due(dying, None);
+        assert_eq!(first.payouts[0].state, need_invoice(), "1 hour");
+    }
+
+    #[test]
+    fn p10_a_buyer_who_has_just_asked_something_is_left_in_peace() {
+        let decision = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 - 59)));
+        let expected = Decision {
+            effects: vec![wake(UnixTime(NOW.0 + 1))],
+            ..Decision::default()
+        };
+        assert_eq!(decision, expected);
+        let quiet = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 - 60)));
+        assert_eq!(quiet.pushes, [asked_again()]);
+    }
+
+    #[test]
+    fn p10_s9_a_question_is_not_asked_before_its_time_nor_without_need() {
+        let later = UnixTime(NOW.0 + 1);
+        assert_eq!(reprompt(asked(1, later), None).effects, [wake(later)]);
+        assert_eq!(reprompt(payout(PayoutState::Paying), None), nothing());
+    }
+
+    fn ready() -> Payout {
+        payout(PayoutState::Ready { not_before: NOW })
+    }
+
+    fn crowded(in_flight: InFlight, now: Now) -> Decision {
+        let facts = PayoutFacts {
+            in_flight,
+            ..owed(ready(), None)
+        };
+        payout_due(&paying(Side::Sell).order, &facts, now)
+    }
+
+    #[test]
+    fn p11_p16_up_m12_at_a_cap_a_payout_waits_and_nothing_is_counted() {
+        let waiting = PayoutState::Ready {
+            not_before: UnixTime(NOW.0 + 60),
+        };
+        let expected = Decision {
+            payouts: vec![payout(waiting)],
+            effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+            ..Decision::default()
+        };
+        let in_flight = |to_all, to_payee| InFlight { to_all, to_payee };
+        for full in [in_flight(100, 0), in_flight(10, 10)] {
+            assert_eq!(crowded(full, now()), expected, "{full:?}");
+        }
+        let pays = [Effect::Pay(hash(50))];
+        assert_eq!(crowded(in_flight(99, 9), now()).effects, pays);
+        let open = Terms {
+            max_inflight_payouts: 0,
+            max_inflight_payouts_per_payee: 0,
+            ..terms()
+        };
+        let uncapped = crowded(in_flight(1_000, 1_000), under(&open));
+        assert_eq!(uncapped.effects, pays);
+    }
+
+    #[test]
+    fn p11_a_payment_refused_for_its_time_lock_is_tried_once_without_a_limit() {
+        let failed_at = |limit| {
+            let state = AttemptState::Failed {
+                reason: PaymentFailure::CltvLimit,
+                at: SINCE,
+                tip_height: None,
+            };
+            attempt(state).edit(|attempt| attempt.cltv_limit_blocks = limit)
+        };
+        let limit_after =
+            |limit| due(ready(), Some(failed_at(limit))).attempts[0].cltv_limit_blocks;
+        assert_eq!((limit_after(1_008), limit_after(0)), (0, 1_008));
     }
 }

@@ -266,7 +266,7 @@ mod tests {
                 );
             }
             let refused = match scene.name {
-                "pending" => Some(CantDo::InvalidPeer),
+                "pending" | "expired" => Some(CantDo::InvalidPeer),
                 name if wanting.contains(&name) => None,
                 _ => Some(CantDo::NotAllowedByStatus),
             };
@@ -457,5 +457,33 @@ mod tests {
         );
         let nearly = UnixTime(a_day_ago.0 + 1);
         assert_eq!(with(need, failed(error, nearly)), refused, "p6b before");
+    }
+    #[test]
+    fn p6b_p8_after_an_unexplained_failure_144_blocks_have_to_pass() {
+        let at_tip = |failed: u32, tip_height| {
+            let mut scene = needing_invoice(Side::Sell);
+            let state = AttemptState::Failed {
+                reason: PaymentFailure::Error,
+                at: SINCE,
+                tip_height: Some(failed),
+            };
+            scene.owed.as_mut().unwrap().attempt = Some(attempt(state));
+            let given = readable(60);
+            let req = request(
+                &taker(),
+                Ask::AddInvoice {
+                    payout: readable(60),
+                },
+            );
+            let now = Now {
+                tip_height,
+                ..now()
+            };
+            add_invoice(&scene.order, &req, &given, now, &scene.invoice_facts()).err()
+        };
+        let refused = Some(CantDo::NotAllowedByStatus);
+        assert_eq!(at_tip(700, Some(843)), refused);
+        assert_eq!(at_tip(700, Some(844)), None);
+        assert_eq!(at_tip(700, None), refused, "a height nobody knows");
     }
 }

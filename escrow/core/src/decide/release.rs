@@ -109,7 +109,7 @@ mod tests {
                 let refused = release(&scene.order, &says(&party), now(), &facts);
                 assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
             }
-            if scene.name != "fiat-sent" {
+            if !matches!(scene.name, "fiat-sent" | "dispute") {
                 let refused = release(&scene.order, &says(&maker()), now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
@@ -140,16 +140,18 @@ mod tests {
 
     #[test]
     fn r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
-        let scene = after_fiat(Side::Sell);
-        let after = releasing(Side::Sell);
-        let expected = Decision {
-            orders: vec![scene.order.moved(after.order.stage, NOW)],
-            holds: after.hold.into_iter().collect(),
-            payouts: vec![payout(PayoutState::WaitFunds)],
-            effects: vec![Effect::SettleHold(fresh_hold().hash)],
-            ..Decision::default()
-        };
-        let decision = release(&scene.order, &says(&maker()), now(), &scene.release_facts());
-        assert_eq!(decision, Ok(expected));
+        for scene in [after_fiat(Side::Sell), disputed(Side::Sell)] {
+            let after = releasing(Side::Sell);
+            let expected = Decision {
+                orders: vec![scene.order.moved(after.order.stage, NOW)],
+                holds: after.hold.into_iter().collect(),
+                payouts: vec![payout(PayoutState::WaitFunds)],
+                effects: vec![Effect::SettleHold(fresh_hold().hash)],
+                ..Decision::default()
+            };
+            let facts = scene.release_facts();
+            let decision = release(&scene.order, &says(&maker()), now(), &facts);
+            assert_eq!(decision, Ok(expected), "{}", scene.name);
+        }
     }
 }

@@ -425,4 +425,24 @@ mod tests {
         };
         assert_eq!(decision.users, vec![(identity_key(2), newcomer)]);
     }
+    #[test]
+    fn t7_a_take_whose_buyer_could_not_be_paid_is_refused() {
+        let with = |outbound, accepted, owed, margin| {
+            let liquidity = crate::facts::Liquidity {
+                outbound: crate::Sats(outbound),
+                accepted: crate::Sats(accepted),
+                owed: crate::Sats(owed),
+                margin: crate::Sats(margin),
+            };
+            let facts = take_facts().edit(|f| f.capacity.liquidity = Some(liquidity));
+            take_buy(&buy_order(), &take_buy_request(), now(), &facts).err()
+        };
+        let refused = Some(CantDo::TooManyRequests);
+        assert_eq!(with(10_000, 0, 0, 0), None, "exactly the amount");
+        assert_eq!(with(9_999, 0, 0, 0), refused);
+        assert_eq!(with(9_999, 1, 0, 0), None, "accepted holds count");
+        assert_eq!(with(10_000, 0, 1, 0), refused, "what is owed counts");
+        assert_eq!(with(10_000, 0, 0, 1), refused, "and so does its routing");
+        assert_eq!(with(u64::MAX, u64::MAX, u64::MAX, 1), refused);
+    }
 }

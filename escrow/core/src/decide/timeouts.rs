@@ -148,7 +148,11 @@ mod tests {
             .filter(|s| !s.name.starts_with("opening"))
         {
             let late = at(UnixTime(NOW.0 + 1_000));
-            for kind in [TimerKind::OpeningHold, TimerKind::PayoutRetry] {
+            for kind in [
+                TimerKind::OpeningHold,
+                TimerKind::PayoutRetry,
+                TimerKind::Reprompt,
+            ] {
                 let decision = elapsed(&scene.order, kind, &scene.timer_facts(), late);
                 assert_eq!(decision, Decision::default(), "{} {kind:?}", scene.name);
             }
@@ -169,5 +173,109 @@ mod tests {
         let decision = elapsed(&order, TimerKind::PayoutRetry, &facts, now());
         assert_eq!(decision, payout_due(&order, &owed, now()));
         assert_ne!(decision, Decision::default());
+    }
+    fn due(scene: &Scene, kind: TimerKind, at_time: UnixTime) -> Decision {
+        elapsed(&scene.order, kind, &scene.timer_facts(), at(at_time))
+    }
+
+    fn wake(kind: TimerKind, at: UnixTime) -> Effect {
+        let order = order_id();
+        Effect::WakeAt(Timer { at, order, kind })
+    }
+
+    fn pending() -> Scene {
+        scene("pending", Side::Sell, Stage::Pending)
+    }
+
+    #[test]
+    fn e1_u30_up_s13_an_offer_that_nobody_took_expires_and_its_maker_hears_it() {
+        let scene = pending();
+        let ends = scene.order.offer.expires_at;
+        let expected = Decision {
+            orders: vec![scene.order.moved(Stage::Expired, ends)],
+            pushes: vec![push(&maker(), Notice::Canceled)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        let kind = TimerKind::OfferDeadline;
+        assert_eq!(due(&scene, kind, ends), expected);
+        let early = due(&scene, kind, UnixTime(ends.0 - 1));
+        assert_eq!(early.effects, [wake(kind, ends)]);
+        let taken = due(&opening(Side::Sell, BackTo::Pending), kind, ends);
+        assert_eq!(taken, Decision::default(), "the opening decides");
+    }
+
+    #[test]
+    fn e2_s7_a_buyer_who_gave_no_invoice_is_out() {
+        let scene = waiting_invoice();
+        let kind = TimerKind::StepDeadline;
+        let late = due(&scene, kind, deadline());
+        let back = scene.order.moved(Stage::Pending, deadline());
+        let again = Notice::BackInBook(Box::new(crate::view::back(&back)));
+        let expected = Decision {
+            orders: vec![back],
+            ended_takes: vec![crate::order::EndedTake {
+                ended_at: deadline(),
+                ..scene.ended_take()
+            }],
+            pushes: vec![push(&maker(), again), push(&taker(), Notice::Canceled)],
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        assert_eq!(late, expected);
+        let early = due(&scene, kind, UnixTime(deadline().0 - 1));
+        assert_eq!(early.effects, [wake(kind, deadline())]);
+        assert_eq!(early.orders, []);
+    }
+
+    #[test]
+    fn e9_e10_up_m6_where_a_hold_may_be_paid_lightning_is_asked_first_and_again() {
+        let kind = TimerKind::StepDeadline;
+        let again = UnixTime(deadline().0 + 30);
+        for scene in [
+            waiting_payment(Side::Sell),
+            waiting_payment(Side::Buy),
+            paid_waiting_invoice(Side::Sell),
+            paid_waiting_invoice(Side::Buy),
+        ] {
+            let expected = Decision {
+                effects: vec![Effect::LookUpHold(fresh_hold().hash), wake(kind, again)],
+                ..Decision::default()
+            };
+            assert_eq!(due(&scene, kind, deadline()), expected, "{}", scene.name);
+            let early = due(&scene, kind, UnixTime(deadline().0 - 1));
+            assert_eq!(early.effects, [wake(kind, deadline())]);
+        }
+    }
+
+    #[test]
+    fn e12_an_invoice_that_ends_before_its_step_is_looked_up_before_it_too() {
+        let mut scene = waiting_payment(Side::Sell);
+        scene.hold.as_mut().unwrap().expires_at = UnixTime(deadline().0 - 1);
+        let kind = TimerKind::StepDeadline;
+        let effects = due(&scene, kind, NOW).effects;
+        let again = wake(kind, UnixTime(NOW.0 + 30));
+        assert_eq!(effects, [Effect::LookUpHold(fresh_hold().hash), again]);
+        let mut paid = paid_waiting_invoice(Side::Sell);
+        paid.hold.as_mut().unwrap().expires_at = UnixTime(NOW.0 - 1);
+        let effects = due(&paid, kind, NOW).effects;
+        assert_eq!(effects, [wake(kind, deadline())], "it is paid");
+    }
+
+    #[test]
+    fn s6_an_order_on_offer_is_shown_again_after_twenty_hours_and_not_before() {
+        let kind = TimerKind::Refresh;
+        let shown = Decision {
+            effects: vec![Effect::PublishOrder(order_id())],
+            ..Decision::default()
+        };
+        let next = SINCE.plus(72_000);
+        for scene in [pending(), opening(Side::Sell, BackTo::Pending)] {
+            assert_eq!(due(&scene, kind, next), shown, "{}", scene.name);
+            let early = due(&scene, kind, UnixTime(next.0 - 1));
+            assert_eq!(early.effects, [wake(kind, next)], "{}", scene.name);
+        }
+        let taken = due(&waiting_invoice(), kind, next);
+        assert_eq!(taken, Decision::default());
     }
 }

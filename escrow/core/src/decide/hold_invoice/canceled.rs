@@ -234,6 +234,50 @@ mod tests {
     }
 
     #[test]
+    fn e12_up_a5_an_invoice_that_lightning_ended_during_a_downtime_is_replaced() {
+        let mut scene = waiting_payment(Side::Sell);
+        scene.hold.as_mut().unwrap().expires_at = UnixTime(NOW.0 - 1);
+        let decision = report(&scene);
+        let states: Vec<_> = decision.holds.iter().map(|hold| &hold.state).collect();
+        assert_eq!(states, [&HoldState::Canceled, &HoldState::New]);
+        assert_eq!(decision.effects, [Effect::OpenHold(next_hold().hash)]);
+        assert_eq!(decision.pushes, []);
+        let stage = &decision.orders[0].stage;
+        let deadline = deadline();
+        assert!(
+            matches!(stage, Stage::OpeningHold { back_to, asker: None, .. }
+                if *back_to == BackTo::WaitingPayment { deadline }),
+            "{stage:?}"
+        );
+    }
+
+    #[test]
+    fn x6_u32_d4_an_escrow_lost_in_a_dispute_ends_both() {
+        let scene = disputed(Side::Sell);
+        let refunded = crate::fixtures::dispute().closed(DisputeEnd::SellerRefunded);
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::EscrowLost),
+            holds: hold_is(&scene, HoldState::Canceled),
+            disputes: vec![refunded.clone()],
+            pushes: vec![
+                push(&maker(), Notice::EscrowCanceled),
+                push(&taker(), Notice::EscrowCanceled),
+            ],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::Alarm(Alarm::EscrowLost(fresh_hold().hash)),
+                Effect::PublishDispute(dispute_id()),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+
+        let mut released = releasing(Side::Sell);
+        released.dispute = scene.dispute;
+        assert_eq!(report(&released).disputes, [refunded]);
+    }
+
+    #[test]
     fn x6_up_m8_an_escrow_lost_in_a_trade_ends_it_and_all_are_told() {
         let lost = |party: &Party| push(party, Notice::EscrowCanceled);
         let over = |party: &Party| push(party, Notice::Canceled);

@@ -338,4 +338,51 @@ mod tests {
             Decision { holds, ..canceling }
         );
     }
+    #[test]
+    fn e12_after_a_downtime_the_seller_is_asked_again_and_keeps_his_time() {
+        for (side, seller) in [(Side::Sell, maker()), (Side::Buy, taker())] {
+            let deadline = deadline();
+            let scene = opening(side, BackTo::WaitingPayment { deadline });
+            let take = scene.order.stage.take().cloned().unwrap();
+            let wanted = payment_wanted(&scene.order, &take, "lnbcrt-hold");
+            let hold_id = fresh_hold().id;
+            let stage = Stage::WaitingPayment {
+                take,
+                hold: hold_id,
+                deadline,
+            };
+            let expected = Decision {
+                orders: vec![scene.order.moved(stage, NOW)],
+                holds: vec![hold(&scene.order, open_state())],
+                pushes: vec![push(&seller, wanted).with_index(seller.trade_index)],
+                ..Decision::default()
+            };
+            assert_eq!(opened_at(&scene, 0), expected, "{side:?}");
+        }
+    }
+
+    #[test]
+    fn e12_without_another_hold_the_seller_is_late() {
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingPayment { deadline });
+        let decision = hold_failed(&scene.order, scene.hold.as_ref().unwrap(), now());
+        let over = push(&maker(), Notice::Canceled);
+        assert_eq!(decision.pushes[0], over);
+        assert!(matches!(decision.orders[0].stage, Stage::Canceled { .. }));
+        assert_eq!(decision.answer, None);
+    }
+
+    #[test]
+    fn b7_an_opening_that_outlived_its_offer_leaves_it_expired() {
+        let mut scene = opening(Side::Sell, BackTo::Pending);
+        scene.order.offer.expires_at = NOW;
+        let decision = hold_failed(&scene.order, scene.hold.as_ref().unwrap(), now());
+        assert_eq!(decision.orders, [scene.order.moved(Stage::Expired, NOW)]);
+        assert_eq!(decision.pushes, [push(&maker(), Notice::Canceled)]);
+        let effects = [
+            Effect::PublishOrder(order_id()),
+            Effect::CancelHold(fresh_hold().hash),
+        ];
+        assert_eq!(decision.effects, effects);
+    }
 }

@@ -137,4 +137,17 @@ mod tests {
         let breach = Alarm::UnexpectedPayment(hash(50));
         assert_eq!(decision.effects, [Effect::Alarm(breach)]);
     }
+    #[test]
+    fn r4_d4_a_release_ends_the_dispute() {
+        let mut scene = releasing(Side::Sell);
+        scene.dispute = Some(crate::fixtures::dispute());
+        let decision = settled(&scene, 0);
+        let closed = crate::fixtures::dispute().closed(DisputeEnd::Released);
+        assert_eq!(decision.disputes, [closed.clone()]);
+        let effects = [Effect::Pay(hash(50)), Effect::PublishDispute(dispute_id())];
+        assert_eq!(decision.effects, effects);
+
+        scene.dispute = Some(closed);
+        assert_eq!(settled(&scene, 0).disputes, [], "it ends once");
+    }
 }

@@ -263,4 +263,26 @@ mod tests {
             unexpected
         );
     }
+    #[test]
+    fn p7_up_m16_a_failure_while_lightning_was_in_trouble_is_ours() {
+        let blamed = |reason| {
+            let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+            let order = paying(Side::Sell).order;
+            payment_failed(&order, &payout, &sent, (reason, true), now())
+        };
+        for reason in [
+            PaymentFailure::NoRoute,
+            PaymentFailure::Timeout,
+            PaymentFailure::Error,
+            PaymentFailure::WrongDetails,
+        ] {
+            let expected = Decision {
+                effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+                ..failed(reason, 0, later())
+            };
+            assert_eq!(blamed(reason), expected, "{reason:?}");
+        }
+        let refused = blamed(PaymentFailure::InvoiceRefused);
+        assert_eq!(refused.payouts[0].state, need_invoice(), "its own fault");
+    }
 }

@@ -1,17 +1,19 @@
-//! The rule book on one page: stage × command × sender, as `decide` sees it.
-//!
-//! `matrix.txt` is made from the code and compared with it, so that a change of
-//! the rules shows as a change of that page. `MATRIX_ACCEPT=1` writes it anew.
+//! Stage × command × sender, as `decide` sees it: printed on one page, and
+//! compared with the rule book's own table.
 
+#[path = "../fixtures/mod.rs"]
 mod fixtures;
-
-use std::path::Path;
+#[cfg(test)]
+mod printed;
+#[cfg(test)]
+mod rule_book;
 
 use escrow_core::UnixTime;
 use escrow_core::amount::Msat;
-use escrow_core::command::{Ask, Request};
+use escrow_core::command::{Ask, Found, Request};
 use escrow_core::decide::{
-    cancel, dispute, fiat_sent, hold_invoice, payout, payout_invoice, rate, release, take, timeouts,
+    cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, payout, payout_invoice, rate,
+    release, take, timeouts,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::facts::{Now, PayoutFacts, RateFacts, TakeFacts};
@@ -24,83 +26,9 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
 
 use fixtures::{
-    Edit, FULL, NOW, Scene, at, dispute_facts, maker, now, person_facts, preimage, readable,
-    request, scenes, stranger, take_facts, taker,
+    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, next_hold, now, person_facts,
+    preimage, readable, request, take_facts,
 };
-
-const ABOUT: &str = "\
-Stage x command x sender, made from the code by `cargo test --test matrix`.
-
-  >Xx  the order moves there          st  invalid_order_status
-  ok   done, the stage stays          na  not_allowed_by_status
-  =    known already, nothing         pk  invalid_pubkey
-  !    an alarm (alone: only that)    pe  invalid_peer
-  .    cannot happen                  ny  is_not_your_order
-                                      ac  order_already_canceled
-
-  Pe pending              PW paid-waiting-invoice   Pn paying-buyer, invoice wanted
-  Op opening-hold (Pe)    Ac active                 Su success
-  Ow opening-hold (WI)    FS fiat-sent              Ca canceled
-  WI waiting-invoice      Re releasing
-  WP waiting-payment      PB paying-buyer, payment under way
-
-A market or range order never gets so far: its new-order ends in price_too_stale.
-A take of the other kind of order is invalid_order_kind, in every stage.
-";
-
-#[test]
-fn the_printed_page_is_what_the_code_does() {
-    let page = [ABOUT.to_owned(), table(Side::Sell), table(Side::Buy)].join("\n");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/matrix.txt");
-    if std::env::var_os("MATRIX_ACCEPT").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    let printed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        page, printed,
-        "read the change, then accept it with MATRIX_ACCEPT=1"
-    );
-}
-
-fn table(side: Side) -> String {
-    let (buyer, seller, title) = match side {
-        Side::Sell => (taker(), maker(), "sell order (maker = seller)"),
-        Side::Buy => (maker(), taker(), "buy order (maker = buyer)"),
-    };
-    let scenes = scenes(side);
-    let mut page = String::new();
-    line(
-        &mut page,
-        title,
-        scenes.iter().map(|scene| short(scene).to_owned()),
-    );
-    for (name, ask) in requests(side) {
-        for (who, sender) in [
-            ("buyer", &buyer),
-            ("seller", &seller),
-            ("other", &stranger()),
-        ] {
-            let cells = scenes.iter().map(|scene| asked(scene, sender, &ask));
-            line(&mut page, &format!("{name} · {who}"), cells);
-        }
-    }
-    for (name, report) in reports() {
-        line(
-            &mut page,
-            name,
-            scenes.iter().map(|scene| reported(scene, report)),
-        );
-    }
-    page
-}
-
-fn line(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
-    let row = cells.fold(format!("{name:<28}"), |row, cell| {
-        format!("{row} {cell:<4}")
-    });
-    page.push_str(row.trim_end());
-    page.push('\n');
-}
 
 fn requests(side: Side) -> Vec<(&'static str, Ask)> {
     let take = match side {
@@ -210,9 +138,28 @@ fn reports() -> Vec<(&'static str, Report)> {
         ("8 s of opening are over", |s| {
             Some(elapsed(s, TimerKind::OpeningHold))
         }),
+        ("offer's deadline", |s| {
+            Some(elapsed_at(
+                s,
+                TimerKind::OfferDeadline,
+                s.order.offer.expires_at,
+            ))
+        }),
+        ("step deadline", |s| {
+            Some(elapsed_at(s, TimerKind::StepDeadline, deadline()))
+        }),
+        ("looked up at the deadline", looked_up),
+        ("20 h on offer", |s| {
+            Some(elapsed_at(s, TimerKind::Refresh, SINCE.plus(72_000)))
+        }),
+        ("escrow's end: 60 blocks", |s| aged(s, 60)),
+        ("escrow's end: 36 blocks", |s| aged(s, 36)),
         ("payout is due", |s| {
             let scene = s.clone().edit(between_tries);
             Some(elapsed(&scene, TimerKind::PayoutRetry))
+        }),
+        ("invoice is asked for again", |s| {
+            Some(elapsed_at(s, TimerKind::Reprompt, NOW.plus(3_600)))
         }),
     ]
 }
@@ -303,7 +250,36 @@ fn failed(scene: &Scene, reason: PaymentFailure, tries: u32) -> Option<Decision>
 }
 
 fn elapsed(scene: &Scene, kind: TimerKind) -> Decision {
-    timeouts::elapsed(&scene.order, kind, &scene.timer_facts(), late())
+    elapsed_at(scene, kind, late().at)
+}
+
+fn elapsed_at(scene: &Scene, kind: TimerKind, moment: UnixTime) -> Decision {
+    timeouts::elapsed(&scene.order, kind, &scene.timer_facts(), at(moment))
+}
+
+/// A look-up that finds the hold as the ledger has it.
+fn looked_up(scene: &Scene) -> Option<Decision> {
+    let hold = hold(scene)?;
+    let found = match hold.state {
+        HoldState::Open { .. } => Found::Open,
+        _ => Found::Accepted,
+    };
+    let now = at(deadline());
+    let (order, fresh) = (&scene.order, next_hold());
+    Some(hold_invoice::hold_found(order, hold, found, fresh, now))
+}
+
+/// The fixtures' holds expire at a height of 900.
+fn aged(scene: &Scene, blocks_left: u32) -> Option<Decision> {
+    let (hold, tip) = (hold(scene)?, 900 - blocks_left);
+    let fresh = dispute_facts().dispute;
+    Some(escrow_horizon::hold_aged(
+        &scene.order,
+        hold,
+        tip,
+        fresh,
+        now(),
+    ))
 }
 
 fn outcome(decision: &Decision) -> String {
