@@ -296,11 +296,14 @@ fn is_a_move(from: &Stage, to: &Stage) -> bool {
 
 /// What the book says of a stage (rule S2).
 fn shown(stage: &Stage) -> &'static str {
-    match stage {
-        stage if stage.is_on_offer() => "pending",
-        Stage::Success { .. } => "success",
-        Stage::Canceled { .. } | Stage::Expired => "canceled",
-        _ => "in-progress",
+    if stage.is_on_offer() {
+        "pending"
+    } else if matches!(stage, Stage::Success { .. }) {
+        "success"
+    } else if stage.is_terminal() {
+        "canceled"
+    } else {
+        "in-progress"
     }
 }
 

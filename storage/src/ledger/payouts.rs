@@ -21,8 +21,10 @@ impl Record for Payout {
     /// Version 1 did not know when a buyer was to be asked again for an
     /// invoice: he is, at once.
     fn upgrade(_: u8, mut json: Value) -> Value {
-        if json["state"] == "NeedInvoice" {
-            json["state"] = json!({ "NeedInvoice": { "asked": 0, "again_at": 0 } });
+        if let Some(state) = json.get_mut("state")
+            && state == "NeedInvoice"
+        {
+            *state = json!({ "NeedInvoice": { "asked": 0, "again_at": 0 } });
         }
         json
     }

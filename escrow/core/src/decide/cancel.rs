@@ -227,8 +227,8 @@ mod tests {
         cancel(&scene.order, &says(party), now(), &scene.cancel_facts())
     }
 
-    fn answer(party: &Party, notice: Notice) -> Option<Letter> {
-        Some(Letter::answer(&says(party).asker(), order_id(), notice))
+    fn answer(party: &Party, notice: Notice) -> Letter {
+        Letter::answer(&says(party).asker(), order_id(), notice)
     }
 
     /// The order, withdrawn by its maker.
@@ -267,7 +267,7 @@ mod tests {
         let scene = scene("pending", Side::Sell, Stage::Pending);
         let expected = Decision {
             orders: withdrawn(&scene),
-            answer: answer(&maker(), Notice::Canceled),
+            answer: Some(answer(&maker(), Notice::Canceled)),
             effects: vec![Effect::PublishOrder(order_id())],
             ..Decision::default()
         };
@@ -282,7 +282,7 @@ mod tests {
         let expected = Decision {
             orders: withdrawn(&scene),
             holds: vec![hold(&scene.order, HoldState::Canceling)],
-            answer: answer(&maker(), Notice::Canceled),
+            answer: Some(answer(&maker(), Notice::Canceled)),
             pushes: vec![refusal],
             effects: vec![
                 Effect::PublishOrder(order_id()),
@@ -299,7 +299,7 @@ mod tests {
         let expected = Decision {
             orders: vec![scene.order.moved(Stage::Pending, NOW)],
             holds: vec![hold(&scene.order, HoldState::Canceling)],
-            answer: answer(&taker(), Notice::Canceled),
+            answer: Some(answer(&taker(), Notice::Canceled)),
             effects: vec![Effect::CancelHold(fresh_hold().hash)],
             ..Decision::default()
         };
@@ -312,7 +312,7 @@ mod tests {
         scene.order.offer.expires_at = NOW;
         let decision = canceling_by(&scene, &taker()).unwrap();
         assert_eq!(decision.orders, [scene.order.moved(Stage::Expired, NOW)]);
-        assert_eq!(decision.answer, answer(&taker(), Notice::Canceled));
+        assert_eq!(decision.answer, Some(answer(&taker(), Notice::Canceled)));
         assert_eq!(decision.pushes, [push(&maker(), Notice::Canceled)]);
         let published = Effect::PublishOrder(order_id());
         assert_eq!(
@@ -330,7 +330,7 @@ mod tests {
         let expected = Decision {
             orders: withdrawn(&scene),
             holds: vec![hold(&scene.order, HoldState::Canceling)],
-            answer: answer(&maker(), Notice::Canceled),
+            answer: Some(answer(&maker(), Notice::Canceled)),
             pushes: vec![refusal, push(&taker(), Notice::Canceled)],
             effects: vec![
                 Effect::PublishOrder(order_id()),
@@ -358,7 +358,7 @@ mod tests {
         Decision {
             orders: vec![back],
             ended_takes: vec![scene.ended_take()],
-            answer: answer(&taker(), Notice::Canceled),
+            answer: Some(answer(&taker(), Notice::Canceled)),
             pushes: vec![push(&maker(), again)],
             effects: vec![Effect::PublishOrder(order_id())],
             ..Decision::default()
@@ -368,7 +368,7 @@ mod tests {
     fn ended_by_maker(scene: &Scene) -> Decision {
         Decision {
             orders: withdrawn(scene),
-            answer: answer(&maker(), Notice::Canceled),
+            answer: Some(answer(&maker(), Notice::Canceled)),
             pushes: vec![push(&taker(), Notice::Canceled)],
             effects: vec![Effect::PublishOrder(order_id())],
             ..Decision::default()
@@ -432,10 +432,10 @@ mod tests {
     fn c6_a_paid_escrow_is_given_back_before_anybody_is_told() {
         let scene = paid_waiting_invoice(Side::Buy);
         let ends = Then::Canceled(CancelReason::ByMaker);
-        let by_maker = canceling_by(&scene, &maker());
-        assert_eq!(by_maker, Ok(refunding(&scene, ends, &maker())));
-        let by_taker = canceling_by(&scene, &taker());
-        assert_eq!(by_taker, Ok(refunding(&scene, Then::BackToBook, &taker())));
+        let ended = canceling_by(&scene, &maker());
+        assert_eq!(ended, Ok(refunding(&scene, ends, &maker())));
+        let left = canceling_by(&scene, &taker());
+        assert_eq!(left, Ok(refunding(&scene, Then::BackToBook, &taker())));
     }
 
     fn running() -> [Scene; 3] {
@@ -452,7 +452,7 @@ mod tests {
             let noted = asked_to_cancel(scene.clone(), Role::Buyer).order;
             let expected = Decision {
                 orders: vec![noted],
-                answer: answer(&taker(), Notice::CancelAskedByYou),
+                answer: Some(answer(&taker(), Notice::CancelAskedByYou)),
                 pushes: vec![push(&maker(), Notice::CancelAskedByPeer)],
                 ..Decision::default()
             };

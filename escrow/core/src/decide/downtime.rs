@@ -107,16 +107,19 @@ mod tests {
     }
 
     fn deadlines(decision: &Decision) -> Vec<u64> {
+        let deadline_of = |stage: &Stage| {
+            if let Stage::OpeningHold {
+                back_to: BackTo::WaitingInvoice { deadline } | BackTo::WaitingPayment { deadline },
+                ..
+            } = stage
+            {
+                return Some(*deadline);
+            }
+            stage.deadline()
+        };
         let stages = decision.orders.iter().map(|order| &order.stage);
         stages
-            .filter_map(|stage| match stage {
-                Stage::OpeningHold {
-                    back_to:
-                        BackTo::WaitingInvoice { deadline } | BackTo::WaitingPayment { deadline },
-                    ..
-                } => Some(*deadline),
-                other => other.deadline(),
-            })
+            .filter_map(deadline_of)
             .map(|deadline| deadline.0 - NOW.0)
             .collect()
     }

@@ -252,9 +252,8 @@ mod tests {
     fn x2_both_parties_are_warned_once_in_plain_words() {
         for scene in running() {
             let decision = aged(&scene, 60);
-            let text = match &decision.pushes[0].notice {
-                Notice::Plain(text) => text.clone(),
-                other => panic!("{other:?}"),
+            let Notice::Plain(text) = &decision.pushes[0].notice else {
+                panic!("{decision:?}");
             };
             assert!(text.contains("60 blocks"), "{text}");
             let plain = || Notice::Plain(text.clone());

@@ -95,12 +95,7 @@ mod tests {
         let asked_by = |role| {
             let scene = asked_to_cancel(active(Side::Sell), role);
             let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
-            match &decision.orders[0].stage {
-                Stage::FiatSent {
-                    cancel_asked_by, ..
-                } => *cancel_asked_by,
-                other => panic!("{other:?}"),
-            }
+            cancel_asked_by(&decision.orders[0])
         };
         assert_eq!(asked_by(Role::Buyer), None);
         assert_eq!(asked_by(Role::Seller), Some(Role::Seller));

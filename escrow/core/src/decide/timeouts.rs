@@ -148,11 +148,7 @@ mod tests {
             .filter(|s| !s.name.starts_with("opening"))
         {
             let late = at(UnixTime(NOW.0 + 1_000));
-            for kind in [
-                TimerKind::OpeningHold,
-                TimerKind::PayoutRetry,
-                TimerKind::Reprompt,
-            ] {
+            for kind in [TimerKind::OpeningHold, TimerKind::PayoutRetry] {
                 let decision = elapsed(&scene.order, kind, &scene.timer_facts(), late);
                 assert_eq!(decision, Decision::default(), "{} {kind:?}", scene.name);
             }

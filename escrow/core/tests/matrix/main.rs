@@ -260,9 +260,10 @@ fn elapsed_at(scene: &Scene, kind: TimerKind, moment: UnixTime) -> Decision {
 /// A look-up that finds the hold as the ledger has it.
 fn looked_up(scene: &Scene) -> Option<Decision> {
     let hold = hold(scene)?;
-    let found = match hold.state {
-        HoldState::Open { .. } => Found::Open,
-        _ => Found::Accepted,
+    let found = if matches!(hold.state, HoldState::Open { .. }) {
+        Found::Open
+    } else {
+        Found::Accepted
     };
     let now = at(deadline());
     let (order, fresh) = (&scene.order, next_hold());

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use escrow_core::order::Side;
+use escrow_core::command::Ask;
+use escrow_core::order::{Role, Side};
 
-use super::fixtures::{maker, scenes, stranger, taker};
+use super::fixtures::{asked_to_cancel, maker, scenes, stranger, taker};
 use super::{asked, reported, reports, requests, short};
 
 const ABOUT: &str = "\
@@ -64,6 +65,16 @@ fn table(side: Side) -> String {
             let cells = scenes.iter().map(|scene| asked(scene, sender, &ask));
             line(&mut page, &format!("{name} · {who}"), cells);
         }
+    }
+    for (who, sender, other) in [
+        ("buyer", &buyer, Role::Seller),
+        ("seller", &seller, Role::Buyer),
+    ] {
+        let asked_by_other = scenes
+            .iter()
+            .map(|scene| asked_to_cancel(scene.clone(), other));
+        let cells = asked_by_other.map(|scene| asked(&scene, sender, &Ask::Cancel));
+        line(&mut page, &format!("cancel, asked before · {who}"), cells);
     }
     for (name, report) in reports() {
         line(

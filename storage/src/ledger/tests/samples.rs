@@ -23,12 +23,12 @@ pub(super) fn fixture<R: Record>(table: Table, bytes: &[u8]) -> Vec<R> {
         .collect()
 }
 
-/// One order per shape of stage, all with the same id.
+/// Every shape of stage at least once, in orders with the same id.
 pub(super) fn orders() -> Vec<Order> {
     fixture(Table::Orders, include_bytes!("../fixtures/orders.v1"))
 }
 
-/// One hold per state.
+/// Every state of a hold at least once.
 pub(super) fn holds() -> Vec<Hold> {
     fixture(Table::Holds, include_bytes!("../fixtures/holds.v1"))
 }
@@ -38,7 +38,7 @@ pub(super) fn payouts() -> Vec<Payout> {
     fixture(Table::Payouts, include_bytes!("../fixtures/payouts.v1"))
 }
 
-/// One attempt per state.
+/// Every state of an attempt at least once.
 pub(super) fn attempts() -> Vec<Attempt> {
     fixture(Table::Attempts, include_bytes!("../fixtures/attempts.v1"))
 }

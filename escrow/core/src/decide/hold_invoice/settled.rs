@@ -143,7 +143,7 @@ mod tests {
         scene.dispute = Some(crate::fixtures::dispute());
         let decision = settled(&scene, 0);
         let closed = crate::fixtures::dispute().closed(DisputeEnd::Released);
-        assert_eq!(decision.disputes, [closed.clone()]);
+        assert_eq!(decision.disputes.first(), Some(&closed));
         let effects = [Effect::Pay(hash(50)), Effect::PublishDispute(dispute_id())];
         assert_eq!(decision.effects, effects);
 
