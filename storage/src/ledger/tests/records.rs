@@ -6,6 +6,7 @@ use std::mem::discriminant;
 
 use escrow_core::UnixTime;
 use escrow_core::dispute::Dispute;
+use escrow_core::hold::Hold;
 use escrow_core::order::EndedTake;
 use escrow_core::payout::{Payout, PayoutState};
 use escrow_core::user::User;
@@ -34,6 +35,10 @@ fn records_of_version_1_are_read() {
     survives::<EndedTake>(
         Table::EndedTakes,
         include_bytes!("../fixtures/ended_takes.v1"),
+    );
+    survives::<Hold>(
+        Table::Holds,
+        include_bytes!("../fixtures/holds_near_their_end.v1"),
     );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));

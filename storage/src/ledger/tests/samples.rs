@@ -28,7 +28,7 @@ pub(super) fn orders() -> Vec<Order> {
     fixture(Table::Orders, include_bytes!("../fixtures/orders.v1"))
 }
 
-/// Every state of a hold at least once.
+/// One hold per state.
 pub(super) fn holds() -> Vec<Hold> {
     fixture(Table::Holds, include_bytes!("../fixtures/holds.v1"))
 }
