@@ -251,6 +251,7 @@ fn desk(sealing: Sealing) -> Desk {
             relays: vec!["ws://127.0.0.1:7000".into()],
             instance: None,
             closed_order_secs: 30 * 86_400,
+            dispute_secs: 7_776_000,
             letter_secs: 30 * 86_400,
         },
         preimages: Arc::new(Preimages::new(secret)),

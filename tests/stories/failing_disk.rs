@@ -174,6 +174,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
                 relays: Vec::new(),
                 instance: None,
                 closed_order_secs: 86_400,
+                dispute_secs: 7_776_000,
                 letter_secs: 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([7; 32])))),

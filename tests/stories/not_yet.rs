@@ -7,7 +7,7 @@ use crate::envelopes::direct;
 use crate::town::Town;
 
 /// What a trader may ask for; everything else has one answer.
-const SERVED: [Action; 8] = [
+const SERVED: [Action; 9] = [
     Action::NewOrder,
     Action::TakeSell,
     Action::TakeBuy,
@@ -15,6 +15,7 @@ const SERVED: [Action; 8] = [
     Action::FiatSent,
     Action::Release,
     Action::Cancel,
+    Action::Dispute,
     Action::RateUser,
 ];
 

@@ -197,7 +197,7 @@ fn public_status(stage: &Stage) -> BookStatus {
             ..
         } => BookStatus::Pending,
         Stage::OpeningHold {
-            back_to: BackTo::WaitingInvoice { .. },
+            back_to: BackTo::WaitingInvoice { .. } | BackTo::WaitingPayment { .. },
             ..
         }
         | Stage::WaitingInvoice { .. }
@@ -205,10 +205,12 @@ fn public_status(stage: &Stage) -> BookStatus {
         | Stage::PaidWaitingInvoice { .. }
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
         | Stage::Releasing { .. }
         | Stage::PayingBuyer { .. } => BookStatus::InProgress,
         Stage::Success { .. } => BookStatus::Success,
-        Stage::Canceled { .. } => BookStatus::Canceled,
+        Stage::Canceled { .. } | Stage::Expired => BookStatus::Canceled,
     }
 }
 

@@ -49,6 +49,23 @@ pub enum Command {
         /// Which.
         hash: PaymentHash,
     },
+    /// What a look-up that a decision asked for found of a hold, where that is
+    /// no news: news are reported as such.
+    HoldFound {
+        /// Which.
+        hash: PaymentHash,
+        /// As what.
+        found: Found,
+    },
+    /// The chain has grown, or a minute has passed, since an accepted hold was
+    /// last looked at (rule X1).
+    HoldAged {
+        /// Which.
+        hash: PaymentHash,
+        /// The highest tip ever seen; while Lightning is away
+        /// [`estimated_tip`](crate::decide::escrow_horizon::estimated_tip).
+        tip_height: u32,
+    },
     /// A payment reached its payee.
     PaymentSucceeded {
         /// Which.
@@ -64,6 +81,10 @@ pub enum Command {
         hash: PaymentHash,
         /// Why.
         reason: PaymentFailure,
+        /// Whether Lightning was unsynced, unreachable or without an active
+        /// channel at any moment of this try, or started less than a minute
+        /// before it (rule P7).
+        in_trouble: bool,
     },
     /// A timer is due.
     Elapsed(Timer),
@@ -80,11 +101,24 @@ impl Command {
             Command::HoldAccepted { .. } => "hold-accepted",
             Command::HoldSettled { .. } => "hold-settled",
             Command::HoldCanceled { .. } => "hold-canceled",
+            Command::HoldFound { .. } => "hold-found",
+            Command::HoldAged { .. } => "hold-aged",
             Command::PaymentSucceeded { .. } => "payment-succeeded",
             Command::PaymentFailed { .. } => "payment-failed",
             Command::Elapsed(_) => "elapsed",
         }
     }
+}
+
+/// What a look-up found of a hold, where the ledger knows no better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Open, as in the ledger: nobody has paid.
+    Open,
+    /// Accepted, as in the ledger.
+    Accepted,
+    /// Lightning does not know it.
+    Missing,
 }
 
 /// A trader's message, opened and read.
@@ -150,6 +184,8 @@ pub enum Ask {
     Release,
     /// End the trade.
     Cancel,
+    /// Have it judged by a solver.
+    Dispute,
     /// A vote about the counterpart.
     RateUser {
         /// 1 … 5 counts.
@@ -171,6 +207,7 @@ impl Ask {
             Ask::FiatSent => "fiat-sent",
             Ask::Release => "release",
             Ask::Cancel => "cancel",
+            Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",
             Ask::Refused(_) => "refused",
         }

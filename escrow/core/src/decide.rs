@@ -17,6 +17,11 @@ use crate::user::{Rating, User};
 use crate::wire::CantDo;
 
 pub mod cancel;
+mod canceling;
+pub mod dispute;
+pub mod downtime;
+mod ending;
+pub mod escrow_horizon;
 pub mod fiat_sent;
 pub mod hold_invoice;
 pub mod open;

@@ -1,9 +1,10 @@
 //! What was decided: rows to write, words to say, effects to start.
 
+use crate::dispute::{Dispute, DisputeId};
 use crate::hold::Hold;
 use crate::lightning::PaymentHash;
 use crate::notice::Letter;
-use crate::order::{Order, OrderId};
+use crate::order::{EndedTake, Order, OrderId};
 use crate::party::IdentityKey;
 use crate::payout::{Attempt, Payout};
 use crate::timer::Timer;
@@ -15,12 +16,16 @@ use crate::user::User;
 pub struct Decision {
     /// Orders as they are from here on.
     pub orders: Vec<Order>,
+    /// Takes that ended while their order lives on.
+    pub ended_takes: Vec<EndedTake>,
     /// Holds as they are from here on.
     pub holds: Vec<Hold>,
     /// Payouts as they are from here on.
     pub payouts: Vec<Payout>,
     /// Attempts as they are from here on.
     pub attempts: Vec<Attempt>,
+    /// Disputes as they are from here on.
+    pub disputes: Vec<Dispute>,
     /// Identities as they are from here on.
     pub users: Vec<(IdentityKey, User)>,
     /// The answer to the one who asked; leaves before every push.
@@ -35,6 +40,8 @@ pub struct Decision {
 ///
 /// Lightning effects are nudges: the intent itself is the state of the hold
 /// or attempt row, so after a crash the same effects follow from the rows.
+/// Timers follow from the rows too ([`due`](crate::due::due)); an effect asks
+/// only for a look before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Ask Lightning to open a `New` hold.
@@ -43,11 +50,15 @@ pub enum Effect {
     SettleHold(PaymentHash),
     /// Give back a `Canceling` hold.
     CancelHold(PaymentHash),
+    /// Ask Lightning how a hold stands, and report what it says.
+    LookUpHold(PaymentHash),
     /// Hand a `Sent` attempt to Lightning.
     Pay(PaymentHash),
     /// Sign a new revision of the order's public event, in the same commit.
     PublishOrder(OrderId),
-    /// Come back to this order.
+    /// Sign a new revision of the dispute's public event, in the same commit.
+    PublishDispute(DisputeId),
+    /// Look at this order then, whatever its rows say.
     WakeAt(Timer),
     /// Tell the operator.
     Alarm(Alarm),
@@ -70,4 +81,11 @@ pub enum Alarm {
     OwnFault(PaymentHash),
     /// A payout waits for another invoice of its buyer.
     PayoutStuck(OrderId),
+    /// An escrow nears its end: Lightning will give it back to the seller.
+    EscrowEnding {
+        /// Which.
+        hash: PaymentHash,
+        /// How many blocks are left.
+        blocks_left: u32,
+    },
 }

@@ -1,5 +1,7 @@
 //! What decisions need to know, looked up before through the open page.
 
+use crate::amount::Sats;
+use crate::dispute::{Dispute, DisputeId};
 use crate::hold::{Hold, HoldId};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
@@ -14,6 +16,8 @@ use crate::user::User;
 pub struct Now<'a> {
     /// The moment of the decision.
     pub at: UnixTime,
+    /// Height of the highest tip ever seen, if any was.
+    pub tip_height: Option<u32>,
     /// The node's terms.
     pub terms: &'a Terms,
 }
@@ -36,6 +40,8 @@ pub struct OpenFacts {
     pub order: OrderId,
     /// Pending orders of this identity; in full privacy of all without one.
     pub pending_orders: u32,
+    /// What Lightning can carry.
+    pub capacity: Capacity,
     /// Whether the given invoice's hash is in a hold, an attempt or a living order.
     pub invoice_hash_is_known: bool,
 }
@@ -73,6 +79,35 @@ pub struct Capacity {
     pub open_holds: u32,
     /// Holds being opened.
     pub opening_holds: u32,
+    /// What Lightning can pay, and what of it is promised; none while that was
+    /// not measured, when readiness alone decides.
+    pub liquidity: Option<Liquidity>,
+}
+
+/// What Lightning can pay, and what of it is promised to others (rule T7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liquidity {
+    /// What it could send at once.
+    pub outbound: Sats,
+    /// Locked by accepted holds: ours before the buyers of these are paid.
+    pub accepted: Sats,
+    /// Owed: unpaid payouts, and the payouts of living holds.
+    pub owed: Sats,
+    /// What routing all that is owed may cost (rule F6).
+    pub margin: Sats,
+}
+
+impl Liquidity {
+    /// Whether one more escrow over `amount` can be paid out beside all that
+    /// is promised.
+    #[must_use]
+    pub fn suffices_for(self, amount: Sats) -> bool {
+        let needed = [self.owed, self.margin, amount];
+        let needed = needed
+            .iter()
+            .try_fold(Sats(0), |sum, part| sum.checked_add(*part));
+        needed.is_some_and(|needed| needed.0 <= self.outbound.0.saturating_add(self.accepted.0))
+    }
 }
 
 /// For an invoice of the buyer.
@@ -95,6 +130,17 @@ pub struct PayoutFacts {
     pub payout: Payout,
     /// The attempt for its present destination, if it was ever tried.
     pub attempt: Option<Attempt>,
+    /// What else is on its way.
+    pub in_flight: InFlight,
+}
+
+/// Payments with Lightning, this payout's own not counted (rule P11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// To anybody.
+    pub to_all: u32,
+    /// To the payee that is to be paid.
+    pub to_payee: u32,
 }
 
 /// For a release.
@@ -111,6 +157,37 @@ pub struct ReleaseFacts {
 pub struct CancelFacts {
     /// The hold of the order's stage, if that has one.
     pub hold: Option<Hold>,
+}
+
+/// For a dispute.
+#[derive(Clone, Copy, Debug)]
+pub struct DisputeFacts {
+    /// A fresh name.
+    pub dispute: DisputeId,
+}
+
+/// For what Lightning reports of the end of a hold.
+#[derive(Clone, Debug)]
+pub struct HoldFacts {
+    /// The order's payout, if that is decided.
+    pub owed: Option<PayoutFacts>,
+    /// The order's dispute, if it has or had one.
+    pub dispute: Option<Dispute>,
+    /// A hold to open in the place of this one (rule E12).
+    pub hold: FreshHold,
+}
+
+/// For a timer.
+#[derive(Clone, Debug, Default)]
+pub struct TimerFacts {
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+    /// The order's payout, if that is decided.
+    pub owed: Option<PayoutFacts>,
+    /// `created_at` of the newest revision of the order's public event.
+    pub shown_at: Option<UnixTime>,
+    /// When the buyer's trade key last signed a request, if that was of late.
+    pub buyer_asked_at: Option<UnixTime>,
 }
 
 /// For a vote.

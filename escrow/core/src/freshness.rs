@@ -1,9 +1,10 @@
-//! How old a message may be (rules G6, G7).
+//! How old a message may be (rules G6–G8).
 
 use thiserror::Error;
 
 use crate::command::Ask;
 use crate::time::UnixTime;
+use crate::wire::CantDo;
 
 /// Clocks may differ, and messages may travel, this many seconds.
 pub const TOLERANCE_SECS: u64 = 120;
@@ -51,6 +52,21 @@ pub enum Stale {
     Overtaken,
 }
 
+impl Stale {
+    /// What the sender hears of it where no `OK` reaches him: from a mirror, or
+    /// after a downtime (rule G8). Nothing, if nobody can still wait for it.
+    #[must_use]
+    pub fn answer(self, ask: &Ask) -> Option<CantDo> {
+        match self {
+            Stale::Ahead | Stale::TooOld => None,
+            Stale::Late | Stale::Overtaken if needs_to_be_fresh(ask) => {
+                Some(CantDo::TooManyRequests)
+            }
+            Stale::Late | Stale::Overtaken => Some(CantDo::NotAllowedByStatus),
+        }
+    }
+}
+
 /// Judges the age of a message signed at `signed_at`.
 pub fn check(signed_at: UnixTime, now: UnixTime, subject: Subject) -> Result<(), Stale> {
     if signed_at.secs_since(now) > TOLERANCE_SECS {
@@ -77,6 +93,7 @@ fn needs_to_be_fresh(ask: &Ask) -> bool {
         | Ask::FiatSent
         | Ask::Release
         | Ask::Cancel
+        | Ask::Dispute
         | Ask::RateUser { .. }
         | Ask::Refused(_) => false,
     }
@@ -149,5 +166,17 @@ mod tests {
         assert_eq!(Subject::of(&Ask::TakeBuy, since), Subject::Fresh);
         assert_eq!(Subject::of(&Ask::Cancel, since), existing);
         assert_eq!(Subject::of(&Ask::Cancel, None), Subject::Fresh);
+    }
+    #[test]
+    fn g8_what_a_stale_message_hears_where_there_is_no_ok() {
+        let mut told = Vec::new();
+        for stale in [Stale::Ahead, Stale::TooOld, Stale::Late, Stale::Overtaken] {
+            told.push((stale.answer(&Ask::Cancel), stale.answer(&Ask::TakeBuy)));
+        }
+        let late = (
+            Some(CantDo::NotAllowedByStatus),
+            Some(CantDo::TooManyRequests),
+        );
+        assert_eq!(told, [(None, None), (None, None), late, late]);
     }
 }

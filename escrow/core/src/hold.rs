@@ -35,6 +35,19 @@ pub struct Hold {
     pub state: HoldState,
     /// A payment that came after canceling was decided; it goes back (rule H5).
     pub late_payment: Option<Acceptance>,
+    /// What was said of its nearing end.
+    #[serde(default)]
+    pub horizon: HorizonWatch,
+}
+
+/// What was said so far of an accepted hold that nears its expiry height
+/// (rules X2, X5, X7), so that nothing is said twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HorizonWatch {
+    /// The parties were warned.
+    pub warned: bool,
+    /// Tip height at the operator's last alarm.
+    pub alarmed_at: Option<u32>,
 }
 
 /// The states of a hold (`lightning.md` §1.10). Settle and cancel compete

@@ -22,6 +22,8 @@ pub fn message(letter: &Letter) -> Message {
 fn wrapper(notice: &Notice) -> Wrapper {
     if matches!(notice, Notice::Refused(_)) {
         Wrapper::CantDo
+    } else if matches!(notice, Notice::Plain(_)) {
+        Wrapper::Dm
     } else {
         Wrapper::Order
     }
@@ -82,6 +84,18 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
         Notice::Rate => (Action::Rate, None),
         Notice::RateReceived { stars } => (Action::RateReceived, Some(Payload::RatingUser(*stars))),
         Notice::Canceled => (Action::Canceled, None),
+        Notice::CancelAskedByYou => (Action::CooperativeCancelInitiatedByYou, None),
+        Notice::CancelAskedByPeer => (Action::CooperativeCancelInitiatedByPeer, None),
+        Notice::CancelAgreed => (Action::CooperativeCancelAccepted, None),
+        Notice::DisputeOpenedByYou(id) => (
+            Action::DisputeInitiatedByYou,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::DisputeOpenedByPeer(id) => (
+            Action::DisputeInitiatedByPeer,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::Plain(text) => (Action::SendDm, Some(Payload::TextMessage(text.clone()))),
         Notice::Refused(why) => (Action::CantDo, Some(Payload::CantDo(Some(*why)))),
     }
 }
@@ -296,6 +310,7 @@ mod tests {
             retry_secs: 60,
         };
         let tries = r#"{"payment_failed":{"payment_attempts":2,"payment_retries_interval":60}}"#;
+        let dispute = r#"{"dispute":["00000000-0000-0000-0000-000000000004",null]}"#;
         let table = [
             (Notice::BackInBook(order()), "new-order", shown.as_str()),
             (
@@ -332,9 +347,48 @@ mod tests {
                 r#"{"rating_user":5}"#,
             ),
             (Notice::Canceled, "canceled", "null"),
+            (
+                Notice::CancelAskedByYou,
+                "cooperative-cancel-initiated-by-you",
+                "null",
+            ),
+            (
+                Notice::CancelAskedByPeer,
+                "cooperative-cancel-initiated-by-peer",
+                "null",
+            ),
+            (Notice::CancelAgreed, "cooperative-cancel-accepted", "null"),
+            (
+                Notice::DisputeOpenedByYou(dispute_id()),
+                "dispute-initiated-by-you",
+                dispute,
+            ),
+            (
+                Notice::DisputeOpenedByPeer(dispute_id()),
+                "dispute-initiated-by-peer",
+                dispute,
+            ),
         ];
         for (notice, action, payload) in table {
-            assert_eq!(pushed(notice), body(action, payload));
+            let json = pushed(notice);
+            assert_eq!(json, body(action, payload));
+            assert_eq!(as_upstream(&json), json);
         }
+    }
+
+    /// What the library of most clients makes of a message.
+    fn as_upstream(json: &str) -> String {
+        let message = mostro_core::message::Message::from_json(json).unwrap();
+        message.as_json().unwrap()
+    }
+
+    #[test]
+    fn w9_plain_words_come_in_a_wrapper_of_their_own() {
+        let json = pushed(Notice::Plain("Hurry up.".to_owned()));
+        let expected = format!(
+            r#"{{"dm":{{"version":2,"request_id":null,"trade_index":null,"id":"{ID}","action":"send-dm","payload":{{"text_message":"Hurry up."}}}}}}"#
+        );
+        assert_eq!(json, expected);
+        assert_eq!(as_upstream(&json), json);
     }
 }

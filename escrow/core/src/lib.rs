@@ -34,6 +34,8 @@ pub mod amount;
 pub mod command;
 pub mod decide;
 pub mod decision;
+pub mod dispute;
+pub mod due;
 pub mod facts;
 pub mod fees;
 pub mod freshness;

@@ -1,5 +1,6 @@
 //! What the node has to say to a trader, before it becomes a message.
 
+use crate::dispute::DisputeId;
 use crate::order::OrderId;
 use crate::party::{Asker, Party, TradeIndex, TradeKey};
 use crate::user::User;
@@ -132,6 +133,18 @@ pub enum Notice {
     },
     /// The order ended before its time.
     Canceled,
+    /// His wish to cancel waits for the other side.
+    CancelAskedByYou,
+    /// The other side wishes to cancel.
+    CancelAskedByPeer,
+    /// Both wished to cancel, and the sats are back.
+    CancelAgreed,
+    /// His dispute is open.
+    DisputeOpenedByYou(DisputeId),
+    /// The other side opened a dispute.
+    DisputeOpenedByPeer(DisputeId),
+    /// What the protocol has no word for: one English sentence (rule W9).
+    Plain(String),
     /// A fair refusal.
     Refused(CantDo),
 }

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Fiat, Sats};
+use crate::dispute::DisputeId;
 use crate::lightning::PayoutInvoice;
 use crate::party::{Party, TradeKey};
 use crate::stage::Stage;
 use crate::time::UnixTime;
+use crate::wire::Status;
 
 /// Name of an order, on the wire and in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +107,22 @@ pub struct Order {
     pub stage_since: UnixTime,
     /// Who has rated his counterpart.
     pub rated: Rated,
+    /// The dispute it has or had; there is at most one (rule D3).
+    #[serde(default)]
+    pub dispute: Option<DisputeId>,
+}
+
+/// A take that ended while its order lives on (rule S8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedTake {
+    /// The order, which is in the book again.
+    pub order: OrderId,
+    /// Who took it, and the amounts.
+    pub take: Take,
+    /// The stage it ended in.
+    pub status: Status,
+    /// When.
+    pub ended_at: UnixTime,
 }
 
 /// Who has given his vote.

@@ -3,6 +3,7 @@
 use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 
+use crate::time::UnixTime;
 use crate::wire::Transport;
 
 /// The key of one side of one order; all its messages go there.
@@ -59,4 +60,16 @@ pub struct Asker {
     pub request_id: Option<u64>,
     /// How the request came, and so how its answer goes.
     pub transport: Transport,
+}
+
+impl Asker {
+    /// The asker as he is answered at `now`: his client has given up waiting
+    /// after `until`, and takes a late answer only without a number (rule B8).
+    #[must_use]
+    pub fn until(&self, until: UnixTime, now: UnixTime) -> Asker {
+        Asker {
+            request_id: self.request_id.filter(|_| now <= until),
+            ..self.clone()
+        }
+    }
 }

@@ -42,7 +42,12 @@ pub enum PayoutState {
     /// One attempt is with Lightning.
     Paying,
     /// The buyer has to give another invoice.
-    NeedInvoice,
+    NeedInvoice {
+        /// How often he was asked for it.
+        asked: u32,
+        /// When he is asked again (rule P10).
+        again_at: UnixTime,
+    },
     /// Paid.
     Paid,
     /// Stopped; only the operator moves it.
@@ -91,6 +96,9 @@ pub enum AttemptState {
         reason: PaymentFailure,
         /// When the node learned of it.
         at: UnixTime,
+        /// Height of the chain then, if it was known.
+        #[serde(default)]
+        tip_height: Option<u32>,
     },
 }
 
@@ -113,4 +121,6 @@ pub enum PaymentFailure {
     InsufficientBalance,
     /// Canceled on our side. Our fault.
     Canceled,
+    /// No route within the highest total time lock. Our fault.
+    CltvLimit,
 }

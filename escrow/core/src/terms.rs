@@ -39,6 +39,13 @@ pub struct Terms {
     pub max_open_holds: u32,
     /// Most holds being opened at once.
     pub max_opening_holds: u32,
+    /// Most payments in flight at once; 0 = no cap (rule P11).
+    pub max_inflight_payouts: u32,
+    /// Most of them to one payee; 0 = no cap.
+    pub max_inflight_payouts_per_payee: u32,
+    /// Blocks before the end of an escrow at which the node acts; it warns
+    /// [`WARNING_BLOCKS`] earlier (rule X1).
+    pub escrow_deadline_margin_blocks: u32,
 }
 
 impl Default for Terms {
@@ -63,6 +70,9 @@ impl Default for Terms {
             pending_without_identity: 500,
             max_open_holds: 200,
             max_opening_holds: 16,
+            max_inflight_payouts: 100,
+            max_inflight_payouts_per_payee: 10,
+            escrow_deadline_margin_blocks: 36,
         }
     }
 }
@@ -72,3 +82,15 @@ pub const OPENING_SECS: u64 = 8;
 
 /// How much longer a hold invoice lives than its step (rule B2).
 pub const HOLD_GRACE_SECS: u64 = 30;
+
+/// How many blocks before it acts the node warns of the end of an escrow.
+pub const WARNING_BLOCKS: u32 = 24;
+
+/// What a trader has at least for a step after the node was down (rule E11).
+pub const GRACE_AFTER_DOWNTIME_SECS: u64 = 300;
+
+/// How soon the node looks again at what Lightning did not answer (rule E10).
+pub const LOOK_AGAIN_SECS: u64 = 30;
+
+/// How old the newest revision of an order on offer may become (rule S6).
+pub const REFRESH_SECS: u64 = 20 * 3_600;

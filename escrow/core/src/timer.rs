@@ -23,4 +23,12 @@ pub enum TimerKind {
     OpeningHold,
     /// A payout may be tried again.
     PayoutRetry,
+    /// A waiting step is over.
+    StepDeadline,
+    /// A pending order leaves the book.
+    OfferDeadline,
+    /// A pending order is shown again.
+    Refresh,
+    /// A buyer is asked again for an invoice.
+    Reprompt,
 }

@@ -2,21 +2,26 @@
 
 mod fixtures;
 
+use std::mem::discriminant;
+
 use escrow_core::UnixTime;
 use escrow_core::amount::{Msat, Sats};
-use escrow_core::command::{Ask, NewOrder, Request};
+use escrow_core::command::{Ask, Found, NewOrder, Request};
 use escrow_core::decide::{
-    cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take, timeouts,
+    cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
+    payout_invoice, rate, release, take, timeouts,
 };
 use escrow_core::decision::{Decision, Effect};
-use escrow_core::facts::{CancelFacts, Now, PayoutFacts, RateFacts, TakeFacts};
+use escrow_core::due::mover;
+use escrow_core::facts::{Now, RateFacts, TakeFacts};
 use escrow_core::fees::{fee_per_side, routing_cap};
 use escrow_core::freshness::{Subject, check};
 use escrow_core::hold::HoldState;
 use escrow_core::letters::message;
 use escrow_core::order::{Order, Side};
 use escrow_core::party::Party;
-use escrow_core::payout::{AttemptState, PaymentFailure};
+use escrow_core::payout::{AttemptState, PaymentFailure, PayoutState};
+use escrow_core::stage::Stage;
 use escrow_core::terms::Terms;
 use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
@@ -24,8 +29,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use fixtures::{
-    FULL, NOW, Scene, maker, open_facts, person_facts, preimage, readable, request, scenes,
-    stranger, take_facts, taker, terms,
+    FULL, NOW, Scene, TIP, dispute_facts, maker, next_hold, open_facts, person_facts, preimage,
+    readable, request, scenes, stranger, take_facts, taker, terms,
 };
 
 /// Whatever can happen to an order.
@@ -38,7 +43,10 @@ enum Happening {
     Settled,
     Canceled,
     Succeeded,
-    Failed(PaymentFailure),
+    Failed(PaymentFailure, bool),
+    Found(Found),
+    Aged(u32),
+    Shifted(u64),
     Elapsed(TimerKind),
 }
 
@@ -56,6 +64,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(Ask::FiatSent),
         Just(Ask::Release),
         Just(Ask::Cancel),
+        Just(Ask::Dispute),
         any::<u8>().prop_map(|stars| Ask::RateUser { stars: stars % 7 }),
     ];
     let reason = select(vec![
@@ -64,7 +73,17 @@ fn happening() -> impl Strategy<Value = Happening> {
         PaymentFailure::WrongDetails,
         PaymentFailure::InvoiceExpired,
         PaymentFailure::InsufficientBalance,
+        PaymentFailure::CltvLimit,
     ]);
+    let kinds = vec![
+        TimerKind::OpeningHold,
+        TimerKind::PayoutRetry,
+        TimerKind::StepDeadline,
+        TimerKind::OfferDeadline,
+        TimerKind::Refresh,
+        TimerKind::Reprompt,
+    ];
+    let found = vec![Found::Open, Found::Accepted, Found::Missing];
     prop_oneof![
         5 => (sender, ask).prop_map(|(sender, ask)| Happening::Asked(Box::new((sender, ask)))),
         1 => Just(Happening::Opened),
@@ -73,9 +92,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Settled),
         1 => Just(Happening::Canceled),
         1 => Just(Happening::Succeeded),
-        1 => reason.prop_map(Happening::Failed),
-        1 => select(vec![TimerKind::OpeningHold, TimerKind::PayoutRetry])
-            .prop_map(Happening::Elapsed),
+        1 => (reason, any::<bool>()).prop_map(|(why, ours)| Happening::Failed(why, ours)),
+        1 => select(found).prop_map(Happening::Found),
+        1 => (800_u32..950).prop_map(Happening::Aged),
+        1 => (0_u64..10_000).prop_map(Happening::Shifted),
+        2 => select(kinds).prop_map(Happening::Elapsed),
     ]
 }
 
@@ -109,6 +130,7 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
     let hold = scene.hold.as_ref();
     let attempt = scene.owed.as_ref().and_then(|owed| owed.attempt.as_ref());
     let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+    let facts = scene.hold_facts();
     let decision = match happening {
         Happening::Asked(asked) => {
             let (sender, ask) = &**asked;
@@ -119,8 +141,8 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
         Happening::Accepted(paid) => {
             hold_invoice::hold_accepted(order, hold?, None, *paid, 900, now)
         }
-        Happening::Settled => hold_invoice::hold_settled(order, hold?, scene.owed.as_ref()?, now),
-        Happening::Canceled => hold_invoice::hold_canceled(order, hold?, payout, now),
+        Happening::Settled => hold_invoice::hold_settled(order, hold?, &facts, now),
+        Happening::Canceled => hold_invoice::hold_canceled(order, hold?, &facts, now),
         Happening::Succeeded => {
             // The fixtures' invoices are numbered by their preimage.
             let proof = if attempt?.hash == fixtures::hash(60) {
@@ -130,8 +152,15 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
             };
             payout::payment_succeeded(order, payout?, attempt?, &preimage(proof), Msat(7), now)
         }
-        Happening::Failed(why) => payout::payment_failed(order, payout?, attempt?, *why, now),
-        Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, hold, scene.owed.as_ref(), now),
+        Happening::Failed(why, in_trouble) => {
+            payout::payment_failed(order, payout?, attempt?, (*why, *in_trouble), now)
+        }
+        Happening::Found(found) => hold_invoice::hold_found(order, hold?, *found, next_hold(), now),
+        Happening::Aged(tip) => {
+            escrow_horizon::hold_aged(order, hold?, *tip, dispute_facts().dispute, now)
+        }
+        Happening::Shifted(secs) => downtime::shifted(order, hold, payout, *secs, now),
+        Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, &scene.timer_facts(), now),
     };
     Some(Ok(decision))
 }
@@ -154,21 +183,15 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         }
         Ask::FiatSent => fiat_sent::fiat_sent(order, req, now),
         Ask::Release => release::release(order, req, now, &scene.release_facts()),
-        Ask::Cancel => cancel::cancel(
-            order,
-            req,
-            now,
-            &CancelFacts {
-                hold: scene.hold.clone(),
-            },
-        ),
+        Ask::Cancel => cancel::cancel(order, req, now, &scene.cancel_facts()),
+        Ask::Dispute => dispute::dispute(order, req, now, &dispute_facts()),
         Ask::RateUser { stars } => rate::rate(order, req, *stars, now, &RateFacts { rated: None }),
         Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 
 /// The rows as a decision leaves them, as the ledger would.
-fn after(scene: &Scene, decision: &Decision) -> Scene {
+fn after(scene: &Scene, decision: &Decision, now: Now) -> Scene {
     let order = decision.orders.last().unwrap_or(&scene.order).clone();
     let hold = decision.holds.last().or(scene.hold.as_ref()).cloned();
     let payout = decision
@@ -183,33 +206,111 @@ fn after(scene: &Scene, decision: &Decision) -> Scene {
             .or(earlier)
             .filter(|attempt| attempt.hash == payout.destination.hash)
             .cloned();
-        PayoutFacts { payout, attempt }
+        fixtures::owed(payout, attempt)
     });
     Scene {
         name: scene.name,
         order,
         hold,
         owed,
+        dispute: decision.disputes.last().or(scene.dispute.as_ref()).cloned(),
+        shown_at: if is_published(decision) {
+            now.at
+        } else {
+            scene.shown_at
+        },
     }
 }
 
 /// Whether a decision leaves all rows as they are, pushes nobody and starts
 /// nothing; an answer may be given again, a nudge or alarm repeated.
-fn changes_nothing(scene: &Scene, decision: &Decision) -> bool {
+fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
     let acts = decision.effects.iter().any(|effect| match effect {
-        Effect::CancelHold(_) | Effect::Alarm(_) => false,
+        Effect::CancelHold(_) | Effect::LookUpHold(_) | Effect::WakeAt(_) | Effect::Alarm(_) => {
+            false
+        }
         Effect::OpenHold(_)
         | Effect::SettleHold(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
-        | Effect::WakeAt(_) => true,
+        | Effect::PublishDispute(_) => true,
     });
-    let next = after(scene, decision);
+    let next = after(scene, decision, now);
     let rows = |scene: &Scene| {
         let owed = scene.owed.clone().map(|owed| (owed.payout, owed.attempt));
         (scene.order.clone(), scene.hold.clone(), owed)
     };
     !acts && decision.pushes.is_empty() && rows(scene) == rows(&next)
+}
+
+fn is_published(decision: &Decision) -> bool {
+    let is_publish = |effect: &Effect| matches!(effect, Effect::PublishOrder(_));
+    decision.effects.iter().any(is_publish)
+}
+
+/// The moves of rule S3; to stay is no move.
+fn is_a_move(from: &Stage, to: &Stage) -> bool {
+    use Stage::{
+        Active, Canceled, Canceling, Dispute, Expired, FiatSent, OpeningHold, PaidWaitingInvoice,
+        PayingBuyer, Pending, Releasing, Success, WaitingInvoice, WaitingPayment,
+    };
+    match from {
+        Pending => matches!(
+            to,
+            WaitingInvoice { .. } | OpeningHold { .. } | Canceled { .. } | Expired
+        ),
+        OpeningHold { .. } => matches!(
+            to,
+            WaitingPayment { .. } | Pending | WaitingInvoice { .. } | Canceled { .. } | Expired
+        ),
+        WaitingInvoice { .. } => {
+            matches!(to, OpeningHold { .. } | Pending | Canceled { .. } | Expired)
+        }
+        WaitingPayment { .. } => matches!(
+            to,
+            Active { .. }
+                | PaidWaitingInvoice { .. }
+                | OpeningHold { .. }
+                | Pending
+                | Canceled { .. }
+                | Expired
+        ),
+        PaidWaitingInvoice { .. } => {
+            matches!(to, Active { .. } | Canceling { .. } | Canceled { .. })
+        }
+        Active { .. } => matches!(
+            to,
+            FiatSent { .. } | Dispute { .. } | Canceling { .. } | Canceled { .. }
+        ),
+        FiatSent { .. } => matches!(
+            to,
+            Releasing { .. } | Dispute { .. } | Canceling { .. } | Canceled { .. }
+        ),
+        Dispute { .. } => matches!(to, Releasing { .. } | Canceling { .. } | Canceled { .. }),
+        Releasing { .. } => matches!(to, PayingBuyer { .. } | Canceled { .. }),
+        PayingBuyer { .. } => matches!(to, Success { .. }),
+        Canceling { .. } => matches!(to, Pending | Canceled { .. } | Expired),
+        Success { .. } | Canceled { .. } | Expired => false,
+    }
+}
+
+/// What the book says of a stage (rule S2).
+fn shown(stage: &Stage) -> &'static str {
+    if stage.is_on_offer() {
+        "pending"
+    } else if matches!(stage, Stage::Success { .. }) {
+        "success"
+    } else if stage.is_terminal() {
+        "canceled"
+    } else {
+        "in-progress"
+    }
+}
+
+/// Whether a decision ends a take and leaves its order in the book, or expired.
+fn ends_a_take(scene: &Scene, next: &Scene) -> bool {
+    let is_back = matches!(next.order.stage, Stage::Pending | Stage::Expired);
+    is_back && scene.order.stage.take().is_some() && !scene.order.stage.is_on_offer()
 }
 
 fn has_both_settle_and_cancel(decision: &Decision) -> bool {
@@ -260,21 +361,37 @@ proptest! {
         let mut payments_made = 0;
         for (happening, (terms, secs)) in happenings {
             moment = moment.plus(secs);
-            let now = Now { at: moment, terms: &terms };
+            let now = Now { at: moment, tip_height: Some(TIP), terms: &terms };
             let Some(Ok(decision)) = decide(&scene, &happening, now) else {
                 continue;
             };
-            let next = after(&scene, &decision);
+            let next = after(&scene, &decision, now);
 
             prop_assert!(!has_both_settle_and_cancel(&decision), "{happening:?}");
             prop_assert!(is_conserved(&decision, &next.order), "{happening:?}");
-            if scene.order.stage.is_terminal() {
-                prop_assert_eq!(&next.order.stage, &scene.order.stage, "terminal is terminal");
+            let (from, to) = (&scene.order.stage, &next.order.stage);
+            if discriminant(from) != discriminant(to) {
+                prop_assert!(is_a_move(from, to), "s3: {happening:?} moved {from:?} to {to:?}");
             }
+            let is_refresh = matches!(happening, Happening::Elapsed(TimerKind::Refresh));
+            let changed = shown(from) != shown(to);
+            prop_assert!(changed == is_published(&decision) || is_refresh, "s4: {happening:?}");
+            let ended = usize::from(ends_a_take(&scene, &next));
+            prop_assert_eq!(decision.ended_takes.len(), ended, "s8: {:?}", happening);
+            let payout = next.owed.as_ref().map(|owed| &owed.payout);
+            let is_parked = payout.is_some_and(|payout| payout.state == PayoutState::Parked);
+            let moved_by = mover(&next.order, next.hold.as_ref(), payout);
+            prop_assert!(
+                moved_by.is_some() || to.is_terminal() || is_parked,
+                "s9: {happening:?} leaves {to:?} to nobody"
+            );
             let settles = decision.effects.iter().any(|e| matches!(e, Effect::SettleHold(_)));
             if settles {
                 let hold = scene.hold.as_ref().map(|hold| &hold.state);
-                prop_assert!(matches!(hold, Some(HoldState::Accepted(_))), "{:?}", hold);
+                let is_ours = |state: &HoldState| {
+                    matches!(state, HoldState::Accepted(_) | HoldState::Settling(_))
+                };
+                prop_assert!(hold.is_some_and(is_ours), "{:?}", hold);
             }
             let pays = decision.effects.iter().any(|e| matches!(e, Effect::Pay(_)));
             if pays {
@@ -293,8 +410,12 @@ proptest! {
                 prop_assert!(message(letter).to_json().len() < 24_000);
             }
 
-            if let Some(Ok(again)) = decide(&next, &happening, now) {
-                prop_assert!(changes_nothing(&next, &again), "{happening:?}: {again:?}");
+            // A report is about one hold, and time passes as often as it passes.
+            let hold_of = |scene: &Scene| scene.hold.as_ref().map(|hold| hold.id);
+            let is_repeatable =
+                hold_of(&scene) == hold_of(&next) && !matches!(happening, Happening::Shifted(_));
+            if is_repeatable && let Some(Ok(again)) = decide(&next, &happening, now) {
+                prop_assert!(changes_nothing(&next, &again, now), "{happening:?}: {again:?}");
             }
             scene = next;
         }
@@ -316,7 +437,7 @@ proptest! {
     ) {
         let wide = Terms { min_amount: Sats(0), max_amount: Sats(u64::MAX), fee, ..terms() };
         let terms = if is_wide { wide } else { terms() };
-        let now = Now { at: UnixTime(at), terms: &terms };
+        let now = Now { at: UnixTime(at), tip_height: None, terms: &terms };
         let new = NewOrder {
             sats, fiat, min_fiat, max_fiat, premium, expires_at, payment_method,
             ..fixtures::new_order(Side::Sell)

@@ -4,7 +4,7 @@ use escrow_core::UnixTime;
 use escrow_core::notice::Reputation;
 use escrow_core::order::{Order, Side};
 use escrow_core::party::Identity;
-use escrow_core::stage::{BackTo, Stage};
+use escrow_core::stage::Stage;
 use escrow_core::wire::{BookFiat, MakerRating, OrderEvent, OrderKind, Shown};
 use nostr::event::Tag;
 use storage::ledger::{Page, StorageError};
@@ -26,11 +26,7 @@ pub(crate) fn tags(
     let sign = &desk.stationery;
     let closed = now.plus(sign.closed_order_secs);
     let shown = match &order.stage {
-        Stage::Pending
-        | Stage::OpeningHold {
-            back_to: BackTo::Pending,
-            ..
-        } => Shown::Pending {
+        stage if stage.is_on_offer() => Shown::Pending {
             maker: MakerRating {
                 days: reputation.operating_days,
                 since: reputation.since,
@@ -40,19 +36,19 @@ pub(crate) fn tags(
             relays: &sign.relays,
             node: desk.keys.public_key(),
         },
-        Stage::OpeningHold {
-            back_to: BackTo::WaitingInvoice { .. },
-            ..
-        }
+        Stage::Success { .. } => Shown::Success(closed),
+        Stage::Canceled { .. } | Stage::Expired => Shown::Canceled(closed),
+        Stage::Pending
+        | Stage::OpeningHold { .. }
         | Stage::WaitingInvoice { .. }
         | Stage::WaitingPayment { .. }
         | Stage::PaidWaitingInvoice { .. }
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
         | Stage::Releasing { .. }
         | Stage::PayingBuyer { .. } => Shown::InProgress(closed),
-        Stage::Success { .. } => Shown::Success(closed),
-        Stage::Canceled { .. } => Shown::Canceled(closed),
     };
     let event = OrderEvent {
         id: order.id.0,

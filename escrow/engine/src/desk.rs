@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use escrow_core::order::OrderId;
 use escrow_core::terms::Terms;
+use escrow_core::wire;
 use nostr::key::Keys;
 
 use crate::entropy::Entropy;
@@ -27,6 +29,14 @@ pub struct Desk {
     pub sealing: Sealing,
 }
 
+impl Desk {
+    /// The address of an order's public event.
+    pub(crate) fn address(&self, order: OrderId) -> String {
+        let node = self.keys.public_key();
+        format!("{}:{node}:{}", wire::order_event::ORDER, order.0)
+    }
+}
+
 /// What every event of the node carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stationery {
@@ -38,6 +48,8 @@ pub struct Stationery {
     pub instance: Option<String>,
     /// Seconds that relays may keep an order that has left the book.
     pub closed_order_secs: u64,
+    /// Seconds that relays may keep a dispute.
+    pub dispute_secs: u64,
     /// Seconds that relays may keep a letter.
     pub letter_secs: u64,
 }

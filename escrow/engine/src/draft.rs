@@ -5,11 +5,12 @@ use std::thread;
 
 use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
+use escrow_core::dispute::Dispute;
 use escrow_core::letters;
 use escrow_core::notice::Letter;
-use escrow_core::order::Order;
+use escrow_core::order::{Order, Role};
 use escrow_core::party::TradeKey;
-use escrow_core::wire::{self, Seed};
+use escrow_core::wire::{self, DisputeEvent, Initiator, Seed};
 use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
@@ -82,6 +83,34 @@ impl Draft {
             kind: Kind::from_u16(wire::order_event::ORDER),
             identifier: order.id.0.to_string(),
             tags: book::tags(page, desk, order, now)?,
+            content: String::new(),
+        };
+        self.announce(page, desk, announcement, now)
+    }
+
+    /// Adds a new revision of a dispute's public event.
+    pub(crate) fn dispute(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        dispute: &Dispute,
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        let event = DisputeEvent {
+            id: dispute.id.0,
+            status: dispute.status(),
+            initiator: match dispute.opened_by {
+                Role::Buyer => Initiator::Buyer,
+                Role::Seller => Initiator::Seller,
+            },
+            opened_at: dispute.opened_at,
+            expiration: now.plus(desk.stationery.dispute_secs),
+            instance: desk.stationery.instance.as_deref(),
+        };
+        let announcement = Announcement {
+            kind: Kind::from_u16(wire::dispute_event::DISPUTE),
+            identifier: dispute.id.0.to_string(),
+            tags: event.tags(),
             content: String::new(),
         };
         self.announce(page, desk, announcement, now)

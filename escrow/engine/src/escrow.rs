@@ -344,20 +344,21 @@ impl WritingDesk {
 
     async fn start(&self, outcome: Outcome) {
         for effect in outcome.effects {
-            let task = match effect {
+            let nudge = match effect {
                 Effect::OpenHold(hash) | Effect::SettleHold(hash) | Effect::CancelHold(hash) => {
-                    Task::Hold(hash)
+                    Nudge::Decided(Task::Hold(hash))
                 }
-                Effect::Pay(hash) => Task::Payment(hash),
+                Effect::LookUpHold(hash) => Nudge::LookUp(hash),
+                Effect::Pay(hash) => Nudge::Decided(Task::Payment(hash)),
                 Effect::Alarm(alarm) => {
                     tracing::error!(?alarm, "the operator should look at this");
                     continue;
                 }
                 // Written in the commit itself.
-                Effect::PublishOrder(_) | Effect::WakeAt(_) => continue,
+                Effect::PublishOrder(_) | Effect::PublishDispute(_) | Effect::WakeAt(_) => continue,
             };
             // The dispatcher ends with the escrow; the row keeps the intent.
-            let _ = self.nudge.send(Nudge::Decided(task)).await;
+            let _ = self.nudge.send(nudge).await;
         }
     }
 

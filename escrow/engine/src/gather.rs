@@ -7,13 +7,14 @@
 use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
-    self, cancel, fiat_sent, hold_invoice, open, payout, payout_invoice, rate, release, take,
-    timeouts,
+    self, cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, open, payout, payout_invoice,
+    rate, release, take, timeouts,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
+use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, FreshHold, InvoiceFacts, Now, OpenFacts, PayoutFacts, PersonFacts,
-    RateFacts, ReleaseFacts, TakeFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Now,
+    OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, TakeFacts, TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
@@ -50,6 +51,7 @@ impl Gather<'_, '_> {
             | Ask::FiatSent
             | Ask::Release
             | Ask::Cancel
+            | Ask::Dispute
             | Ask::RateUser { .. } => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
                 None => self.about_nothing(request),
@@ -113,6 +115,12 @@ impl Gather<'_, '_> {
                 };
                 Ok(cancel::cancel(order, request, self.now(), &facts))
             }
+            Ask::Dispute => {
+                let facts = DisputeFacts {
+                    dispute: self.fresh_dispute(),
+                };
+                Ok(dispute::dispute(order, request, self.now(), &facts))
+            }
             Ask::RateUser { stars } => {
                 let facts = RateFacts {
                     rated: self.counterpart(order, request)?,
@@ -131,6 +139,7 @@ impl Gather<'_, '_> {
             person: self.person(identity, &orders)?,
             order: OrderId(self.desk.entropy.uuid()),
             pending_orders: self.pending_orders(identity, &orders)?,
+            capacity: self.capacity()?,
             invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
         };
         Ok(open::open(request, new, self.now(), &facts))
@@ -163,7 +172,7 @@ impl Gather<'_, '_> {
             capacity: self.capacity()?,
             hold: self.fresh_hold(),
             invoice_hash_is_known: self.is_known(Some(given), Some(order.id))?,
-            payout: self.owed(order)?,
+            payout: self.owed_to(order, payee(given))?,
         })
     }
 
@@ -199,16 +208,32 @@ impl Gather<'_, '_> {
                     now,
                 ))
             }),
-            Command::HoldSettled { hash } => self.hold_report(*hash, Self::hold_settled),
-            Command::HoldCanceled { hash } => self.hold_report(*hash, |this, hold, order| {
-                let payout = this.payout_of(order)?;
-                Ok(hold_invoice::hold_canceled(
-                    order,
-                    hold,
-                    payout.as_ref(),
-                    this.now(),
-                ))
+            Command::HoldSettled { hash } => self.hold_report(*hash, |this, hold, order| {
+                let facts = this.hold_facts(order)?;
+                Ok(hold_invoice::hold_settled(order, hold, &facts, this.now()))
             }),
+            Command::HoldCanceled { hash } => self.hold_report(*hash, |this, hold, order| {
+                let facts = this.hold_facts(order)?;
+                Ok(hold_invoice::hold_canceled(order, hold, &facts, this.now()))
+            }),
+            Command::HoldFound { hash, found } => self.hold_report(*hash, |this, hold, order| {
+                let fresh = this.fresh_hold();
+                let now = this.now();
+                Ok(hold_invoice::hold_found(order, hold, *found, fresh, now))
+            }),
+            Command::HoldAged { hash, tip_height } => {
+                self.hold_report(*hash, |this, hold, order| {
+                    let fresh = this.fresh_dispute();
+                    let now = this.now();
+                    Ok(escrow_horizon::hold_aged(
+                        order,
+                        hold,
+                        *tip_height,
+                        fresh,
+                        now,
+                    ))
+                })
+            }
             Command::PaymentSucceeded {
                 hash,
                 preimage,
@@ -217,11 +242,14 @@ impl Gather<'_, '_> {
                 let now = this.now();
                 payout::payment_succeeded(order, payout, attempt, preimage, *routing_fee, now)
             }),
-            Command::PaymentFailed { hash, reason } => {
-                self.payment_report(*hash, |this, (order, payout, attempt)| {
-                    payout::payment_failed(order, payout, attempt, *reason, this.now())
-                })
-            }
+            Command::PaymentFailed {
+                hash,
+                reason,
+                in_trouble,
+            } => self.payment_report(*hash, |this, (order, payout, attempt)| {
+                let why = (*reason, *in_trouble);
+                payout::payment_failed(order, payout, attempt, why, this.now())
+            }),
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -242,12 +270,12 @@ impl Gather<'_, '_> {
         }
     }
 
-    fn hold_settled(&mut self, hold: &Hold, order: &Order) -> Result<Decision, StorageError> {
-        match self.owed(order)? {
-            Some(owed) => Ok(hold_invoice::hold_settled(order, hold, &owed, self.now())),
-            // Settled although nobody here released: somebody did it by hand.
-            None => Ok(alarm(Alarm::UnexpectedHold(hold.hash))),
-        }
+    fn hold_facts(&mut self, order: &Order) -> Result<HoldFacts, StorageError> {
+        Ok(HoldFacts {
+            owed: self.owed(order)?,
+            dispute: self.dispute_of(order)?,
+            hold: self.fresh_hold(),
+        })
     }
 
     fn payment_report(
@@ -272,20 +300,19 @@ impl Gather<'_, '_> {
         let Some(order) = self.page.order(timer.order)? else {
             return Ok(Decision::default());
         };
-        let hold = self.hold_of(&order)?;
-        let owed = self.owed(&order)?;
-        Ok(timeouts::elapsed(
-            &order,
-            timer.kind,
-            hold.as_ref(),
-            owed.as_ref(),
-            self.now(),
-        ))
+        let facts = TimerFacts {
+            hold: self.hold_of(&order)?,
+            owed: self.owed(&order)?,
+            shown_at: self.page.stamp(&self.desk.address(order.id))?,
+            buyer_asked_at: None,
+        };
+        Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
     }
 
     fn now(&self) -> Now<'_> {
         Now {
             at: self.at,
+            tip_height: None,
             terms: &self.desk.terms,
         }
     }
@@ -295,12 +322,17 @@ impl Gather<'_, '_> {
         self.desk.preimages.fresh_hold(id)
     }
 
+    fn fresh_dispute(&mut self) -> DisputeId {
+        DisputeId(self.desk.entropy.uuid())
+    }
+
     fn capacity(&self) -> Result<Capacity, StorageError> {
         let counts = self.page.hold_counts()?;
         Ok(Capacity {
             lightning_is_ready: self.desk.lightning_is_ready,
             open_holds: clamp(counts.open),
             opening_holds: clamp(counts.opening),
+            liquidity: None,
         })
     }
 
@@ -368,12 +400,50 @@ impl Gather<'_, '_> {
         }
     }
 
+    fn dispute_of(&self, order: &Order) -> Result<Option<Dispute>, StorageError> {
+        match order.dispute {
+            Some(dispute) => self.page.dispute(dispute),
+            None => Ok(None),
+        }
+    }
+
     fn owed(&self, order: &Order) -> Result<Option<PayoutFacts>, StorageError> {
+        self.owed_to(order, None)
+    }
+
+    /// What is owed for an order, should it be paid to another payee than before.
+    fn owed_to(
+        &self,
+        order: &Order,
+        payee: Option<&str>,
+    ) -> Result<Option<PayoutFacts>, StorageError> {
         let Some(payout) = self.payout_of(order)? else {
             return Ok(None);
         };
         let attempt = self.page.attempt(payout.destination.hash)?;
-        Ok(Some(PayoutFacts { payout, attempt }))
+        let payee = payee.unwrap_or(&payout.destination.payee);
+        let in_flight = self.in_flight(payout.id, payee)?;
+        Ok(Some(PayoutFacts {
+            payout,
+            attempt,
+            in_flight,
+        }))
+    }
+
+    /// Rule P11, without the payout that is asked for.
+    fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+        let mut in_flight = InFlight::default();
+        for attempt in self.page.sent_attempts()? {
+            if attempt.payout == own {
+                continue;
+            }
+            in_flight.to_all = in_flight.to_all.saturating_add(1);
+            let other = self.page.payout(attempt.payout)?;
+            if other.is_some_and(|other| other.destination.payee == payee) {
+                in_flight.to_payee = in_flight.to_payee.saturating_add(1);
+            }
+        }
+        Ok(in_flight)
     }
 
     fn taker(&self, order: &Order) -> Result<Option<User>, StorageError> {
@@ -411,14 +481,25 @@ fn awaited(order: &Order) -> Option<Role> {
     match &order.stage {
         Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. } => Some(Role::Buyer),
         Stage::WaitingPayment { .. } => Some(Role::Seller),
-        Stage::OpeningHold { asker, .. } => order.role_of(asker.trade_key),
+        Stage::OpeningHold { asker, .. } => order.role_of(asker.as_ref()?.trade_key),
         Stage::Pending
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
         | Stage::Releasing { .. }
         | Stage::PayingBuyer { .. }
         | Stage::Success { .. }
-        | Stage::Canceled { .. } => None,
+        | Stage::Canceled { .. }
+        | Stage::Expired => None,
+    }
+}
+
+/// Node key of the payee of an invoice that can be read.
+fn payee(given: &GivenInvoice) -> Option<&str> {
+    match given {
+        GivenInvoice::Readable(invoice) => Some(&invoice.payee),
+        GivenInvoice::Unusable => None,
     }
 }
 

@@ -87,6 +87,7 @@ impl Intake {
             Action::FiatSent => only_next_trade(message, Ask::FiatSent)?,
             Action::Release => only_next_trade(message, Ask::Release)?,
             Action::Cancel => any_harmless(message, Ask::Cancel)?,
+            Action::Dispute => any_harmless(message, Ask::Dispute)?,
             Action::RateUser => rating(message)?,
             // Without bonds nothing is owed, as on a node that has them switched off (NY1).
             Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
@@ -159,6 +160,7 @@ fn lacks_its_order(message: &Message) -> bool {
                 | Action::FiatSent
                 | Action::Release
                 | Action::Cancel
+                | Action::Dispute
                 | Action::RateUser
         )
 }
@@ -212,6 +214,7 @@ fn is_served(action: Action) -> bool {
             | Action::FiatSent
             | Action::Release
             | Action::Cancel
+            | Action::Dispute
             | Action::RateUser
             | Action::AddBondInvoice
     )

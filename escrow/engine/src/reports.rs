@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use escrow_core::PaymentHash;
-use escrow_core::command::Command;
+use escrow_core::command::{Command, Found};
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::payout::{Attempt, PaymentFailure};
 use escrow_lightning::backend::{
@@ -65,6 +65,28 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
         Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
         Seen::Canceled => Some(Command::HoldCanceled { hash }),
     }
+}
+
+/// What a look-up that a decision asked for is told as: news, or that there
+/// are none; nothing of a hold that no step waits for.
+#[must_use]
+pub fn hold_looked_up(hold: &Hold, seen: Option<&HoldSnapshot>) -> Option<Command> {
+    let hash = hold.hash;
+    let Some(seen) = seen else {
+        let found = Found::Missing;
+        return Some(Command::HoldFound { hash, found });
+    };
+    hold_news(hold, seen).or(match (&seen.state, &hold.state) {
+        (Seen::Open { .. }, _) => Some(Command::HoldFound {
+            hash,
+            found: Found::Open,
+        }),
+        (Seen::Accepted(_), HoldState::Accepted(_)) => Some(Command::HoldFound {
+            hash,
+            found: Found::Accepted,
+        }),
+        (Seen::Accepted(_) | Seen::Settled { .. } | Seen::Canceled, _) => None,
+    })
 }
 
 /// What settling a hold came to; nothing if Lightning contradicts the ledger,
@@ -165,7 +187,11 @@ pub fn payment_step(hash: PaymentHash, seen: PaymentState, tried: Tried) -> Paym
         }
         (PaymentState::Failed { reason }, Tried::Started) => {
             let reason = failure(reason);
-            PaymentStep::Report(Command::PaymentFailed { hash, reason })
+            PaymentStep::Report(Command::PaymentFailed {
+                hash,
+                reason,
+                in_trouble: false,
+            })
         }
         (PaymentState::Failed { .. }, Tried::Doubtful) => PaymentStep::LookAgain,
         (PaymentState::Failed { .. }, Tried::Unknown) | (PaymentState::NotFound, _) => {
@@ -184,6 +210,7 @@ pub fn rejected(hash: PaymentHash, reason: &RejectReason, seen: &PaymentState) -
         PaymentState::NotFound | PaymentState::Failed { .. } => Some(Command::PaymentFailed {
             hash,
             reason: refusal(reason),
+            in_trouble: false,
         }),
         PaymentState::InFlight { .. } | PaymentState::Succeeded { .. } => None,
     }
@@ -204,8 +231,9 @@ fn refusal(reason: &RejectReason) -> PaymentFailure {
     match reason {
         RejectReason::InvoiceExpired => PaymentFailure::InvoiceExpired,
         RejectReason::SelfPayment | RejectReason::BadInvoice(_) => PaymentFailure::InvoiceRefused,
+        RejectReason::CltvLimit => PaymentFailure::CltvLimit,
         // Our own limits, so not the buyer's fault.
-        RejectReason::CltvLimit | RejectReason::Policy(_) => PaymentFailure::Canceled,
+        RejectReason::Policy(_) => PaymentFailure::Canceled,
     }
 }
 
@@ -227,6 +255,7 @@ mod tests {
         let failure = PaymentStep::Report(Command::PaymentFailed {
             hash: HASH,
             reason: PaymentFailure::NoRoute,
+            in_trouble: false,
         });
         let table = [
             ("of an earlier try", false, None, PaymentStep::Start),

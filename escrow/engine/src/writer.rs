@@ -4,13 +4,16 @@
 //! [`Engine::step`] is synchronous and takes the time as an argument, so a
 //! simulation drives the very code that serves traders.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
 use escrow_core::decision::{Decision, Effect};
+use escrow_core::due;
 use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::notice::Letter;
+use escrow_core::order::OrderId;
 use escrow_core::party::Identity;
 use escrow_core::timer::Timer;
 use storage::ledger::{
@@ -354,13 +357,19 @@ impl Turn<'_, '_> {
 
     /// Writes a decision into the page.
     fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
-        let mut orders = Vec::with_capacity(decision.orders.len());
+        let moved = moved_orders(&decision);
         for order in decision.orders {
             if let Some(before) = self.page.order(order.id)? {
                 self.draft.touch(&before);
             }
             self.draft.touch(&order);
-            orders.push(self.page.put_order(order)?);
+            self.page.put_order(order)?;
+        }
+        for ended in &decision.ended_takes {
+            self.page.put_ended_take(ended)?;
+        }
+        for dispute in &decision.disputes {
+            self.page.put_dispute(dispute)?;
         }
         for hold in &decision.holds {
             self.page.put_hold(hold)?;
@@ -377,10 +386,38 @@ impl Turn<'_, '_> {
         for letter in decision.answer.into_iter().chain(decision.pushes) {
             self.draft.letter(self.page, self.desk, letter, self.now)?;
         }
-        for effect in decision.effects {
+        let (wakes, effects): (Vec<_>, Vec<_>) = decision
+            .effects
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::WakeAt(_)));
+        for effect in effects {
             self.start(effect)?;
         }
+        for order in moved {
+            self.set_timers(order)?;
+        }
+        for wake in wakes {
+            self.start(wake)?;
+        }
         Ok(())
+    }
+
+    /// Sets the timers that follow from the rows of an order (rule S9).
+    fn set_timers(&mut self, id: OrderId) -> Result<(), StorageError> {
+        let Some(order) = self.page.order(id)? else {
+            return Ok(());
+        };
+        let payout = match order.stage.payout() {
+            Some(payout) => self.page.payout(payout)?,
+            None => None,
+        };
+        let shown_at = if order.stage.is_on_offer() {
+            self.page.stamp(&self.desk.address(id))?
+        } else {
+            None
+        };
+        let due = due::due(&order, payout.as_ref(), shown_at);
+        self.page.set_timers(id, &due)
     }
 
     fn start(&mut self, effect: Effect) -> Result<(), StorageError> {
@@ -389,10 +426,15 @@ impl Turn<'_, '_> {
                 Some(order) => self.draft.order(self.page, self.desk, &order, self.now),
                 None => Ok(()),
             },
+            Effect::PublishDispute(id) => match self.page.dispute(id)? {
+                Some(dispute) => self.draft.dispute(self.page, self.desk, &dispute, self.now),
+                None => Ok(()),
+            },
             Effect::WakeAt(timer) => self.page.put_timer(timer),
             Effect::OpenHold(_)
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)
+            | Effect::LookUpHold(_)
             | Effect::Pay(_)
             | Effect::Alarm(_) => {
                 self.draft.effects.push(effect);
@@ -415,4 +457,22 @@ impl Turn<'_, '_> {
         })?;
         Ok(())
     }
+}
+
+/// The orders whose timers may be others after a decision.
+fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
+    let shown = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::PublishOrder(order) => Some(*order),
+        Effect::OpenHold(_)
+        | Effect::SettleHold(_)
+        | Effect::CancelHold(_)
+        | Effect::LookUpHold(_)
+        | Effect::Pay(_)
+        | Effect::PublishDispute(_)
+        | Effect::WakeAt(_)
+        | Effect::Alarm(_) => None,
+    });
+    let written = decision.orders.iter().map(|order| order.id);
+    let owed = decision.payouts.iter().map(|payout| payout.order);
+    written.chain(owed).chain(shown).collect()
 }

@@ -274,7 +274,7 @@ impl Trade {
                 self.say("fiat", maker_buys, Action::FiatSent, id, None)
                     .await;
             }
-            Stage::FiatSent { .. } => {
+            Stage::FiatSent { .. } | Stage::Dispute { .. } => {
                 self.say("release", !maker_buys, Action::Release, id, None)
                     .await;
             }
@@ -285,8 +285,11 @@ impl Trade {
                 self.say("taker rates", false, Action::RateUser, id, stars)
                     .await;
             }
-            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::PayingBuyer { .. } => {}
-            Stage::Canceled { .. } => panic!("{:?}: {order:?}", self.cut),
+            Stage::OpeningHold { .. }
+            | Stage::Canceling { .. }
+            | Stage::Releasing { .. }
+            | Stage::PayingBuyer { .. } => {}
+            Stage::Canceled { .. } | Stage::Expired => panic!("{:?}: {order:?}", self.cut),
         }
     }
 

@@ -60,8 +60,9 @@ impl Opener {
                     known: FORMAT,
                 });
             }
-            Some(found) => return Err(damaged(&format!("it has format {found}"))),
-            None => lay_out(&database)?,
+            Some(0) => return Err(damaged("it has format 0")),
+            // Every format so far only added tables to the one before.
+            Some(_) | None => lay_out(&database)?,
         }
         Ok(database)
     }
@@ -230,7 +231,8 @@ fn damaged(what: &str) -> StorageError {
     }
 }
 
-/// Makes all tables in one commit, so that a file has all of them or none.
+/// Makes all tables that are not there in one commit with the format that has
+/// them, so that a file is of one format or of another and never between.
 fn lay_out(database: &Database) -> Result<(), StorageError> {
     let transaction = begin(database)?;
     for table in Table::ALL {

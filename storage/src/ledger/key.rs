@@ -1,6 +1,7 @@
 //! Keys: parts of fixed width, numbers big-endian, so that bytes sort as
 //! their meaning does.
 
+use escrow_core::dispute::DisputeId;
 use escrow_core::hold::HoldId;
 use escrow_core::order::OrderId;
 use escrow_core::party::{IdentityKey, TradeKey};
@@ -93,6 +94,9 @@ key_part!(HoldId, 16, |id: &HoldId| id.0.into_bytes(), |b| HoldId(
 ));
 key_part!(PayoutId, 16, |id: &PayoutId| id.0.into_bytes(), |b| {
     PayoutId(Uuid::from_bytes(b))
+});
+key_part!(DisputeId, 16, |id: &DisputeId| id.0.into_bytes(), |b| {
+    DisputeId(Uuid::from_bytes(b))
 });
 key_part!(TradeKey, 32, |k: &TradeKey| k.0.to_bytes(), |b| TradeKey(
     PublicKey::from_byte_array(b)

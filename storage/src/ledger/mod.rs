@@ -22,6 +22,8 @@
 //! ```
 
 mod changes;
+mod disputes;
+mod ended_takes;
 mod error;
 mod file;
 mod holds;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use escrow_core::PaymentHash;
 use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use serde_json::{Value, json};
 
 use super::error::StorageError;
 use super::invoices::{InvoiceOwner, invoice_mark};
@@ -14,7 +15,20 @@ use super::record::Record;
 use super::table::Table;
 use super::view::View;
 
-impl Record for Payout {}
+impl Record for Payout {
+    const VERSION: u8 = 2;
+
+    /// Version 1 did not know when a buyer was to be asked again for an
+    /// invoice: he is, at once.
+    fn upgrade(_: u8, mut json: Value) -> Value {
+        if let Some(state) = json.get_mut("state")
+            && state == "NeedInvoice"
+        {
+            *state = json!({ "NeedInvoice": { "asked": 0, "again_at": 0 } });
+        }
+        json
+    }
+}
 impl Record for Attempt {}
 
 impl View {

@@ -20,6 +20,10 @@ pub(crate) enum Table {
     InvoiceHashes,
     /// Index: pending orders of makers without identity.
     PendingPrivate,
+    /// Takes that ended while their order lives on.
+    EndedTakes,
+    /// Disputes.
+    Disputes,
     /// Hold invoices.
     Holds,
     /// Index: hash of a hold.
@@ -72,7 +76,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 31] = [
+    pub(crate) const ALL: [Table; 33] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -80,6 +84,8 @@ impl Table {
         Table::LivingIdentities,
         Table::InvoiceHashes,
         Table::PendingPrivate,
+        Table::EndedTakes,
+        Table::Disputes,
         Table::Holds,
         Table::HoldHashes,
         Table::HoldsOfOrder,
@@ -116,6 +122,8 @@ impl Table {
             Table::LivingIdentities => "living_identities",
             Table::InvoiceHashes => "invoice_hashes",
             Table::PendingPrivate => "pending_private",
+            Table::EndedTakes => "ended_takes",
+            Table::Disputes => "disputes",
             Table::Holds => "holds",
             Table::HoldHashes => "hold_hashes",
             Table::HoldsOfOrder => "holds_of_order",

@@ -15,6 +15,10 @@ impl KeyPart for TimerKind {
         key.push(match self {
             TimerKind::OpeningHold => 1,
             TimerKind::PayoutRetry => 2,
+            TimerKind::StepDeadline => 3,
+            TimerKind::OfferDeadline => 4,
+            TimerKind::Refresh => 5,
+            TimerKind::Reprompt => 6,
         });
     }
 
@@ -22,6 +26,10 @@ impl KeyPart for TimerKind {
         match u8::read(key)? {
             1 => Some(TimerKind::OpeningHold),
             2 => Some(TimerKind::PayoutRetry),
+            3 => Some(TimerKind::StepDeadline),
+            4 => Some(TimerKind::OfferDeadline),
+            5 => Some(TimerKind::Refresh),
+            6 => Some(TimerKind::Reprompt),
             _ => None,
         }
     }
@@ -85,6 +93,23 @@ impl Page<'_> {
             key(&timer.at),
         )?;
         self.put(Table::Timers, key(&timer), Vec::new())
+    }
+
+    /// Makes `due` the timers of an order: others that it has are removed,
+    /// and one that is set already is left as it is.
+    pub fn set_timers(&mut self, order: OrderId, due: &[Timer]) -> Result<(), StorageError> {
+        for kind in self.names(Table::TimersOfOrder, &key(&order))? {
+            let set = self.timer_of(order, kind)?;
+            for timer in set.into_iter().filter(|timer| !due.contains(timer)) {
+                self.remove_timer(timer)?;
+            }
+        }
+        for timer in due {
+            if !self.has(Table::Timers, &key(timer))? {
+                self.put_timer(*timer)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a timer; one that is gone, or set to another moment, is left so.

@@ -4,20 +4,26 @@ use crate::command::Request;
 use crate::decision::Decision;
 use crate::facts::Now;
 use crate::notice::{Letter, Notice};
-use crate::order::Order;
+use crate::order::{Order, Role};
 use crate::stage::Stage;
 use crate::wire::CantDo;
 
 use super::ensure;
 
 /// Moves an active trade on and shows each side the other's key (rules M1, M3).
+/// A buyer who sends fiat does not want to cancel any more (rule C9).
 ///
 /// # Errors
 ///
 /// `invalid_order_status` unless the trade is active, `invalid_pubkey` from
 /// anybody but the buyer.
 pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, CantDo> {
-    let Stage::Active { take, hold } = &order.stage else {
+    let Stage::Active {
+        take,
+        hold,
+        cancel_asked_by,
+    } = &order.stage
+    else {
         return Err(CantDo::InvalidOrderStatus);
     };
     let sides = order.sides(take);
@@ -34,6 +40,7 @@ pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, Can
     let stage = Stage::FiatSent {
         take: take.clone(),
         hold: *hold,
+        cancel_asked_by: cancel_asked_by.filter(|by| *by != Role::Buyer),
     };
     Ok(Decision {
         answer: Some(Letter::answer(&req.asker(), order.id, to_buyer)),
@@ -82,5 +89,15 @@ mod tests {
             ..Decision::default()
         };
         assert_eq!(fiat_sent(&order, &says(&maker()), now()), Ok(expected));
+    }
+    #[test]
+    fn c9_up_s11_a_buyer_who_pays_does_not_want_to_cancel_any_more() {
+        let asked_by = |role| {
+            let scene = asked_to_cancel(active(Side::Sell), role);
+            let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
+            cancel_asked_by(&decision.orders[0])
+        };
+        assert_eq!(asked_by(Role::Buyer), None);
+        assert_eq!(asked_by(Role::Seller), Some(Role::Seller));
     }
 }

@@ -4,25 +4,27 @@
 //! the ledger and gives an alarm (rule H1).
 
 use crate::decision::{Decision, Effect};
-use crate::facts::Now;
+use crate::facts::{FreshHold, Now};
 use crate::hold::{Hold, HoldState};
 use crate::notice::{Letter, Notice, Reputation};
 use crate::order::{Order, Side, Take};
 use crate::party::{Asker, Identity};
 use crate::payout::PayoutId;
-use crate::stage::Stage;
+use crate::stage::{BackTo, Stage};
 use crate::time::UnixTime;
 use crate::user::User;
 
-use super::opening::given_up;
+use super::opening::{Opening, given_up, open_hold};
 
 mod accepted;
 mod canceled;
+mod found;
 mod opened;
 mod settled;
 
 pub use accepted::hold_accepted;
 pub use canceled::hold_canceled;
+pub use found::hold_found;
 pub use opened::{hold_failed, hold_opened};
 pub use settled::hold_settled;
 
@@ -39,12 +41,37 @@ fn taker_shown(order: &Order, take: &Take, user: Option<&User>, now: Now) -> Let
     )
 }
 
-/// The take whose seller is asked to pay this hold.
-fn awaiting_payment<'a>(order: &'a Order, of: &Hold) -> Option<&'a Take> {
-    let Stage::WaitingPayment { take, hold, .. } = &order.stage else {
+/// The take whose seller is asked to pay this hold, and until when.
+fn awaiting_payment<'a>(order: &'a Order, of: &Hold) -> Option<(&'a Take, UnixTime)> {
+    let Stage::WaitingPayment {
+        take,
+        hold,
+        deadline,
+    } = &order.stage
+    else {
         return None;
     };
-    (*hold == of.id).then_some(take)
+    (*hold == of.id).then_some((take, *deadline))
+}
+
+/// The seller's time is not over, but his invoice ends before it: the node was
+/// down, and owes him another (rule E12).
+fn reopened(
+    order: &Order,
+    hold: &Hold,
+    (take, deadline): (&Take, UnixTime),
+    fresh: FreshHold,
+    now: Now,
+) -> Option<Decision> {
+    let is_owed = now.at < deadline && hold.expires_at < deadline;
+    is_owed.then(|| {
+        let opening = Opening {
+            take: take.clone(),
+            asker: None,
+            back_to: BackTo::WaitingPayment { deadline },
+        };
+        open_hold(order, opening, fresh, now)
+    })
 }
 
 /// A decided release, and who waits for it.
@@ -76,15 +103,10 @@ fn release_of<'a>(order: &'a Order, of: &Hold) -> Option<Release<'a>> {
 }
 
 impl Release<'_> {
-    /// The answer to whoever released; his client has given up waiting for it
-    /// after a while, and takes a late one only without a number (rule B8).
+    /// The answer to whoever released (rule B8).
     fn answer(&self, order: &Order, notice: Notice, now: Now) -> Letter {
-        let letter = Letter::answer(self.asker, order.id, notice);
-        let request_id = letter.request_id.filter(|_| now.at <= self.echo_until);
-        Letter {
-            request_id,
-            ..letter
-        }
+        let asker = self.asker.until(self.echo_until, now.at);
+        Letter::answer(&asker, order.id, notice)
     }
 }
 
@@ -136,7 +158,7 @@ mod tests {
     fn h1_reports_that_contradict_the_ledger_are_alarms() {
         let order = active(Side::Sell).order;
         let unexpected = alarm(Alarm::UnexpectedHold(fresh_hold().hash));
-        let owed = releasing(Side::Sell).owed.unwrap();
+        let facts = releasing(Side::Sell).hold_facts();
         let new = hold(&order, HoldState::New);
         assert_eq!(hold_opened(&order, &new, None, "ln", now()), unexpected);
         assert_eq!(hold_failed(&order, &new, now()), unexpected);
@@ -153,12 +175,12 @@ mod tests {
             HoldState::Canceling,
         ] {
             assert_eq!(
-                hold_settled(&order, &hold(&order, state), &owed, now()),
+                hold_settled(&order, &hold(&order, state), &facts, now()),
                 unexpected
             );
         }
         let elsewhere = hold(&order, HoldState::Settling(acceptance()));
-        assert_eq!(hold_settled(&order, &elsewhere, &owed, now()), unexpected);
+        assert_eq!(hold_settled(&order, &elsewhere, &facts, now()), unexpected);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::time::UnixTime;
 use crate::view;
 use crate::wire::CantDo;
 
+use super::opening::ensure_payable;
 use super::payout_invoice::judge;
 use super::{ensure, party, recorded, trade_index};
 
@@ -59,6 +60,7 @@ pub fn open(
         facts.pending_orders < quota(maker.identity, now.terms),
         CantDo::TooManyRequests,
     )?;
+    ensure_payable(facts.capacity, sats)?;
     let payout = own_payout(new, side, sats, fee, now, facts)?;
 
     let offer = Offer {
@@ -80,6 +82,7 @@ pub fn open(
         stage: Stage::Pending,
         stage_since: now.at,
         rated: Rated::default(),
+        dispute: None,
     };
     Ok(publish(order, req, now, facts))
 }
@@ -374,11 +377,7 @@ mod tests {
         };
         let new = new_order(Side::Sell).edit(|o| o.fiat_code = "CHF".into());
         let req = request(&maker(), Ask::NewOrder(new.clone()));
-        let now = Now {
-            at: NOW,
-            terms: &terms,
-        };
-        assert!(open(&req, &new, now, &open_facts()).is_ok());
+        assert!(open(&req, &new, under(&terms), &open_facts()).is_ok());
     }
 
     #[test]
@@ -405,6 +404,23 @@ mod tests {
         assert!(open(&private, &new(), now(), &with(499)).is_ok());
         let refused = open(&private, &new(), now(), &with(500));
         assert_eq!(refused, Err(CantDo::TooManyRequests));
+    }
+
+    #[test]
+    fn t7_an_order_that_could_not_be_paid_out_does_not_enter_the_book() {
+        let away = open_facts().edit(|f| f.capacity.lightning_is_ready = false);
+        let poor = open_facts().edit(|f| {
+            f.capacity.liquidity = Some(crate::facts::Liquidity {
+                outbound: Sats(9_999),
+                accepted: Sats(0),
+                owed: Sats(0),
+                margin: Sats(0),
+            });
+        });
+        for facts in [away, poor] {
+            let refused = opening(&new_order(Side::Sell), &facts);
+            assert_eq!(refused, Err(CantDo::TooManyRequests));
+        }
     }
 
     #[test]

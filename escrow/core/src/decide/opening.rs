@@ -1,30 +1,35 @@
 //! Asking Lightning for a hold invoice, and giving it up again (rules B1, B6).
 
+use crate::amount::Sats;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Capacity, FreshHold, Now};
-use crate::hold::{Hold, HoldState};
+use crate::hold::{Hold, HoldState, HorizonWatch};
+use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::party::Asker;
 use crate::stage::{BackTo, Stage};
 use crate::terms::{HOLD_GRACE_SECS, OPENING_SECS, Terms};
-use crate::time::UnixTime;
-use crate::timer::{Timer, TimerKind};
 use crate::wire::CantDo;
 
+use super::ending::{to_book, unpaid};
 use super::ensure;
 
 /// What a hold is wanted for, by whom, and where the order goes without it.
 pub(super) struct Opening {
     pub(super) take: Take,
-    pub(super) asker: Asker,
+    pub(super) asker: Option<Asker>,
     pub(super) back_to: BackTo,
 }
 
 /// Whether Lightning can carry one more escrow (rules T7, Y6). Holds that are
 /// still being opened will be open in a moment, so they count as both.
-pub(super) fn ensure_capacity(capacity: Capacity, terms: &Terms) -> Result<(), CantDo> {
+pub(super) fn ensure_capacity(
+    capacity: Capacity,
+    amount: Sats,
+    terms: &Terms,
+) -> Result<(), CantDo> {
     let holds = capacity.open_holds.saturating_add(capacity.opening_holds);
-    ensure(capacity.lightning_is_ready, CantDo::TooManyRequests)?;
+    ensure_payable(capacity, amount)?;
     ensure(holds < terms.max_open_holds, CantDo::TooManyRequests)?;
     ensure(
         capacity.opening_holds < terms.max_opening_holds,
@@ -32,31 +37,34 @@ pub(super) fn ensure_capacity(capacity: Capacity, terms: &Terms) -> Result<(), C
     )
 }
 
+/// Whether the buyer of one more trade could be paid (rule T7).
+pub(super) fn ensure_payable(capacity: Capacity, amount: Sats) -> Result<(), CantDo> {
+    let suffices = capacity
+        .liquidity
+        .is_none_or(|liquidity| liquidity.suffices_for(amount));
+    ensure(
+        capacity.lightning_is_ready && suffices,
+        CantDo::TooManyRequests,
+    )
+}
+
 /// Lightning is asked for a hold; the answer comes when it has answered (rule B1).
 pub(super) fn open_hold(order: &Order, opening: Opening, fresh: FreshHold, now: Now) -> Decision {
+    let hold = new_hold(order, &opening, fresh, now);
     let Opening {
         take,
         asker,
         back_to,
     } = opening;
-    let until = now.at.plus(OPENING_SECS);
-    let hold = new_hold(order, &take, fresh, now);
     let stage = Stage::OpeningHold {
         take,
         hold: hold.id,
         asker,
         back_to,
-        until,
+        until: now.at.plus(OPENING_SECS),
     };
     Decision {
-        effects: vec![
-            Effect::OpenHold(hold.hash),
-            Effect::WakeAt(Timer {
-                at: until,
-                order: order.id,
-                kind: TimerKind::OpeningHold,
-            }),
-        ],
+        effects: vec![Effect::OpenHold(hold.hash)],
         orders: vec![order.moved(stage, now.at)],
         holds: vec![hold],
         ..Decision::default()
@@ -65,8 +73,12 @@ pub(super) fn open_hold(order: &Order, opening: Opening, fresh: FreshHold, now: 
 
 /// The invoice outlives its step by a grace only, so that nobody can pay it
 /// when the step is long over (rule B2).
-fn new_hold(order: &Order, take: &Take, fresh: FreshHold, now: Now) -> Hold {
-    let life = now.terms.step_secs.saturating_add(HOLD_GRACE_SECS);
+fn new_hold(order: &Order, opening: &Opening, fresh: FreshHold, now: Now) -> Hold {
+    let take = &opening.take;
+    let step_ends = match opening.back_to {
+        BackTo::Pending | BackTo::WaitingInvoice { .. } => now.at.plus(now.terms.step_secs),
+        BackTo::WaitingPayment { deadline } => deadline,
+    };
     Hold {
         id: fresh.id,
         order: order.id,
@@ -74,26 +86,46 @@ fn new_hold(order: &Order, take: &Take, fresh: FreshHold, now: Now) -> Hold {
         hash: fresh.hash,
         value: take.seller_pays(),
         cltv_delta_blocks: now.terms.hold_cltv_delta_blocks,
-        expires_at: now.at.plus(life),
+        expires_at: step_ends.plus(HOLD_GRACE_SECS),
         state: HoldState::New,
         late_payment: None,
+        horizon: HorizonWatch::default(),
     }
 }
 
-/// The order as it was before the opening (rule B6); an invoice that came with
-/// it is forgotten, so that its owner may give it again.
-pub(super) fn back(order: &Order, take: &Take, back_to: &BackTo, at: UnixTime) -> Order {
-    let stage = match back_to {
-        BackTo::Pending => Stage::Pending,
-        BackTo::WaitingInvoice { deadline } => Stage::WaitingInvoice {
-            take: Take {
+/// The order as it was before the opening (rules B6, B7); an invoice that came
+/// with it is forgotten, so that its owner may give it again.
+pub(super) fn back(order: &Order, take: &Take, back_to: &BackTo, now: Now) -> Decision {
+    match back_to {
+        BackTo::Pending => untaken(order, now),
+        BackTo::WaitingInvoice { deadline } => {
+            let take = Take {
                 payout: None,
                 ..take.clone()
-            },
-            deadline: *deadline,
-        },
-    };
-    order.moved(stage, at)
+            };
+            let deadline = *deadline;
+            let stage = Stage::WaitingInvoice { take, deadline };
+            Decision {
+                orders: vec![order.moved(stage, now.at)],
+                ..Decision::default()
+            }
+        }
+        BackTo::WaitingPayment { .. } => unpaid(order, take, now),
+    }
+}
+
+/// The book never showed the take, so it changes only if the order's own
+/// deadline has passed meanwhile.
+fn untaken(order: &Order, now: Now) -> Decision {
+    let returned = to_book(order, now);
+    let mut decision = Decision::default();
+    if returned.stage == Stage::Expired {
+        let told = Letter::push(&order.maker, order.id, Notice::Canceled);
+        decision.pushes = vec![told];
+        decision.effects = vec![Effect::PublishOrder(order.id)];
+    }
+    decision.orders = vec![returned];
+    decision
 }
 
 /// A hold nobody wants; the cancel is repeated until it is definite.

@@ -2,13 +2,15 @@
 
 use crate::amount::{Msat, Sats};
 use crate::decision::{Alarm, Decision, Effect};
-use crate::facts::{Now, PayoutFacts};
+use crate::facts::{InFlight, Now, PayoutFacts};
 use crate::fees::routing_cap;
 use crate::lightning::PaymentHash;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
-use crate::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutId, PayoutState};
 use crate::stage::Stage;
+use crate::time::UnixTime;
+use crate::timer::{Timer, TimerKind};
 use crate::view;
 
 use super::{alarm, nothing};
@@ -22,6 +24,10 @@ pub use succeeded::payment_succeeded;
 /// The life an invoice must have left to be tried, in seconds (rule P9).
 const LEAST_LIFE_SECS: u64 = 60;
 
+/// How long after a request of his nothing else is said to a buyer, in seconds
+/// (rule P10).
+const QUIET_SECS: u64 = 60;
+
 /// What is owed to a buyer at the moment of a try.
 pub(super) struct Debt<'a> {
     pub(super) order: &'a Order,
@@ -31,18 +37,22 @@ pub(super) struct Debt<'a> {
     pub(super) attempt: Option<&'a Attempt>,
     /// What the hold brought in.
     pub(super) inflow: Sats,
+    /// What else is on its way.
+    pub(super) in_flight: InFlight,
 }
 
 /// Starts a try: the attempt is stored as `Sent` in the commit that asks
 /// Lightning to pay it, so a crash in between finds it and asks again (rule P3).
 ///
 /// A debt above what came in stops for the operator (rule F8); an invoice that
-/// is about to expire is not tried (rule P9).
+/// is about to expire is not tried (rule P9); where too much is on its way
+/// already it waits, and nothing is counted (rule P11).
 pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
     let Debt {
         payout,
         attempt,
         inflow,
+        in_flight,
         ..
     } = &debt;
     let hash = payout.destination.hash;
@@ -51,17 +61,20 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         return park(payout, hash);
     };
     if payout.destination.expires_at < now.at.plus(LEAST_LIFE_SECS) {
-        return ask_for_another(debt.order, debt.take, payout);
+        return ask_for_another(debt.order, debt.take, payout, now);
     }
     let sent = match attempt {
         None => first_try(payout, amount, fee_limit, now),
-        Some(attempt) if matches!(attempt.state, AttemptState::Failed { .. }) => Attempt {
-            tries: attempt.tries.saturating_add(1),
-            state: AttemptState::Sent,
-            ..(*attempt).clone()
+        Some(attempt) => match attempt.state {
+            AttemptState::Failed { reason, .. } => tried_again(attempt, reason, now),
+            AttemptState::Sent | AttemptState::Succeeded { .. } => {
+                return alarm(Alarm::UnexpectedPayment(hash));
+            }
         },
-        Some(_) => return alarm(Alarm::UnexpectedPayment(hash)),
     };
+    if is_at_cap(*in_flight, now) {
+        return own_fault(payout, hash, now);
+    }
     Decision {
         payouts: vec![Payout {
             state: PayoutState::Paying,
@@ -75,7 +88,7 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
 
 /// The timer of a payout is due: the same invoice is tried again.
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
-    let PayoutFacts { payout, attempt } = owed;
+    let payout = &owed.payout;
     let Some(take) = take_being_paid(order, payout.id) else {
         return nothing();
     };
@@ -85,30 +98,115 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
                 order,
                 take,
                 payout: payout.clone(),
-                attempt: attempt.as_ref(),
+                attempt: owed.attempt.as_ref(),
                 inflow: take.seller_pays(),
+                in_flight: owed.in_flight,
             };
             start(&debt, now)
         }
         PayoutState::Ready { .. }
         | PayoutState::WaitFunds
         | PayoutState::Paying
-        | PayoutState::NeedInvoice
+        | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
         | PayoutState::Parked => nothing(),
     }
 }
 
-fn ask_for_another(order: &Order, take: &Take, payout: &Payout) -> Decision {
+/// The timer of a payout that wants an invoice is due: the buyer is asked
+/// again (rule P10). Not right after a request of his, whose answer he waits
+/// for: `buyer_asked_at`.
+pub fn ask_again(
+    order: &Order,
+    owed: &PayoutFacts,
+    buyer_asked_at: Option<UnixTime>,
+    now: Now,
+) -> Decision {
+    let payout = &owed.payout;
+    let (Some(take), PayoutState::NeedInvoice { asked, again_at }) =
+        (take_being_paid(order, payout.id), payout.state)
+    else {
+        return nothing();
+    };
+    let quiet_from = buyer_asked_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
+    let not_before = again_at.max(quiet_from);
+    if not_before > now.at {
+        return Decision {
+            effects: vec![Effect::WakeAt(Timer {
+                at: not_before,
+                order: order.id,
+                kind: TimerKind::Reprompt,
+            })],
+            ..Decision::default()
+        };
+    }
+    asked_for_invoice(order, take, payout, asked, now)
+}
+
+/// The buyer is asked for another invoice for the first time (rule P5).
+fn ask_for_another(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
+    let stuck = Effect::Alarm(Alarm::PayoutStuck(order.id));
+    Decision {
+        effects: vec![stuck],
+        ..asked_for_invoice(order, take, payout, 0, now)
+    }
+}
+
+fn asked_for_invoice(
+    order: &Order,
+    take: &Take,
+    payout: &Payout,
+    asked: u32,
+    now: Now,
+) -> Decision {
     let retry = view::retry(order, take, &payout.destination.bolt11);
     let wanted = Notice::InvoiceWanted(Box::new(retry));
+    let state = PayoutState::NeedInvoice {
+        asked: asked.saturating_add(1),
+        again_at: now.at.plus(patience_secs(asked)),
+    };
     Decision {
         payouts: vec![Payout {
-            state: PayoutState::NeedInvoice,
+            state,
             ..payout.clone()
         }],
         pushes: vec![Letter::push(order.sides(take).buyer, order.id, wanted)],
-        effects: vec![Effect::Alarm(Alarm::PayoutStuck(order.id))],
+        ..Decision::default()
+    }
+}
+
+/// Seconds from a question to the next, by how many went before it (rule P10).
+fn patience_secs(asked: u32) -> u64 {
+    const HOUR: u64 = 3_600;
+    match asked {
+        0 => HOUR,
+        1 => 6 * HOUR,
+        _ => 24 * HOUR,
+    }
+}
+
+/// Rule P11: payees who hold payments must not bind the whole node.
+fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
+    let is_full = |count: u32, cap: u32| cap > 0 && count >= cap;
+    is_full(in_flight.to_all, now.terms.max_inflight_payouts)
+        || is_full(in_flight.to_payee, now.terms.max_inflight_payouts_per_payee)
+}
+
+/// Rules P6f, P16: not counted, and tried again.
+fn own_fault(payout: &Payout, hash: PaymentHash, now: Now) -> Decision {
+    Decision {
+        effects: vec![Effect::Alarm(Alarm::OwnFault(hash))],
+        ..try_again(payout, now)
+    }
+}
+
+fn try_again(payout: &Payout, now: Now) -> Decision {
+    let not_before = now.at.plus(now.terms.payment_retry_secs);
+    Decision {
+        payouts: vec![Payout {
+            state: PayoutState::Ready { not_before },
+            ..payout.clone()
+        }],
         ..Decision::default()
     }
 }
@@ -146,6 +244,22 @@ fn first_try(payout: &Payout, amount: Msat, fee_limit: Msat, now: Now) -> Attemp
     }
 }
 
+/// The same invoice on the same row (rule P3). A try that failed for the limit
+/// of its time lock is repeated once without one (rule P11).
+fn tried_again(attempt: &Attempt, failed: PaymentFailure, now: Now) -> Attempt {
+    let was_limited = failed == PaymentFailure::CltvLimit && attempt.cltv_limit_blocks != 0;
+    Attempt {
+        tries: attempt.tries.saturating_add(1),
+        cltv_limit_blocks: if was_limited {
+            0
+        } else {
+            now.terms.payment_cltv_limit_blocks
+        },
+        state: AttemptState::Sent,
+        ..attempt.clone()
+    }
+}
+
 /// The take of an order that is paying out this payout.
 fn take_being_paid(order: &Order, id: PayoutId) -> Option<&Take> {
     match &order.stage {
@@ -158,9 +272,12 @@ fn take_being_paid(order: &Order, id: PayoutId) -> Option<&Take> {
         | Stage::PaidWaitingInvoice { .. }
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
         | Stage::Releasing { .. }
         | Stage::Success { .. }
-        | Stage::Canceled { .. } => None,
+        | Stage::Canceled { .. }
+        | Stage::Expired => None,
     }
 }
 
@@ -169,14 +286,10 @@ mod tests {
     use super::*;
     use crate::fixtures::*;
     use crate::order::Side;
-    use crate::time::UnixTime;
+    use crate::terms::Terms;
 
     fn due(payout: Payout, attempt: Option<Attempt>) -> Decision {
-        payout_due(
-            &paying(Side::Sell).order,
-            &PayoutFacts { payout, attempt },
-            now(),
-        )
+        payout_due(&paying(Side::Sell).order, &owed(payout, attempt), now())
     }
 
     #[test]
@@ -214,7 +327,7 @@ mod tests {
             too_early,
             PayoutState::WaitFunds,
             PayoutState::Paying,
-            PayoutState::NeedInvoice,
+            need_invoice(),
             PayoutState::Paid,
             PayoutState::Parked,
         ];
@@ -238,7 +351,7 @@ mod tests {
         };
         let decision = due(dying(59), Some(attempt(FAILED)));
         let payout = Payout {
-            state: PayoutState::NeedInvoice,
+            state: need_invoice(),
             ..dying(59)
         };
         let expected = Decision {
@@ -263,5 +376,105 @@ mod tests {
             due(greedy(PayoutState::Ready { not_before: NOW }), None),
             expected
         );
+    }
+    fn wake(at: UnixTime) -> Effect {
+        let (order, kind) = (order_id(), TimerKind::Reprompt);
+        Effect::WakeAt(Timer { at, order, kind })
+    }
+
+    fn asked(asked: u32, again_at: UnixTime) -> Payout {
+        payout(PayoutState::NeedInvoice { asked, again_at }).edit(|payout| payout.tries = 3)
+    }
+
+    fn reprompt(payout: Payout, buyer_asked_at: Option<UnixTime>) -> Decision {
+        let order = paying(Side::Sell).order;
+        ask_again(&order, &owed(payout, None), buyer_asked_at, now())
+    }
+
+    #[test]
+    fn p10_up_m4_the_question_comes_again_after_1_6_and_then_every_24_hours() {
+        for (before, hours) in [(1, 6), (2, 24), (3, 24), (40, 24)] {
+            let expected = Decision {
+                payouts: vec![asked(before + 1, NOW.plus(hours * 3_600))],
+                pushes: vec![asked_again()],
+                ..Decision::default()
+            };
+            assert_eq!(reprompt(asked(before, NOW), None), expected, "{before}");
+        }
+        let dying = payout(PayoutState::Ready { not_before: NOW })
+            .edit(|payout| payout.destination.expires_at = NOW);
+        let first = due(dying, None);
+        assert_eq!(first.payouts[0].state, need_invoice(), "1 hour");
+    }
+
+    #[test]
+    fn p10_a_buyer_who_has_just_asked_something_is_left_in_peace() {
+        let decision = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 - 59)));
+        let expected = Decision {
+            effects: vec![wake(UnixTime(NOW.0 + 1))],
+            ..Decision::default()
+        };
+        assert_eq!(decision, expected);
+        let quiet = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 - 60)));
+        assert_eq!(quiet.pushes, [asked_again()]);
+    }
+
+    #[test]
+    fn p10_s9_a_question_is_not_asked_before_its_time_nor_without_need() {
+        let later = UnixTime(NOW.0 + 1);
+        assert_eq!(reprompt(asked(1, later), None).effects, [wake(later)]);
+        assert_eq!(reprompt(payout(PayoutState::Paying), None), nothing());
+    }
+
+    fn ready() -> Payout {
+        payout(PayoutState::Ready { not_before: NOW })
+    }
+
+    fn crowded(in_flight: InFlight, now: Now) -> Decision {
+        let facts = PayoutFacts {
+            in_flight,
+            ..owed(ready(), None)
+        };
+        payout_due(&paying(Side::Sell).order, &facts, now)
+    }
+
+    #[test]
+    fn p11_p16_up_m12_at_a_cap_a_payout_waits_and_nothing_is_counted() {
+        let waiting = PayoutState::Ready {
+            not_before: UnixTime(NOW.0 + 60),
+        };
+        let expected = Decision {
+            payouts: vec![payout(waiting)],
+            effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+            ..Decision::default()
+        };
+        let in_flight = |to_all, to_payee| InFlight { to_all, to_payee };
+        for full in [in_flight(100, 0), in_flight(10, 10)] {
+            assert_eq!(crowded(full, now()), expected, "{full:?}");
+        }
+        let pays = [Effect::Pay(hash(50))];
+        assert_eq!(crowded(in_flight(99, 9), now()).effects, pays);
+        let open = Terms {
+            max_inflight_payouts: 0,
+            max_inflight_payouts_per_payee: 0,
+            ..terms()
+        };
+        let uncapped = crowded(in_flight(1_000, 1_000), under(&open));
+        assert_eq!(uncapped.effects, pays);
+    }
+
+    #[test]
+    fn p11_a_payment_refused_for_its_time_lock_is_tried_once_without_a_limit() {
+        let failed_at = |limit| {
+            let state = AttemptState::Failed {
+                reason: PaymentFailure::CltvLimit,
+                at: SINCE,
+                tip_height: None,
+            };
+            attempt(state).edit(|attempt| attempt.cltv_limit_blocks = limit)
+        };
+        let limit_after =
+            |limit| due(ready(), Some(failed_at(limit))).attempts[0].cltv_limit_blocks;
+        assert_eq!((limit_after(1_008), limit_after(0)), (0, 1_008));
     }
 }

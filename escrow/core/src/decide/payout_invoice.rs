@@ -19,9 +19,11 @@ use super::payout::{Debt, start};
 /// The longest payment request, in bytes (rule V6).
 const LONGEST_INVOICE: usize = 2_048;
 
-/// How long after an unexplained failure no other invoice is taken, in seconds:
-/// 144 blocks. Until then a part of the failed payment might still be claimed
-/// (rule P6b).
+/// For how many blocks after an unexplained failure no other invoice is taken:
+/// until then a part of the failed payment might still be claimed (rule P6b).
+const ERROR_REST_BLOCKS: u32 = 144;
+
+/// The same by the clock, where the height of the failure was not known.
 const ERROR_REST_SECS: u64 = 144 * 600;
 
 /// The buyer gives an invoice (rules V1, V7–V9, P8).
@@ -46,13 +48,13 @@ pub fn add_invoice(
                 payout: Some(judged(take)?),
                 ..take.clone()
             };
-            ensure_capacity(facts.capacity, now.terms)?;
+            ensure_capacity(facts.capacity, take.sats, now.terms)?;
             let back_to = BackTo::WaitingInvoice {
                 deadline: *deadline,
             };
             let opening = Opening {
                 take,
-                asker: req.asker(),
+                asker: Some(req.asker()),
                 back_to,
             };
             Ok(open_hold(order, opening, facts.hold, now))
@@ -62,12 +64,12 @@ pub fn add_invoice(
                 payout: Some(judged(take)?),
                 ..take.clone()
             };
-            Ok(begin_trade(
-                order,
-                req,
-                Stage::Active { take, hold: *hold },
-                now,
-            ))
+            let active = Stage::Active {
+                take,
+                hold: *hold,
+                cancel_asked_by: None,
+            };
+            Ok(begin_trade(order, req, active, now))
         }
         Stage::Releasing { take, .. } | Stage::PayingBuyer { take, .. } => {
             let owed = facts.payout.as_ref().ok_or(CantDo::NotAllowedByStatus)?;
@@ -75,22 +77,19 @@ pub fn add_invoice(
                 no_payment_can_succeed(owed, now),
                 CantDo::NotAllowedByStatus,
             )?;
-            Ok(replace_destination(
-                order,
-                req,
-                take,
-                judged(take)?,
-                &owed.payout,
-                now,
-            ))
+            let invoice = judged(take)?;
+            Ok(replace_destination(order, req, take, invoice, owed, now))
         }
         Stage::Pending
         | Stage::OpeningHold { .. }
         | Stage::WaitingPayment { .. }
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
         | Stage::Success { .. }
-        | Stage::Canceled { .. } => Err(CantDo::NotAllowedByStatus),
+        | Stage::Canceled { .. }
+        | Stage::Expired => Err(CantDo::NotAllowedByStatus),
     }
 }
 
@@ -137,7 +136,9 @@ fn begin_trade(order: &Order, req: &Request, active: Stage, now: Now) -> Decisio
 /// Rule P8: never two invoices that could both be paid.
 fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
     let waits = match owed.payout.state {
-        PayoutState::WaitFunds | PayoutState::Ready { .. } | PayoutState::NeedInvoice => true,
+        PayoutState::WaitFunds | PayoutState::Ready { .. } | PayoutState::NeedInvoice { .. } => {
+            true
+        }
         PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => false,
     };
     waits
@@ -153,7 +154,15 @@ fn is_over(attempt: &Attempt, now: Now) -> bool {
         AttemptState::Failed {
             reason: PaymentFailure::Error,
             at,
+            tip_height: None,
         } => now.at.secs_since(at) >= ERROR_REST_SECS,
+        AttemptState::Failed {
+            reason: PaymentFailure::Error,
+            tip_height: Some(height),
+            ..
+        } => now
+            .tip_height
+            .is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS),
         AttemptState::Failed { .. } => true,
     }
 }
@@ -167,14 +176,14 @@ fn replace_destination(
     req: &Request,
     take: &Take,
     invoice: PayoutInvoice,
-    payout: &Payout,
+    owed: &PayoutFacts,
     now: Now,
 ) -> Decision {
     let order = with_payout(order, &invoice);
     let payout = Payout {
         destination: invoice,
         tries: 0,
-        ..payout.clone()
+        ..owed.payout.clone()
     };
     let mut decision = if payout.state == PayoutState::WaitFunds {
         Decision {
@@ -190,6 +199,7 @@ fn replace_destination(
                 payout,
                 attempt: None,
                 inflow,
+                in_flight: owed.in_flight,
             },
             now,
         )
@@ -221,7 +231,6 @@ mod tests {
     use crate::order::Side;
     use crate::party::Party;
     use crate::time::UnixTime;
-    use crate::timer::{Timer, TimerKind};
 
     fn giving(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
         let req = request(
@@ -257,7 +266,7 @@ mod tests {
                 );
             }
             let refused = match scene.name {
-                "pending" => Some(CantDo::InvalidPeer),
+                "pending" | "expired" => Some(CantDo::InvalidPeer),
                 name if wanting.contains(&name) => None,
                 _ => Some(CantDo::NotAllowedByStatus),
             };
@@ -316,7 +325,7 @@ mod tests {
         let stage = Stage::OpeningHold {
             take: take_to_60(),
             hold: fresh_hold().id,
-            asker: request(&taker(), Ask::Cancel).asker(),
+            asker: Some(request(&taker(), Ask::Cancel).asker()),
             back_to: BackTo::WaitingInvoice {
                 deadline: deadline(),
             },
@@ -325,14 +334,7 @@ mod tests {
         let expected = Decision {
             orders: vec![scene.order.moved(stage, NOW)],
             holds: vec![hold(&scene.order, HoldState::New)],
-            effects: vec![
-                Effect::OpenHold(fresh_hold().hash),
-                Effect::WakeAt(Timer {
-                    at: until,
-                    order: order_id(),
-                    kind: TimerKind::OpeningHold,
-                }),
-            ],
+            effects: vec![Effect::OpenHold(fresh_hold().hash)],
             ..Decision::default()
         };
         assert_eq!(giving(&scene, &taker()), Ok(expected));
@@ -355,6 +357,7 @@ mod tests {
         let active = Stage::Active {
             take: take_to_60(),
             hold: fresh_hold().id,
+            cancel_asked_by: None,
         };
         let order = scene.order.moved(active, NOW);
         let shown = view::act_with_invoice(&order, &take_to_60());
@@ -423,9 +426,13 @@ mod tests {
             owed.attempt = Some(attempt(attempt_state));
             giving(&scene, &taker()).err()
         };
-        let failed = |reason, at| AttemptState::Failed { reason, at };
+        let failed = |reason, at| AttemptState::Failed {
+            reason,
+            at,
+            tip_height: None,
+        };
         let refused = Some(CantDo::NotAllowedByStatus);
-        let (need, no_route) = (PayoutState::NeedInvoice, PaymentFailure::NoRoute);
+        let (need, no_route) = (need_invoice(), PaymentFailure::NoRoute);
         assert_eq!(with(PayoutState::Paying, AttemptState::Sent), refused);
         assert_eq!(with(PayoutState::Parked, failed(no_route, SINCE)), refused);
         assert_eq!(
@@ -450,5 +457,33 @@ mod tests {
         );
         let nearly = UnixTime(a_day_ago.0 + 1);
         assert_eq!(with(need, failed(error, nearly)), refused, "p6b before");
+    }
+    #[test]
+    fn p6b_p8_after_an_unexplained_failure_144_blocks_have_to_pass() {
+        let at_tip = |failed: u32, tip_height| {
+            let mut scene = needing_invoice(Side::Sell);
+            let state = AttemptState::Failed {
+                reason: PaymentFailure::Error,
+                at: SINCE,
+                tip_height: Some(failed),
+            };
+            scene.owed.as_mut().unwrap().attempt = Some(attempt(state));
+            let given = readable(60);
+            let req = request(
+                &taker(),
+                Ask::AddInvoice {
+                    payout: readable(60),
+                },
+            );
+            let now = Now {
+                tip_height,
+                ..now()
+            };
+            add_invoice(&scene.order, &req, &given, now, &scene.invoice_facts()).err()
+        };
+        let refused = Some(CantDo::NotAllowedByStatus);
+        assert_eq!(at_tip(700, Some(843)), refused);
+        assert_eq!(at_tip(700, Some(844)), None);
+        assert_eq!(at_tip(700, None), refused, "a height nobody knows");
     }
 }

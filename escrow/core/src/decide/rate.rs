@@ -69,8 +69,11 @@ fn rater(order: &Order, req: &Request) -> Result<Role, CantDo> {
             | Stage::PaidWaitingInvoice { .. }
             | Stage::Active { .. }
             | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
+            | Stage::Canceling { .. }
             | Stage::Releasing { .. }
-            | Stage::Canceled { .. },
+            | Stage::Canceled { .. }
+            | Stage::Expired,
             Some(Role::Buyer | Role::Seller) | None,
         ) => Err(CantDo::InvalidOrderStatus),
     }

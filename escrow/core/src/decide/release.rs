@@ -26,7 +26,8 @@ use super::ensure;
 /// # Errors
 ///
 /// `invalid_peer` from anybody but the seller, `not_allowed_by_status` before
-/// the buyer has said that the fiat is sent and after the release.
+/// the buyer has said that the fiat is sent, unless it is disputed, and after
+/// the release.
 pub fn release(
     order: &Order,
     req: &Request,
@@ -35,7 +36,9 @@ pub fn release(
 ) -> Result<Decision, CantDo> {
     let role = order.role_of(req.sender.trade_key);
     ensure(role == Some(Role::Seller), CantDo::InvalidPeer)?;
-    let Stage::FiatSent { take, hold: id } = &order.stage else {
+    let (Stage::FiatSent { take, hold: id, .. } | Stage::Dispute { take, hold: id, .. }) =
+        &order.stage
+    else {
         return Err(CantDo::NotAllowedByStatus);
     };
     let Some((hold, acceptance)) = facts.hold.as_ref().and_then(accepted) else {
@@ -106,7 +109,7 @@ mod tests {
                 let refused = release(&scene.order, &says(&party), now(), &facts);
                 assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
             }
-            if scene.name != "fiat-sent" {
+            if !matches!(scene.name, "fiat-sent" | "dispute") {
                 let refused = release(&scene.order, &says(&maker()), now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
@@ -137,16 +140,18 @@ mod tests {
 
     #[test]
     fn r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
-        let scene = after_fiat(Side::Sell);
-        let after = releasing(Side::Sell);
-        let expected = Decision {
-            orders: vec![scene.order.moved(after.order.stage, NOW)],
-            holds: after.hold.into_iter().collect(),
-            payouts: vec![payout(PayoutState::WaitFunds)],
-            effects: vec![Effect::SettleHold(fresh_hold().hash)],
-            ..Decision::default()
-        };
-        let decision = release(&scene.order, &says(&maker()), now(), &scene.release_facts());
-        assert_eq!(decision, Ok(expected));
+        for scene in [after_fiat(Side::Sell), disputed(Side::Sell)] {
+            let after = releasing(Side::Sell);
+            let expected = Decision {
+                orders: vec![scene.order.moved(after.order.stage, NOW)],
+                holds: after.hold.into_iter().collect(),
+                payouts: vec![payout(PayoutState::WaitFunds)],
+                effects: vec![Effect::SettleHold(fresh_hold().hash)],
+                ..Decision::default()
+            };
+            let facts = scene.release_facts();
+            let decision = release(&scene.order, &says(&maker()), now(), &facts);
+            assert_eq!(decision, Ok(expected), "{}", scene.name);
+        }
     }
 }

@@ -36,7 +36,7 @@ pub fn take_sell(
             facts,
         ));
     };
-    ensure_capacity(facts.capacity, now.terms)?;
+    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
     let mut take = struck(order, taker, None, now);
     take.payout = Some(judge(
         given,
@@ -46,7 +46,7 @@ pub fn take_sell(
     )?);
     let opening = Opening {
         take,
-        asker: req.asker(),
+        asker: Some(req.asker()),
         back_to: BackTo::Pending,
     };
     Ok(open_hold(order, opening, facts.hold, now))
@@ -61,11 +61,11 @@ pub fn take_buy(
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Buy, now, facts)?;
-    ensure_capacity(facts.capacity, now.terms)?;
+    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
     let take = struck(order, taker, order.offer.payout.clone(), now);
     let opening = Opening {
         take,
-        asker: req.asker(),
+        asker: Some(req.asker()),
         back_to: BackTo::Pending,
     };
     Ok(open_hold(order, opening, facts.hold, now))
@@ -142,7 +142,6 @@ mod tests {
     use crate::party::TradeIndex;
     use crate::terms::OPENING_SECS;
     use crate::time::UnixTime;
-    use crate::timer::{Timer, TimerKind};
     use crate::user::User;
     use crate::wire::Transport;
 
@@ -387,21 +386,14 @@ mod tests {
         let stage = Stage::OpeningHold {
             take,
             hold: fresh_hold().id,
-            asker: take_buy_request().asker(),
+            asker: Some(take_buy_request().asker()),
             back_to: BackTo::Pending,
             until,
         };
         Decision {
             orders: vec![order.moved(stage, NOW)],
             holds: vec![hold(order, HoldState::New)],
-            effects: vec![
-                Effect::OpenHold(fresh_hold().hash),
-                Effect::WakeAt(Timer {
-                    at: until,
-                    order: order.id,
-                    kind: TimerKind::OpeningHold,
-                }),
-            ],
+            effects: vec![Effect::OpenHold(fresh_hold().hash)],
             ..Decision::default()
         }
     }
@@ -432,5 +424,25 @@ mod tests {
             rating: crate::user::Rating::default(),
         };
         assert_eq!(decision.users, vec![(identity_key(2), newcomer)]);
+    }
+    #[test]
+    fn t7_a_take_whose_buyer_could_not_be_paid_is_refused() {
+        let with = |outbound, accepted, owed, margin| {
+            let liquidity = crate::facts::Liquidity {
+                outbound: crate::Sats(outbound),
+                accepted: crate::Sats(accepted),
+                owed: crate::Sats(owed),
+                margin: crate::Sats(margin),
+            };
+            let facts = take_facts().edit(|f| f.capacity.liquidity = Some(liquidity));
+            take_buy(&buy_order(), &take_buy_request(), now(), &facts).err()
+        };
+        let refused = Some(CantDo::TooManyRequests);
+        assert_eq!(with(10_000, 0, 0, 0), None, "exactly the amount");
+        assert_eq!(with(9_999, 0, 0, 0), refused);
+        assert_eq!(with(9_999, 1, 0, 0), None, "accepted holds count");
+        assert_eq!(with(10_000, 0, 1, 0), refused, "what is owed counts");
+        assert_eq!(with(10_000, 0, 0, 1), refused, "and so does its routing");
+        assert_eq!(with(u64::MAX, u64::MAX, u64::MAX, 1), refused);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod client;
+pub mod dispute_event;
 pub mod envelope;
 pub mod info_event;
 mod json;
@@ -24,6 +25,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub use dispute_event::DisputeEvent;
 pub use envelope::{OpenError, Opened, Signatures, open};
 pub use info_event::{InfoEvent, LightningInfo, Profile, relay_list_tags};
 pub use message::{LONGEST_SENT_JSON, Message, Wrapper};

@@ -1,8 +1,8 @@
 //! Tags of public events, byte for byte.
 
 use escrow_core::wire::{
-    BookFiat, InfoEvent, LightningInfo, MakerRating, OrderEvent, OrderKind, Profile, RatingEvent,
-    Shown, relay_list_tags,
+    BookFiat, DisputeEvent, DisputeStatus, InfoEvent, Initiator, LightningInfo, MakerRating,
+    OrderEvent, OrderKind, Profile, RatingEvent, Shown, relay_list_tags,
 };
 use escrow_core::{Fiat, Sats, UnixTime};
 use nostr::event::Tag;
@@ -191,5 +191,21 @@ fn the_relay_list_keeps_its_order_and_the_profile_leaves_out_what_is_not_set() {
     assert_eq!(
         profile.content(),
         r#"{"name":"Sol","website":"https://sol.example"}"#
+    );
+}
+
+#[test]
+fn a_dispute_tells_who_opened_it_and_when_under_both_names() {
+    let event = DisputeEvent {
+        id: "baf89673-53e4-49d4-b5ec-c3745a7ef6fe".parse().unwrap(),
+        status: DisputeStatus::Initiated,
+        initiator: Initiator::Buyer,
+        opened_at: UnixTime(1_795_199_464),
+        expiration: UnixTime(1_802_975_464),
+        instance: None,
+    };
+    assert_tags(
+        &event.tags(),
+        r#"[["d","<d>"],["expiration","1802975464"],["s","initiated"],["initiator","buyer"],["published_at","1795199464"],["created_at","1795199464"],["y","mostro"],["z","dispute"]]"#,
     );
 }

@@ -31,6 +31,9 @@ pub(crate) enum Nudge {
     Decided(Task),
     /// It was found in the ledger: an earlier process may have begun with it.
     Found(Task),
+    /// A decision waits for how this hold stands; if it is not answered, the
+    /// decision asks again.
+    LookUp(PaymentHash),
 }
 
 /// A tender at work.
@@ -53,6 +56,7 @@ pub(crate) async fn run(board: Switchboard, mut nudges: mpsc::Receiver<Nudge>) {
             nudge = nudges.recv() => match nudge {
                 Some(Nudge::Decided(task)) => dispatcher.wake(task, false),
                 Some(Nudge::Found(task)) => dispatcher.wake(task, true),
+                Some(Nudge::LookUp(hash)) => dispatcher.look_up(hash),
                 None => return,
             },
             Some(ended) = dispatcher.tenders.join_next_with_id() => match ended {
@@ -114,6 +118,10 @@ impl Dispatcher {
             }
         });
         self.running.insert(tender.id(), task);
+    }
+
+    fn look_up(&mut self, hash: PaymentHash) {
+        self.tenders.spawn(hold::look_up(self.board.clone(), hash));
     }
 
     fn ended(&mut self, id: Id) {

@@ -44,6 +44,25 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
     }
 }
 
+/// Asks Lightning once how a hold stands and reports what it says.
+pub(crate) async fn look_up(board: Switchboard, hash: PaymentHash) {
+    let seen = match board.call(board.backend.lookup_hold(hash)).await {
+        Ok(seen) => seen,
+        Err(why) => {
+            tracing::warn!(%hash, %why, "a hold whose time is up cannot be looked up");
+            return;
+        }
+    };
+    let row = board.views.view().and_then(|view| view.hold_by_hash(hash));
+    match row.map(|hold| hold.and_then(|hold| reports::hold_looked_up(&hold, seen.as_ref()))) {
+        Ok(Some(command)) => {
+            board.report(command).await;
+        }
+        Ok(None) => {}
+        Err(why) => tracing::error!(%hash, %why, "a hold cannot be read"),
+    }
+}
+
 struct Tender<'a> {
     board: Switchboard,
     poke: &'a Notify,

@@ -235,6 +235,7 @@ impl House {
                 relays: vec!["wss://relay.example".into()],
                 instance: None,
                 closed_order_secs: 30 * 86_400,
+                dispute_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),

@@ -141,6 +141,8 @@ struct Tender {
     busy_until: UnixTime,
     /// The call it hung in asked for a hold: a look-up follows.
     looks_up: bool,
+    /// A decision waits for a look-up.
+    is_asked: bool,
     /// The try of a payment that it has seen started.
     started: Option<u32>,
     /// The last call to start a payment that remained without an answer.
@@ -191,7 +193,11 @@ impl Workers {
                 Effect::Pay(hash) => {
                     self.wake(Task::Payment(*hash), now);
                 }
-                Effect::PublishOrder(_) | Effect::WakeAt(_) | Effect::Alarm(_) => {}
+                Effect::LookUpHold(hash) => self.wake(Task::Hold(*hash), now).is_asked = true,
+                Effect::PublishOrder(_)
+                | Effect::PublishDispute(_)
+                | Effect::WakeAt(_)
+                | Effect::Alarm(_) => {}
             }
         }
     }
@@ -201,6 +207,7 @@ impl Workers {
             asked_at: now,
             busy_until: now,
             looks_up: false,
+            is_asked: false,
             started: None,
             unanswered: None,
         })
@@ -241,9 +248,13 @@ impl Tender {
                 let seen = bench
                     .line
                     .look(|world| world.hold(hash), bench.dice, bench.tally);
-                seen.ok()
-                    .flatten()
-                    .and_then(|seen| reports::hold_news(&hold, &seen))
+                match seen {
+                    Ok(seen) if std::mem::take(&mut self.is_asked) => {
+                        reports::hold_looked_up(&hold, seen.as_ref())
+                    }
+                    Ok(seen) => seen.and_then(|seen| reports::hold_news(&hold, &seen)),
+                    Err(_) => None,
+                }
             }
             HoldState::Settling(_) => self.settle(&hold, bench),
             HoldState::Canceling => self.cancel(hash, bench),

@@ -143,12 +143,12 @@ impl People {
             Stage::Active { .. } => {
                 vec![self.say(buyer.unwrap(), Some(order.id), Ask::FiatSent, None, scene)]
             }
-            Stage::FiatSent { .. } => {
+            Stage::FiatSent { .. } | Stage::Dispute { .. } => {
                 vec![self.say(seller.unwrap(), Some(order.id), Ask::Release, None, scene)]
             }
             Stage::PayingBuyer { take, payout, .. } => {
                 let state = scene.view.payout(*payout).unwrap().unwrap().state;
-                if state == PayoutState::NeedInvoice {
+                if matches!(state, PayoutState::NeedInvoice { .. }) {
                     vec![self.give_invoice(order.id, buyer.unwrap(), take.buyer_gets(), scene)]
                 } else {
                     let ask = Ask::RateUser { stars: 5 };
@@ -156,9 +156,11 @@ impl People {
                 }
             }
             Stage::OpeningHold { .. }
+            | Stage::Canceling { .. }
             | Stage::Releasing { .. }
             | Stage::Success { .. }
-            | Stage::Canceled { .. } => Vec::new(),
+            | Stage::Canceled { .. }
+            | Stage::Expired => Vec::new(),
         }
     }
 

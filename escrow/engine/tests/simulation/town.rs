@@ -390,6 +390,7 @@ impl Town {
                 relays: vec!["wss://relay.example".into()],
                 instance: None,
                 closed_order_secs: 30 * 86_400,
+                dispute_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: preimages(self.secret),
@@ -456,7 +457,11 @@ impl Town {
 fn is_for_lightning(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::OpenHold(_) | Effect::SettleHold(_) | Effect::CancelHold(_) | Effect::Pay(_)
+        Effect::OpenHold(_)
+            | Effect::SettleHold(_)
+            | Effect::CancelHold(_)
+            | Effect::LookUpHold(_)
+            | Effect::Pay(_)
     )
 }
 

@@ -208,28 +208,35 @@ impl Witness {
     }
 
     /// Who leaves an opening of his own hears `canceled` once, and nothing more
-    /// of his take (rule C3).
+    /// of his take or of his invoice (rule C3).
     fn left_an_opening(&mut self, letter: &Heard) {
-        let takes = self
+        let opens = |what: &str| what.starts_with("take") || what == "add-invoice";
+        let left = self
             .asked
             .values_mut()
-            .filter(|asked| asked.what.starts_with("take") && asked.waits_for(letter));
-        takes.for_each(|take| take.answers = 1);
+            .filter(|asked| opens(asked.what) && asked.waits_for(letter));
+        left.for_each(|asked| asked.answers = 1);
     }
 
-    /// An answer to a release that came too late to echo its id (rule B8).
+    /// An answer to a release or a cancel that came too late to echo its id
+    /// (rule B8).
     fn answered_late(&mut self, letter: &Heard, tally: &mut Tally) {
-        let ends_release = matches!(
-            letter.action,
-            Action::HoldInvoicePaymentSettled | Action::HoldInvoicePaymentCanceled
-        );
+        let (what, counted) = match letter.action {
+            Action::HoldInvoicePaymentSettled | Action::HoldInvoicePaymentCanceled => {
+                ("release", "late answer to a release")
+            }
+            Action::Canceled | Action::CooperativeCancelAccepted => {
+                ("cancel", "late answer to a cancel")
+            }
+            _ => return,
+        };
         let mut open = self
             .asked
             .values_mut()
-            .filter(|asked| asked.what == "release" && asked.waits_for(letter));
-        if ends_release && let Some(asked) = open.next() {
+            .filter(|asked| asked.what == what && asked.waits_for(letter));
+        if let Some(asked) = open.next() {
             asked.answers = 1;
-            tally.add("late answer to a release");
+            tally.add(counted);
         }
     }
 
@@ -337,13 +344,15 @@ impl Witness {
                 ..
             } => "pending",
             Stage::Success { .. } => "success",
-            Stage::Canceled { .. } => "canceled",
+            Stage::Canceled { .. } | Stage::Expired => "canceled",
             Stage::OpeningHold { .. }
             | Stage::WaitingInvoice { .. }
             | Stage::WaitingPayment { .. }
             | Stage::PaidWaitingInvoice { .. }
             | Stage::Active { .. }
             | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
+            | Stage::Canceling { .. }
             | Stage::Releasing { .. }
             | Stage::PayingBuyer { .. } => "in-progress",
         };
@@ -451,9 +460,9 @@ fn inspects_holds(order: OrderId, view: &View, line: &Line) {
                 matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
             }
             HoldState::Lost => seen == Some(Seen::Canceled),
-            HoldState::Canceling | HoldState::New => {
-                !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_)))
-            }
+            HoldState::New => !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_))),
+            // A paid one is on its way back to the seller.
+            HoldState::Canceling => !matches!(seen, Some(Seen::Settled { .. })),
             HoldState::Open { .. } | HoldState::Accepted(_) => {
                 !matches!(seen, Some(Seen::Settled { .. }) | None)
             }

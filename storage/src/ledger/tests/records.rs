@@ -4,6 +4,11 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::mem::discriminant;
 
+use escrow_core::UnixTime;
+use escrow_core::dispute::Dispute;
+use escrow_core::hold::Hold;
+use escrow_core::order::EndedTake;
+use escrow_core::payout::{Payout, PayoutState};
 use escrow_core::user::User;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,6 +31,15 @@ fn survives<R: Record + PartialEq + Debug>(table: Table, bytes: &[u8]) {
 #[test]
 fn records_of_version_1_are_read() {
     survives::<User>(Table::Users, include_bytes!("../fixtures/users.v1"));
+    survives::<Dispute>(Table::Disputes, include_bytes!("../fixtures/disputes.v1"));
+    survives::<EndedTake>(
+        Table::EndedTakes,
+        include_bytes!("../fixtures/ended_takes.v1"),
+    );
+    survives::<Hold>(
+        Table::Holds,
+        include_bytes!("../fixtures/holds_near_their_end.v1"),
+    );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
     survives::<JournalEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
@@ -57,8 +71,19 @@ fn records_of_version_1_are_read_in_every_state() {
     let attempts: HashSet<_> = attempts().iter().map(|a| discriminant(&a.state)).collect();
     assert_eq!(
         (stages.len(), holds.len(), payouts.len(), attempts.len()),
-        (11, 8, 6, 3)
+        (14, 8, 6, 3)
     );
+}
+
+#[test]
+fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
+    survives::<Payout>(Table::Payouts, include_bytes!("../fixtures/payouts.v2"));
+    let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
+    let at_once = PayoutState::NeedInvoice {
+        asked: 0,
+        again_at: UnixTime(0),
+    };
+    assert!(states.contains(&at_once), "{states:?}");
 }
 
 /// A kind of record whose shape has changed twice.

@@ -23,7 +23,7 @@ pub(super) fn fixture<R: Record>(table: Table, bytes: &[u8]) -> Vec<R> {
         .collect()
 }
 
-/// One order per shape of stage, all with the same id.
+/// Every shape of stage at least once, in orders with the same id.
 pub(super) fn orders() -> Vec<Order> {
     fixture(Table::Orders, include_bytes!("../fixtures/orders.v1"))
 }
@@ -38,7 +38,7 @@ pub(super) fn payouts() -> Vec<Payout> {
     fixture(Table::Payouts, include_bytes!("../fixtures/payouts.v1"))
 }
 
-/// One attempt per state.
+/// Every state of an attempt at least once.
 pub(super) fn attempts() -> Vec<Attempt> {
     fixture(Table::Attempts, include_bytes!("../fixtures/attempts.v1"))
 }
@@ -109,6 +109,14 @@ pub(super) fn payout_invoice(hash: PaymentHash) -> PayoutInvoice {
     }
 }
 
+/// A payout whose buyer has to give another invoice.
+pub(super) fn need_invoice() -> PayoutState {
+    PayoutState::NeedInvoice {
+        asked: 1,
+        again_at: UnixTime(3_600),
+    }
+}
+
 /// A hold of an order; its hash is its own.
 pub(super) fn hold(n: u8, order: u8, hash: PaymentHash, state: HoldState) -> Hold {
     Hold {
@@ -158,13 +166,15 @@ pub(super) fn letter(to: u8, at: u64) -> OutboxRow {
 
 fn take_mut(stage: &mut Stage) -> Option<&mut Take> {
     match stage {
-        Stage::Pending => None,
+        Stage::Pending | Stage::Expired => None,
         Stage::OpeningHold { take, .. }
         | Stage::WaitingInvoice { take, .. }
         | Stage::WaitingPayment { take, .. }
         | Stage::PaidWaitingInvoice { take, .. }
         | Stage::Active { take, .. }
         | Stage::FiatSent { take, .. }
+        | Stage::Dispute { take, .. }
+        | Stage::Canceling { take, .. }
         | Stage::Releasing { take, .. }
         | Stage::PayingBuyer { take, .. }
         | Stage::Success { take, .. } => Some(take),

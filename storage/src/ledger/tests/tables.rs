@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use escrow_core::UnixTime;
+use escrow_core::dispute::Dispute;
+use escrow_core::order::EndedTake;
 use escrow_core::timer::{Timer, TimerKind};
 use nostr::key::PublicKey;
 
-use super::samples::{letter, order_id, trade_key};
+use super::samples::{fixture, letter, order_id, trade_key};
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Ledger, NodeIdentity, OutboxSeq, SET_ASIDE_LIMIT, SeenKey, SetAside, StorageError,
+    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT, SeenKey, SetAside,
+    StorageError,
 };
 
 #[test]
@@ -268,11 +271,93 @@ fn opening_format(format: u32) -> StorageError {
 }
 
 #[test]
+fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
+    let disk = crate::testing::PowerCutDisk::new();
+    drop(Ledger::with_backend(disk.clone()).unwrap());
+    let database = redb::Builder::new()
+        .create_with_backend(disk.clone())
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    for table in [Table::Disputes, Table::EndedTakes] {
+        assert!(transaction.delete_table(table.definition()).unwrap());
+    }
+    let mut node = transaction.open_table(Table::Node.definition()).unwrap();
+    let first = 1_u32.to_be_bytes();
+    node.insert(&b"format"[..], &first[..]).unwrap();
+    drop(node);
+    transaction.commit().unwrap();
+    drop(database);
+
+    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
+    let dispute: Dispute =
+        fixture(Table::Disputes, include_bytes!("../fixtures/disputes.v1")).remove(0);
+    let mut page = ledger.page().unwrap();
+    page.put_dispute(&dispute).unwrap();
+    page.commit().unwrap();
+    drop(ledger);
+    let ledger = Ledger::with_backend(disk).unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.dispute(dispute.id).unwrap(), Some(dispute));
+}
+
+#[test]
+fn s8_ended_takes_are_kept_by_order_and_time() {
+    let ended: EndedTake = fixture(
+        Table::EndedTakes,
+        include_bytes!("../fixtures/ended_takes.v1"),
+    )
+    .remove(0);
+    let at = |n, at| EndedTake {
+        order: order_id(n),
+        ended_at: UnixTime(at),
+        ..ended.clone()
+    };
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for take in [at(1, 20), at(2, 5), at(1, 10)] {
+        page.put_ended_take(&take).unwrap();
+    }
+    let of_first = page.ended_takes_of(order_id(1)).unwrap();
+    assert_eq!(of_first, [at(1, 10), at(1, 20)]);
+    assert_eq!(page.ended_takes_of(order_id(3)).unwrap(), []);
+}
+
+#[test]
+fn s9_an_order_has_exactly_the_timers_that_are_due_to_it() {
+    let timer = |at, n, kind| Timer {
+        at: UnixTime(at),
+        order: order_id(n),
+        kind,
+    };
+    let (stale, step) = (
+        timer(10, 1, TimerKind::OpeningHold),
+        timer(20, 1, TimerKind::StepDeadline),
+    );
+    let other = timer(15, 2, TimerKind::Refresh);
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for set in [stale, step, other] {
+        page.put_timer(set).unwrap();
+    }
+    let later = timer(30, 1, TimerKind::StepDeadline);
+    let offer = timer(40, 1, TimerKind::OfferDeadline);
+    page.set_timers(order_id(1), &[later, offer]).unwrap();
+    let all = |page: &Page<'_>| page.due_timers(UnixTime(99), 9).unwrap();
+    assert_eq!(all(&page), [other, later, offer]);
+    page.set_timers(order_id(1), &[]).unwrap();
+    assert_eq!(all(&page), [other]);
+    assert_eq!(
+        page.timer_of(order_id(1), TimerKind::StepDeadline).unwrap(),
+        None
+    );
+}
+
+#[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(2);
+    let newer = opening_format(3);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 2, known: 1 }
+        StorageError::NewerFormat { found: 3, known: 2 }
     ));
     assert!(matches!(
         opening_format(0),

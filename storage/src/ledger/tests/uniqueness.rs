@@ -4,7 +4,8 @@ use escrow_core::hold::HoldState;
 use escrow_core::payout::{AttemptState, PayoutState};
 
 use super::samples::{
-    at_line, attempt, failed, hash, hold, hold_id, order_id, payout, payout_id, pending,
+    at_line, attempt, failed, hash, hold, hold_id, need_invoice, order_id, payout, payout_id,
+    pending,
 };
 use crate::ledger::{HoldCounts, Ledger, StorageError};
 
@@ -158,7 +159,7 @@ fn one_invoice_is_not_given_to_two_living_orders() {
 fn a_payout_stays_with_its_order_and_forgets_an_invoice_it_gave_up() {
     let mut ledger = Ledger::in_memory();
     let mut page = ledger.page().unwrap();
-    page.put_payout(&payout(1, 1, hash(1), PayoutState::NeedInvoice))
+    page.put_payout(&payout(1, 1, hash(1), need_invoice()))
         .unwrap();
     page.put_payout(&payout(1, 1, hash(2), PayoutState::Paying))
         .unwrap();

@@ -39,7 +39,7 @@ pub fn hold_accepted(
         HoldState::New | HoldState::Lost => return alarm(Alarm::UnexpectedHold(hold.hash)),
     }
     let asked = hold.value.to_msat();
-    let (Some(take), true) = (awaiting_payment(order, hold), Some(paid) >= asked) else {
+    let (Some((take, _)), true) = (awaiting_payment(order, hold), Some(paid) >= asked) else {
         return alarm(Alarm::UnexpectedHold(hold.hash));
     };
     let mut decision = match &take.payout {
@@ -66,6 +66,7 @@ fn begin_trade(order: &Order, take: &Take, hold: &Hold, now: Now) -> Decision {
     let stage = Stage::Active {
         take: take.clone(),
         hold: hold.id,
+        cancel_asked_by: None,
     };
     Decision {
         orders: vec![order.moved(stage, now.at)],

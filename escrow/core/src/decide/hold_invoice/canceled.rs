@@ -1,43 +1,54 @@
 //! Lightning reports that nothing is locked by a hold any more.
 
-use crate::decide::opening::back;
-use crate::decide::{alarm, nothing};
+use crate::decide::dispute::close;
+use crate::decide::ending::{canceled, unpaid};
+use crate::decide::{alarm, canceling, nothing};
 use crate::decision::{Alarm, Decision, Effect};
-use crate::facts::Now;
+use crate::dispute::{Dispute, DisputeEnd};
+use crate::facts::{HoldFacts, Now};
 use crate::hold::{Hold, HoldState};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Side, Take};
+use crate::order::{Order, Take};
 use crate::party::Party;
 use crate::payout::{Payout, PayoutState};
-use crate::stage::{BackTo, CancelReason, Stage};
-use crate::view;
+use crate::stage::{CancelReason, Stage};
 
 use super::opened::hold_failed;
-use super::{Release, awaiting_payment, release_of};
+use super::{Release, awaiting_payment, release_of, reopened};
 
 /// A hold is canceled: as decided, because the seller's time was up (rule H8),
-/// or against the ledger (rules X6, R6). `payout` is that of a release.
-pub fn hold_canceled(order: &Order, hold: &Hold, payout: Option<&Payout>, now: Now) -> Decision {
+/// or against the ledger (rules X6, R6).
+pub fn hold_canceled(order: &Order, hold: &Hold, facts: &HoldFacts, now: Now) -> Decision {
+    let dispute = facts.dispute.as_ref();
     let ended = match &hold.state {
-        HoldState::Canceling | HoldState::Canceled | HoldState::Lost => Some(nothing()),
-        HoldState::New => undo_opening(order, hold, now),
-        HoldState::Open { .. } => {
-            awaiting_payment(order, hold).map(|take| not_paid_in_time(order, take, now))
+        HoldState::Canceling => {
+            Some(canceling::finished(order, hold, dispute, now).unwrap_or_default())
         }
-        HoldState::Accepted(_) => escrow_lost(order, hold, now),
-        HoldState::Settling(_) => release_of(order, hold)
-            .zip(payout)
-            .map(|(release, payout)| release_lost(order, &release, hold, payout, now)),
+        HoldState::Canceled | HoldState::Lost => Some(nothing()),
+        HoldState::New => undo_opening(order, hold, now),
+        HoldState::Open { .. } => awaiting_payment(order, hold).map(|step| {
+            reopened(order, hold, step, facts.hold, now)
+                .unwrap_or_else(|| unpaid(order, step.0, now))
+        }),
+        HoldState::Accepted(_) => escrow_lost(order, hold, dispute, now),
+        HoldState::Settling(_) => {
+            let payout = facts.owed.as_ref().map(|owed| &owed.payout);
+            release_of(order, hold)
+                .zip(payout)
+                .map(|(release, payout)| release_lost(order, &release, hold, payout, now))
+                .map(|decision| closing(decision, dispute))
+        }
         HoldState::Settled(_) => None,
     };
     let Some(mut decision) = ended else {
         return alarm(Alarm::UnexpectedHold(hold.hash));
     };
     if let Some(state) = end_of(&hold.state) {
-        decision.holds = vec![Hold {
+        let ended = Hold {
             state,
             ..hold.clone()
-        }];
+        };
+        decision.holds.insert(0, ended);
     }
     decision
 }
@@ -55,76 +66,60 @@ fn end_of(state: &HoldState) -> Option<HoldState> {
 
 /// Rule B6, and there is nothing left to cancel.
 fn undo_opening(order: &Order, hold: &Hold, now: Now) -> Option<Decision> {
-    let undone = hold_failed(order, hold, now);
+    let mut undone = hold_failed(order, hold, now);
+    undone.holds.clear();
+    undone
+        .effects
+        .retain(|effect| !matches!(effect, Effect::CancelHold(_)));
     let is_ours = !undone.orders.is_empty();
-    is_ours.then(|| Decision {
-        effects: Vec::new(),
-        ..undone
-    })
-}
-
-/// Rules E3 and E4: the seller did not pay. A buy order goes back to the book
-/// without its taker; a sell order ends, because its own maker let it down.
-fn not_paid_in_time(order: &Order, take: &Take, now: Now) -> Decision {
-    let canceled = |party| Letter::push(party, order.id, Notice::Canceled);
-    let (order_after, first) = match order.offer.side {
-        Side::Buy => {
-            let again = Notice::BackInBook(Box::new(view::back(order)));
-            let order_after = back(order, take, &BackTo::Pending, now.at);
-            (order_after, Letter::push(&order.maker, order.id, again))
-        }
-        Side::Sell => (
-            ended(order, take, CancelReason::NotPaid, now),
-            canceled(&order.maker),
-        ),
-    };
-    Decision {
-        orders: vec![order_after],
-        pushes: vec![first, canceled(&take.taker)],
-        effects: vec![Effect::PublishOrder(order.id)],
-        ..Decision::default()
-    }
+    is_ours.then_some(undone)
 }
 
 /// Rule X6: the sats went back to the seller in the middle of a trade. Once the
 /// fiat is said to be sent, `canceled` would be no comfort, so only the loss is
 /// told.
-fn escrow_lost(order: &Order, hold: &Hold, now: Now) -> Option<Decision> {
-    let (take, notices) = match &order.stage {
-        Stage::PaidWaitingInvoice { take, hold: id, .. } | Stage::Active { take, hold: id }
-            if *id == hold.id =>
-        {
-            (take, vec![Notice::EscrowCanceled, Notice::Canceled])
+fn escrow_lost(
+    order: &Order,
+    hold: &Hold,
+    dispute: Option<&Dispute>,
+    now: Now,
+) -> Option<Decision> {
+    let (take, id, notices) = match &order.stage {
+        Stage::PaidWaitingInvoice { take, hold: id, .. } | Stage::Active { take, hold: id, .. } => {
+            (take, id, vec![Notice::EscrowCanceled, Notice::Canceled])
         }
-        Stage::FiatSent { take, hold: id } if *id == hold.id => {
-            (take, vec![Notice::EscrowCanceled])
+        Stage::FiatSent { take, hold: id, .. } | Stage::Dispute { take, hold: id, .. } => {
+            (take, id, vec![Notice::EscrowCanceled])
         }
-        Stage::PaidWaitingInvoice { .. }
-        | Stage::Active { .. }
-        | Stage::FiatSent { .. }
-        | Stage::Pending
+        Stage::Pending
         | Stage::OpeningHold { .. }
         | Stage::WaitingInvoice { .. }
         | Stage::WaitingPayment { .. }
+        | Stage::Canceling { .. }
         | Stage::Releasing { .. }
         | Stage::PayingBuyer { .. }
         | Stage::Success { .. }
-        | Stage::Canceled { .. } => return None,
+        | Stage::Canceled { .. }
+        | Stage::Expired => return None,
     };
+    if *id != hold.id {
+        return None;
+    }
     let parties: [&Party; 2] = [&order.maker, &take.taker];
     let pushes = notices
         .iter()
         .flat_map(|notice| parties.map(|party| Letter::push(party, order.id, notice.clone())))
         .collect();
-    Some(Decision {
-        orders: vec![ended(order, take, CancelReason::EscrowLost, now)],
+    let decision = Decision {
+        orders: vec![lost(order, take, now)],
         pushes,
         effects: vec![
             Effect::PublishOrder(order.id),
             Effect::Alarm(Alarm::EscrowLost(hold.hash)),
         ],
         ..Decision::default()
-    })
+    };
+    Some(closing(decision, dispute))
 }
 
 /// Rule R6: settling was decided too late; the debt to the buyer stays in the
@@ -138,7 +133,7 @@ fn release_lost(
 ) -> Decision {
     let buyer = order.sides(release.take).buyer;
     Decision {
-        orders: vec![ended(order, release.take, CancelReason::EscrowLost, now)],
+        orders: vec![lost(order, release.take, now)],
         payouts: vec![Payout {
             state: PayoutState::Parked,
             ..payout.clone()
@@ -153,14 +148,14 @@ fn release_lost(
     }
 }
 
-fn ended(order: &Order, take: &Take, why: CancelReason, now: Now) -> Order {
-    order.moved(
-        Stage::Canceled {
-            why,
-            take: Some(take.clone()),
-        },
-        now.at,
-    )
+fn lost(order: &Order, take: &Take, now: Now) -> Order {
+    canceled(order, Some(take), CancelReason::EscrowLost, now)
+}
+
+/// The sats are with the seller, whatever the dispute was about (rule D4).
+fn closing(mut decision: Decision, dispute: Option<&Dispute>) -> Decision {
+    close(&mut decision, dispute, DisputeEnd::SellerRefunded);
+    decision
 }
 
 #[cfg(test)]
@@ -168,13 +163,15 @@ mod tests {
     use super::*;
     use crate::command::Ask;
     use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::stage::BackTo;
     use crate::time::UnixTime;
+    use crate::view;
     use crate::wire::CantDo;
 
     fn report(scene: &Scene) -> Decision {
         let hold = scene.hold.as_ref().unwrap();
-        let payout = scene.owed.as_ref().map(|owed| &owed.payout);
-        hold_canceled(&scene.order, hold, payout, now())
+        hold_canceled(&scene.order, hold, &scene.hold_facts(), now())
     }
 
     fn hold_is(scene: &Scene, state: HoldState) -> Vec<Hold> {
@@ -211,6 +208,7 @@ mod tests {
         let again = Notice::BackInBook(Box::new(view::back(&back)));
         let expected = Decision {
             orders: vec![back],
+            ended_takes: vec![scene.ended_take()],
             holds: hold_is(&scene, HoldState::Canceled),
             pushes: vec![push(&maker(), again), push(&taker(), Notice::Canceled)],
             effects: vec![Effect::PublishOrder(order_id())],
@@ -233,6 +231,50 @@ mod tests {
             ..Decision::default()
         };
         assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn e12_up_a5_an_invoice_that_lightning_ended_during_a_downtime_is_replaced() {
+        let mut scene = waiting_payment(Side::Sell);
+        scene.hold.as_mut().unwrap().expires_at = UnixTime(NOW.0 - 1);
+        let decision = report(&scene);
+        let states: Vec<_> = decision.holds.iter().map(|hold| &hold.state).collect();
+        assert_eq!(states, [&HoldState::Canceled, &HoldState::New]);
+        assert_eq!(decision.effects, [Effect::OpenHold(next_hold().hash)]);
+        assert_eq!(decision.pushes, []);
+        let stage = &decision.orders[0].stage;
+        let deadline = deadline();
+        assert!(
+            matches!(stage, Stage::OpeningHold { back_to, asker: None, .. }
+                if *back_to == BackTo::WaitingPayment { deadline }),
+            "{stage:?}"
+        );
+    }
+
+    #[test]
+    fn x6_u32_d4_an_escrow_lost_in_a_dispute_ends_both() {
+        let scene = disputed(Side::Sell);
+        let refunded = crate::fixtures::dispute().closed(DisputeEnd::SellerRefunded);
+        let expected = Decision {
+            orders: ended(&scene, CancelReason::EscrowLost),
+            holds: hold_is(&scene, HoldState::Canceled),
+            disputes: vec![refunded.clone()],
+            pushes: vec![
+                push(&maker(), Notice::EscrowCanceled),
+                push(&taker(), Notice::EscrowCanceled),
+            ],
+            effects: vec![
+                Effect::PublishOrder(order_id()),
+                Effect::Alarm(Alarm::EscrowLost(fresh_hold().hash)),
+                Effect::PublishDispute(dispute_id()),
+            ],
+            ..Decision::default()
+        };
+        assert_eq!(report(&scene), expected);
+
+        let mut released = releasing(Side::Sell);
+        released.dispute = scene.dispute;
+        assert_eq!(report(&released).disputes, [refunded]);
     }
 
     #[test]
@@ -285,18 +327,19 @@ mod tests {
     #[test]
     fn b8_r6_a_late_answer_carries_no_number() {
         let scene = releasing(Side::Sell);
-        let (hold, owed) = (scene.hold.unwrap(), scene.owed.unwrap());
+        let hold = scene.hold.as_ref().unwrap();
         let late = at(UnixTime(NOW.0 + 9));
-        let decision = hold_canceled(&scene.order, &hold, Some(&owed.payout), late);
+        let decision = hold_canceled(&scene.order, hold, &scene.hold_facts(), late);
         assert_eq!(decision.answer.unwrap().request_id, None);
     }
 
     #[test]
     fn h1_a_cancel_that_was_decided_or_seen_moves_no_order() {
-        let order = sell_order();
-        let report = |state| hold_canceled(&order, &hold(&order, state), None, now());
+        let scene = scene("pending", Side::Sell, Stage::Pending);
+        let (order, facts) = (&scene.order, scene.hold_facts());
+        let report = |state| hold_canceled(order, &hold(order, state), &facts, now());
         let done = Decision {
-            holds: vec![hold(&order, HoldState::Canceled)],
+            holds: vec![hold(order, HoldState::Canceled)],
             ..Decision::default()
         };
         assert_eq!(report(HoldState::Canceling), done);
@@ -306,7 +349,8 @@ mod tests {
 
     #[test]
     fn h1_a_cancel_that_contradicts_the_ledger_is_an_alarm() {
-        let order = sell_order();
+        let scene = scene("pending", Side::Sell, Stage::Pending);
+        let (order, facts) = (&scene.order, scene.hold_facts());
         let unexpected = alarm(Alarm::UnexpectedHold(fresh_hold().hash));
         let states = [
             HoldState::New,
@@ -316,7 +360,7 @@ mod tests {
             HoldState::Settled(acceptance()),
         ];
         for state in states {
-            let decision = hold_canceled(&order, &hold(&order, state), None, now());
+            let decision = hold_canceled(order, &hold(order, state), &facts, now());
             assert_eq!(decision, unexpected);
         }
     }

@@ -60,23 +60,19 @@ pub fn hold_failed(order: &Order, hold: &Hold, now: Now) -> Decision {
     let Some(opening) = opening_of(order, hold) else {
         return alarm(Alarm::UnexpectedHold(hold.hash));
     };
-    Decision {
-        orders: vec![back(order, opening.take, opening.back_to, now.at)],
-        holds: vec![given_up(hold)],
-        answer: Some(Letter::refusal(
-            opening.asker,
-            Some(order.id),
-            CantDo::TooManyRequests,
-        )),
-        effects: vec![Effect::CancelHold(hold.hash)],
-        ..Decision::default()
-    }
+    let mut decision = back(order, opening.take, opening.back_to, now);
+    decision.holds.push(given_up(hold));
+    decision.answer = opening
+        .asker
+        .map(|asker| Letter::refusal(asker, Some(order.id), CantDo::TooManyRequests));
+    decision.effects.push(Effect::CancelHold(hold.hash));
+    decision
 }
 
 /// An order that waits for this hold to open.
 struct Waiting<'a> {
     take: &'a Take,
-    asker: &'a Asker,
+    asker: Option<&'a Asker>,
     back_to: &'a BackTo,
     until: UnixTime,
 }
@@ -94,7 +90,7 @@ fn opening_of<'a>(order: &'a Order, of: &Hold) -> Option<Waiting<'a>> {
     };
     (*hold == of.id).then_some(Waiting {
         take,
-        asker,
+        asker: asker.as_ref(),
         back_to,
         until: *until,
     })
@@ -111,14 +107,18 @@ fn request_payment(
     now: Now,
 ) -> Decision {
     let Waiting { take, back_to, .. } = opening;
-    let is_new_take = *back_to == &BackTo::Pending;
+    let is_new_take = **back_to == BackTo::Pending;
     let user = recorded(&take.taker, taker, now.at).filter(|_| is_new_take);
     let known = user.as_ref().map(|(_, user)| user).or(taker);
-    let (answer, pushes) = match order.offer.side {
-        Side::Buy => words_for_buy_order(order, opening, bolt11),
-        Side::Sell => words_for_sell_order(order, opening, known, bolt11, now),
+    let (answer, pushes) = match (opening.asker, order.offer.side) {
+        (Some(asker), Side::Buy) => words_for_buy_order(order, take, asker, bolt11),
+        (Some(asker), Side::Sell) => words_for_sell_order(order, take, (asker, known), bolt11, now),
+        (None, _) => (None, vec![seller_asked(order, take, bolt11)]),
     };
-    let deadline = now.at.plus(now.terms.step_secs);
+    let deadline = match back_to {
+        BackTo::Pending | BackTo::WaitingInvoice { .. } => now.at.plus(now.terms.step_secs),
+        BackTo::WaitingPayment { deadline } => *deadline,
+    };
     let stage = Stage::WaitingPayment {
         take: (*take).clone(),
         hold: hold.id,
@@ -129,7 +129,7 @@ fn request_payment(
         orders: vec![order.moved(stage, now.at)],
         holds: vec![hold],
         users: user.into_iter().collect(),
-        answer: Some(answer),
+        answer,
         pushes,
         effects: published.into_iter().collect(),
         ..Decision::default()
@@ -138,35 +138,40 @@ fn request_payment(
 
 fn words_for_buy_order(
     order: &Order,
-    opening: &Waiting<'_>,
+    take: &Take,
+    asker: &Asker,
     bolt11: &str,
-) -> (Letter, Vec<Letter>) {
-    let Waiting { take, asker, .. } = opening;
+) -> (Option<Letter>, Vec<Letter>) {
     let answer = Letter::answer(asker, order.id, payment_wanted(order, take, bolt11));
     let maker = Letter::push(&order.maker, order.id, Notice::WaitingSellerToPay);
     (
-        answer.with_index(take.taker.trade_index),
+        Some(answer.with_index(take.taker.trade_index)),
         vec![maker.with_index(order.maker.trade_index)],
     )
 }
 
 fn words_for_sell_order(
     order: &Order,
-    opening: &Waiting<'_>,
-    taker: Option<&User>,
+    take: &Take,
+    (asker, taker): (&Asker, Option<&User>),
     bolt11: &str,
     now: Now,
-) -> (Letter, Vec<Letter>) {
-    let Waiting { take, asker, .. } = opening;
+) -> (Option<Letter>, Vec<Letter>) {
     let answer = Letter::answer(asker, order.id, Notice::WaitingSellerToPay);
-    let maker = Letter::push(&order.maker, order.id, payment_wanted(order, take, bolt11));
     (
-        answer.with_index(take.taker.trade_index),
+        Some(answer.with_index(take.taker.trade_index)),
         vec![
             taker_shown(order, take, taker, now),
-            maker.with_index(order.maker.trade_index),
+            seller_asked(order, take, bolt11),
         ],
     )
+}
+
+/// The seller is asked to pay by a push; after a downtime he is asked again.
+fn seller_asked(order: &Order, take: &Take, bolt11: &str) -> Letter {
+    let seller = order.sides(take).seller;
+    Letter::push(seller, order.id, payment_wanted(order, take, bolt11))
+        .with_index(seller.trade_index)
 }
 
 fn payment_wanted(order: &Order, take: &Take, bolt11: &str) -> Notice {
@@ -332,5 +337,52 @@ mod tests {
             reopened(HoldState::Canceled),
             Decision { holds, ..canceling }
         );
+    }
+    #[test]
+    fn e12_after_a_downtime_the_seller_is_asked_again_and_keeps_his_time() {
+        for (side, seller) in [(Side::Sell, maker()), (Side::Buy, taker())] {
+            let deadline = deadline();
+            let scene = opening(side, BackTo::WaitingPayment { deadline });
+            let take = scene.order.stage.take().cloned().unwrap();
+            let wanted = payment_wanted(&scene.order, &take, "lnbcrt-hold");
+            let hold_id = fresh_hold().id;
+            let stage = Stage::WaitingPayment {
+                take,
+                hold: hold_id,
+                deadline,
+            };
+            let expected = Decision {
+                orders: vec![scene.order.moved(stage, NOW)],
+                holds: vec![hold(&scene.order, open_state())],
+                pushes: vec![push(&seller, wanted).with_index(seller.trade_index)],
+                ..Decision::default()
+            };
+            assert_eq!(opened_at(&scene, 0), expected, "{side:?}");
+        }
+    }
+
+    #[test]
+    fn e12_without_another_hold_the_seller_is_late() {
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingPayment { deadline });
+        let decision = hold_failed(&scene.order, scene.hold.as_ref().unwrap(), now());
+        let over = push(&maker(), Notice::Canceled);
+        assert_eq!(decision.pushes[0], over);
+        assert!(matches!(decision.orders[0].stage, Stage::Canceled { .. }));
+        assert_eq!(decision.answer, None);
+    }
+
+    #[test]
+    fn b7_an_opening_that_outlived_its_offer_leaves_it_expired() {
+        let mut scene = opening(Side::Sell, BackTo::Pending);
+        scene.order.offer.expires_at = NOW;
+        let decision = hold_failed(&scene.order, scene.hold.as_ref().unwrap(), now());
+        assert_eq!(decision.orders, [scene.order.moved(Stage::Expired, NOW)]);
+        assert_eq!(decision.pushes, [push(&maker(), Notice::Canceled)]);
+        let effects = [
+            Effect::PublishOrder(order_id()),
+            Effect::CancelHold(fresh_hold().hash),
+        ];
+        assert_eq!(decision.effects, effects);
     }
 }

@@ -1,9 +1,11 @@
 //! The sats of a released escrow are ours.
 
+use crate::decide::dispute::close;
 use crate::decide::payout::{Debt, start};
 use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision};
-use crate::facts::{Now, PayoutFacts};
+use crate::dispute::DisputeEnd;
+use crate::facts::{HoldFacts, Now};
 use crate::hold::{Hold, HoldState};
 use crate::notice::{Letter, Notice};
 use crate::order::Order;
@@ -12,8 +14,8 @@ use crate::stage::Stage;
 use super::release_of;
 
 /// The sats of a released escrow are ours (rules R4, B8): all are told, and
-/// the buyer is paid in the same breath. `owed` is the debt of the release.
-pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) -> Decision {
+/// the buyer is paid in the same breath. A dispute ends with it (rule D4).
+pub fn hold_settled(order: &Order, hold: &Hold, facts: &HoldFacts, now: Now) -> Decision {
     let acceptance = match &hold.state {
         HoldState::Settling(acceptance) => *acceptance,
         HoldState::Settled(_) => return nothing(),
@@ -24,19 +26,21 @@ pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) ->
         | HoldState::Canceled
         | HoldState::Lost => return alarm(Alarm::UnexpectedHold(hold.hash)),
     };
-    let PayoutFacts { payout, attempt } = owed;
-    let released = release_of(order, hold).filter(|release| release.payout == payout.id);
-    let Some(release) = released else {
+    let released = release_of(order, hold).zip(facts.owed.as_ref());
+    let Some((release, owed)) = released.filter(|(r, owed)| r.payout == owed.payout.id) else {
+        // Somebody settled by hand what nobody here released.
         return alarm(Alarm::UnexpectedHold(hold.hash));
     };
+    let payout = &owed.payout;
     let take = release.take;
     let sides = order.sides(take);
     let debt = Debt {
         order,
         take,
         payout: payout.clone(),
-        attempt: attempt.as_ref(),
+        attempt: owed.attempt.as_ref(),
         inflow: hold.value,
+        in_flight: owed.in_flight,
     };
     let mut decision = start(&debt, now);
     let stage = Stage::PayingBuyer {
@@ -55,6 +59,8 @@ pub fn hold_settled(order: &Order, hold: &Hold, owed: &PayoutFacts, now: Now) ->
         Letter::push(sides.seller, order.id, Notice::Rate),
     ];
     decision.pushes.splice(0..0, told);
+    let dispute = facts.dispute.as_ref();
+    close(&mut decision, dispute, DisputeEnd::Released);
     decision
 }
 
@@ -70,8 +76,8 @@ mod tests {
 
     fn settled(scene: &Scene, secs: u64) -> Decision {
         let now = at(UnixTime(NOW.0 + secs));
-        let (hold, owed) = (scene.hold.as_ref().unwrap(), scene.owed.as_ref().unwrap());
-        hold_settled(&scene.order, hold, owed, now)
+        let hold = scene.hold.as_ref().unwrap();
+        hold_settled(&scene.order, hold, &scene.hold_facts(), now)
     }
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
         let owed = scene.owed.as_mut().unwrap();
         owed.payout.destination.expires_at = UnixTime(NOW.0 + 59);
         let decision = settled(&scene, 0);
-        assert_eq!(decision.payouts[0].state, PayoutState::NeedInvoice);
+        assert_eq!(decision.payouts[0].state, need_invoice());
         assert_eq!(decision.pushes.len(), 3);
         assert_eq!(decision.pushes[0].notice, Notice::Released);
         assert!(matches!(
@@ -130,5 +136,18 @@ mod tests {
         assert_eq!(decision.attempts, []);
         let breach = Alarm::UnexpectedPayment(hash(50));
         assert_eq!(decision.effects, [Effect::Alarm(breach)]);
+    }
+    #[test]
+    fn r4_d4_a_release_ends_the_dispute() {
+        let mut scene = releasing(Side::Sell);
+        scene.dispute = Some(crate::fixtures::dispute());
+        let decision = settled(&scene, 0);
+        let closed = crate::fixtures::dispute().closed(DisputeEnd::Released);
+        assert_eq!(decision.disputes.first(), Some(&closed));
+        let effects = [Effect::Pay(hash(50)), Effect::PublishDispute(dispute_id())];
+        assert_eq!(decision.effects, effects);
+
+        scene.dispute = Some(closed);
+        assert_eq!(settled(&scene, 0).disputes, [], "it ends once");
     }
 }

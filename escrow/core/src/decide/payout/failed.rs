@@ -1,22 +1,22 @@
 //! Lightning reports that a payment failed for good.
 
 use crate::decide::{alarm, nothing};
-use crate::decision::{Alarm, Decision, Effect};
+use crate::decision::{Alarm, Decision};
 use crate::facts::Now;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutState};
-use crate::timer::{Timer, TimerKind};
 
-use super::{ask_for_another, take_being_paid};
+use super::{ask_for_another, own_fault, take_being_paid, try_again};
 
-/// Lightning reports a payment as failed for good (rules P4–P6, P9); `attempt`
-/// is the one of the reported hash.
+/// Lightning reports a payment as failed for good (rules P4–P7, P9); `attempt`
+/// is the one of the reported hash. With the reason comes whether Lightning was
+/// in trouble at any moment of the try.
 pub fn payment_failed(
     order: &Order,
     payout: &Payout,
     attempt: &Attempt,
-    reason: PaymentFailure,
+    (reason, in_trouble): (PaymentFailure, bool),
     now: Now,
 ) -> Decision {
     let contradiction = Alarm::UnexpectedPayment(attempt.hash);
@@ -29,25 +29,23 @@ pub fn payment_failed(
     else {
         return alarm(contradiction);
     };
-    let mut decision = match blame(reason) {
+    let mut decision = match blame(reason, in_trouble) {
         Blame::Route => count(order, take, payout, now),
         Blame::Invoice => {
-            let mut decision = ask_for_another(order, take, payout);
+            let mut decision = ask_for_another(order, take, payout, now);
             decision
                 .pushes
                 .insert(0, told_of_failure(order, take, 0, now));
             decision
         }
-        Blame::Time => ask_for_another(order, take, payout),
-        Blame::Node => {
-            let mut decision = try_again(payout, now);
-            decision
-                .effects
-                .push(Effect::Alarm(Alarm::OwnFault(attempt.hash)));
-            decision
-        }
+        Blame::Time => ask_for_another(order, take, payout, now),
+        Blame::Node => own_fault(payout, attempt.hash, now),
     };
-    let state = AttemptState::Failed { reason, at: now.at };
+    let state = AttemptState::Failed {
+        reason,
+        at: now.at,
+        tip_height: now.tip_height,
+    };
     decision.attempts = vec![Attempt {
         state,
         ..attempt.clone()
@@ -67,12 +65,24 @@ enum Blame {
     Node,
 }
 
-fn blame(reason: PaymentFailure) -> Blame {
+/// What a node in trouble hears of routes and payees proves nothing: with a
+/// stale height even the right details are refused (rule P7).
+fn blame(reason: PaymentFailure, in_trouble: bool) -> Blame {
     match reason {
+        PaymentFailure::NoRoute
+        | PaymentFailure::Timeout
+        | PaymentFailure::Error
+        | PaymentFailure::WrongDetails
+            if in_trouble =>
+        {
+            Blame::Node
+        }
         PaymentFailure::NoRoute | PaymentFailure::Timeout | PaymentFailure::Error => Blame::Route,
         PaymentFailure::WrongDetails | PaymentFailure::InvoiceRefused => Blame::Invoice,
         PaymentFailure::InvoiceExpired => Blame::Time,
-        PaymentFailure::InsufficientBalance | PaymentFailure::Canceled => Blame::Node,
+        PaymentFailure::InsufficientBalance
+        | PaymentFailure::Canceled
+        | PaymentFailure::CltvLimit => Blame::Node,
     }
 }
 
@@ -86,7 +96,7 @@ fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
         ..payout.clone()
     };
     let mut decision = if left == 0 {
-        ask_for_another(order, take, &payout)
+        ask_for_another(order, take, &payout, now)
     } else {
         try_again(&payout, now)
     };
@@ -96,23 +106,6 @@ fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
             .insert(0, told_of_failure(order, take, left, now));
     }
     decision
-}
-
-fn try_again(payout: &Payout, now: Now) -> Decision {
-    let not_before = now.at.plus(now.terms.payment_retry_secs);
-    let timer = Timer {
-        at: not_before,
-        order: payout.order,
-        kind: TimerKind::PayoutRetry,
-    };
-    Decision {
-        payouts: vec![Payout {
-            state: PayoutState::Ready { not_before },
-            ..payout.clone()
-        }],
-        effects: vec![Effect::WakeAt(timer)],
-        ..Decision::default()
-    }
 }
 
 fn told_of_failure(order: &Order, take: &Take, attempts_left: u32, now: Now) -> Letter {
@@ -128,6 +121,7 @@ fn told_of_failure(order: &Order, take: &Take, attempts_left: u32, now: Now) -> 
 mod tests {
     use super::*;
     use crate::amount::Msat;
+    use crate::decision::Effect;
     use crate::fixtures::*;
     use crate::order::Side;
     use crate::terms::Terms;
@@ -136,26 +130,26 @@ mod tests {
     fn failing(reason: PaymentFailure, tries_before: u32) -> Decision {
         let payout = payout(PayoutState::Paying).edit(|payout| payout.tries = tries_before);
         let sent = attempt(AttemptState::Sent);
-        payment_failed(&paying(Side::Sell).order, &payout, &sent, reason, now())
+        let order = paying(Side::Sell).order;
+        payment_failed(&order, &payout, &sent, (reason, false), now())
     }
 
     /// What every failure writes, around what it leads to.
     fn failed(reason: PaymentFailure, tries: u32, state: PayoutState) -> Decision {
         Decision {
             payouts: vec![payout(state).edit(|payout| payout.tries = tries)],
-            attempts: vec![attempt(AttemptState::Failed { reason, at: NOW })],
+            attempts: vec![attempt(AttemptState::Failed {
+                reason,
+                at: NOW,
+                tip_height: Some(TIP),
+            })],
             ..Decision::default()
         }
     }
 
-    fn later() -> (PayoutState, Effect) {
-        let at = UnixTime(NOW.0 + 60);
-        let timer = Timer {
-            at,
-            order: order_id(),
-            kind: TimerKind::PayoutRetry,
-        };
-        (PayoutState::Ready { not_before: at }, Effect::WakeAt(timer))
+    fn later() -> PayoutState {
+        let not_before = UnixTime(NOW.0 + 60);
+        PayoutState::Ready { not_before }
     }
 
     fn told(attempts_left: u32) -> Letter {
@@ -175,22 +169,17 @@ mod tests {
             PaymentFailure::Timeout,
             PaymentFailure::Error,
         ] {
-            let (ready, wake) = later();
             let first = Decision {
                 pushes: vec![told(2)],
-                effects: vec![wake],
-                ..failed(reason, 1, ready)
+                ..failed(reason, 1, later())
             };
             assert_eq!(failing(reason, 0), first, "{reason:?}");
-            let second = Decision {
-                effects: vec![wake],
-                ..failed(reason, 2, ready)
-            };
+            let second = failed(reason, 2, later());
             assert_eq!(failing(reason, 1), second, "{reason:?}");
             let last = Decision {
                 pushes: vec![asked_again()],
                 effects: vec![STUCK],
-                ..failed(reason, 3, PayoutState::NeedInvoice)
+                ..failed(reason, 3, need_invoice())
             };
             assert_eq!(failing(reason, 2), last, "{reason:?}");
         }
@@ -202,17 +191,14 @@ mod tests {
             payment_attempts: 1,
             ..terms()
         };
-        let now = Now {
-            at: NOW,
-            terms: &terms,
-        };
         let reason = PaymentFailure::NoRoute;
         let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
-        let decision = payment_failed(&paying(Side::Sell).order, &payout, &sent, reason, now);
+        let (order, why) = (paying(Side::Sell).order, (reason, false));
+        let decision = payment_failed(&order, &payout, &sent, why, under(&terms));
         let expected = Decision {
             pushes: vec![told(0), asked_again()],
             effects: vec![STUCK],
-            ..failed(reason, 1, PayoutState::NeedInvoice)
+            ..failed(reason, 1, need_invoice())
         };
         assert_eq!(decision, expected);
     }
@@ -223,7 +209,7 @@ mod tests {
             let expected = Decision {
                 pushes: vec![told(0), asked_again()],
                 effects: vec![STUCK],
-                ..failed(reason, 0, PayoutState::NeedInvoice)
+                ..failed(reason, 0, need_invoice())
             };
             assert_eq!(failing(reason, 0), expected, "{reason:?}");
         }
@@ -234,21 +220,21 @@ mod tests {
         let expected = Decision {
             pushes: vec![asked_again()],
             effects: vec![STUCK],
-            ..failed(PaymentFailure::InvoiceExpired, 1, PayoutState::NeedInvoice)
+            ..failed(PaymentFailure::InvoiceExpired, 1, need_invoice())
         };
         assert_eq!(failing(PaymentFailure::InvoiceExpired, 1), expected);
     }
 
     #[test]
     fn p6f_p16_up_m16_our_own_fault_costs_the_buyer_no_try() {
-        let (ready, wake) = later();
         for reason in [
             PaymentFailure::InsufficientBalance,
             PaymentFailure::Canceled,
+            PaymentFailure::CltvLimit,
         ] {
             let expected = Decision {
-                effects: vec![wake, Effect::Alarm(Alarm::OwnFault(hash(50)))],
-                ..failed(reason, 2, ready)
+                effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+                ..failed(reason, 2, later())
             };
             assert_eq!(failing(reason, 2), expected, "{reason:?}");
         }
@@ -258,13 +244,8 @@ mod tests {
     fn h1_p3_a_failure_reported_twice_or_of_nothing_changes_nothing() {
         let report = |scene: &Scene, payout, state| {
             let attempt = attempt(state);
-            payment_failed(
-                &scene.order,
-                &payout,
-                &attempt,
-                PaymentFailure::NoRoute,
-                now(),
-            )
+            let why = (PaymentFailure::NoRoute, false);
+            payment_failed(&scene.order, &payout, &attempt, why, now())
         };
         let unexpected = alarm(Alarm::UnexpectedPayment(hash(50)));
         let paying = paying(Side::Sell);
@@ -281,5 +262,27 @@ mod tests {
             report(&elsewhere, payout(PayoutState::Paying), sent),
             unexpected
         );
+    }
+    #[test]
+    fn p7_up_m16_a_failure_while_lightning_was_in_trouble_is_ours() {
+        let blamed = |reason| {
+            let (payout, sent) = (payout(PayoutState::Paying), attempt(AttemptState::Sent));
+            let order = paying(Side::Sell).order;
+            payment_failed(&order, &payout, &sent, (reason, true), now())
+        };
+        for reason in [
+            PaymentFailure::NoRoute,
+            PaymentFailure::Timeout,
+            PaymentFailure::Error,
+            PaymentFailure::WrongDetails,
+        ] {
+            let expected = Decision {
+                effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+                ..failed(reason, 0, later())
+            };
+            assert_eq!(blamed(reason), expected, "{reason:?}");
+        }
+        let refused = blamed(PaymentFailure::InvoiceRefused);
+        assert_eq!(refused.payouts[0].state, need_invoice(), "its own fault");
     }
 }

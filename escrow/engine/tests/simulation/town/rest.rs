@@ -65,10 +65,13 @@ impl Town {
     fn needs_nobody_else(&self) -> Vec<(OrderId, Stage, Option<PayoutState>)> {
         let view = self.view();
         let waits = |stage: &Stage| match stage {
-            Stage::OpeningHold { .. } | Stage::Releasing { .. } => Some(None),
+            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => {
+                Some(None)
+            }
             Stage::PayingBuyer { payout, .. } => {
                 let state = view.payout(*payout).unwrap().unwrap().state;
-                (state != PayoutState::NeedInvoice).then_some(Some(state))
+                let waits = matches!(state, PayoutState::NeedInvoice { .. });
+                (!waits).then_some(Some(state))
             }
             Stage::Pending
             | Stage::WaitingInvoice { .. }
@@ -76,8 +79,10 @@ impl Town {
             | Stage::PaidWaitingInvoice { .. }
             | Stage::Active { .. }
             | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
             | Stage::Success { .. }
-            | Stage::Canceled { .. } => None,
+            | Stage::Canceled { .. }
+            | Stage::Expired => None,
         };
         let living = view.living_orders().unwrap().map(Result::unwrap);
         let mut waiting = Vec::new();
@@ -123,6 +128,7 @@ impl Town {
             match order.stage {
                 Stage::Success { .. } => self.tally.add("success"),
                 Stage::Canceled { .. } => self.tally.add("canceled"),
+                Stage::Expired => self.tally.add("expired"),
                 _ => self.tally.add("pending at the end"),
             }
         }

@@ -1,106 +1,34 @@
-//! The rule book on one page: stage × command × sender, as `decide` sees it.
-//!
-//! `matrix.txt` is made from the code and compared with it, so that a change of
-//! the rules shows as a change of that page. `MATRIX_ACCEPT=1` writes it anew.
+//! Stage × command × sender, as `decide` sees it: printed on one page, and
+//! compared with the rule book's own table.
 
+#[path = "../fixtures/mod.rs"]
 mod fixtures;
-
-use std::path::Path;
+#[cfg(test)]
+mod printed;
+#[cfg(test)]
+mod rule_book;
 
 use escrow_core::UnixTime;
 use escrow_core::amount::Msat;
-use escrow_core::command::{Ask, Request};
+use escrow_core::command::{Ask, Found, Request};
 use escrow_core::decide::{
-    cancel, fiat_sent, hold_invoice, payout, payout_invoice, rate, release, take, timeouts,
+    cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, payout, payout_invoice, rate,
+    release, take, timeouts,
 };
 use escrow_core::decision::{Decision, Effect};
-use escrow_core::facts::{CancelFacts, Now, PayoutFacts, RateFacts, TakeFacts};
+use escrow_core::facts::{Now, PayoutFacts, RateFacts, TakeFacts};
 use escrow_core::hold::{Hold, HoldId, HoldState};
 use escrow_core::order::{Rated, Side};
 use escrow_core::party::Party;
 use escrow_core::payout::{PaymentFailure, PayoutState};
-use escrow_core::stage::{BackTo, Stage};
+use escrow_core::stage::{BackTo, Stage, Then};
 use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
 
 use fixtures::{
-    Edit, FULL, NOW, Scene, at, maker, now, person_facts, preimage, readable, request, scenes,
-    stranger, take_facts, taker,
+    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, next_hold, now, person_facts,
+    preimage, readable, request, take_facts,
 };
-
-const ABOUT: &str = "\
-Stage x command x sender, made from the code by `cargo test --test matrix`.
-
-  >Xx  the order moves there          st  invalid_order_status
-  ok   done, the stage stays          na  not_allowed_by_status
-  =    known already, nothing         pk  invalid_pubkey
-  !    an alarm (alone: only that)    pe  invalid_peer
-  .    cannot happen                  ny  is_not_your_order
-                                      ac  order_already_canceled
-
-  Pe pending              PW paid-waiting-invoice   Pn paying-buyer, invoice wanted
-  Op opening-hold (Pe)    Ac active                 Su success
-  Ow opening-hold (WI)    FS fiat-sent              Ca canceled
-  WI waiting-invoice      Re releasing
-  WP waiting-payment      PB paying-buyer, payment under way
-
-A market or range order never gets so far: its new-order ends in price_too_stale.
-A take of the other kind of order is invalid_order_kind, in every stage.
-";
-
-#[test]
-fn the_printed_page_is_what_the_code_does() {
-    let page = [ABOUT.to_owned(), table(Side::Sell), table(Side::Buy)].join("\n");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/matrix.txt");
-    if std::env::var_os("MATRIX_ACCEPT").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    let printed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        page, printed,
-        "read the change, then accept it with MATRIX_ACCEPT=1"
-    );
-}
-
-fn table(side: Side) -> String {
-    let (buyer, seller, title) = match side {
-        Side::Sell => (taker(), maker(), "sell order (maker = seller)"),
-        Side::Buy => (maker(), taker(), "buy order (maker = buyer)"),
-    };
-    let scenes = scenes(side);
-    let mut page = String::new();
-    line(
-        &mut page,
-        title,
-        scenes.iter().map(|scene| short(scene).to_owned()),
-    );
-    for (name, ask) in requests(side) {
-        for (who, sender) in [
-            ("buyer", &buyer),
-            ("seller", &seller),
-            ("other", &stranger()),
-        ] {
-            let cells = scenes.iter().map(|scene| asked(scene, sender, &ask));
-            line(&mut page, &format!("{name} · {who}"), cells);
-        }
-    }
-    for (name, report) in reports() {
-        line(
-            &mut page,
-            name,
-            scenes.iter().map(|scene| reported(scene, report)),
-        );
-    }
-    page
-}
-
-fn line(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
-    let row = cells.fold(format!("{name:<28}"), |row, cell| {
-        format!("{row} {cell:<4}")
-    });
-    page.push_str(row.trim_end());
-    page.push('\n');
-}
 
 fn requests(side: Side) -> Vec<(&'static str, Ask)> {
     let take = match side {
@@ -125,6 +53,7 @@ fn requests(side: Side) -> Vec<(&'static str, Ask)> {
         ("fiat-sent", Ask::FiatSent),
         ("release", Ask::Release),
         ("cancel", Ask::Cancel),
+        ("dispute", Ask::Dispute),
         ("rate-user", Ask::RateUser { stars: 5 }),
     ];
     take.into_iter().chain(rest).collect()
@@ -151,12 +80,8 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
         }
         Ask::FiatSent => fiat_sent::fiat_sent(order, req, now()),
         Ask::Release => release::release(order, req, now(), &scene.release_facts()),
-        Ask::Cancel => {
-            let facts = CancelFacts {
-                hold: scene.hold.clone(),
-            };
-            cancel::cancel(order, req, now(), &facts)
-        }
+        Ask::Cancel => cancel::cancel(order, req, now(), &scene.cancel_facts()),
+        Ask::Dispute => dispute::dispute(order, req, now(), &dispute_facts()),
         Ask::RateUser { stars } => {
             rate::rate(order, req, *stars, now(), &RateFacts { rated: None })
         }
@@ -182,8 +107,14 @@ fn reports() -> Vec<(&'static str, Report)> {
             Some(accepted(s, &given_up(s)))
         }),
         ("hold settled", |s| {
-            let (hold, owed) = (hold(s)?, s.owed.as_ref()?);
-            Some(hold_invoice::hold_settled(&s.order, hold, owed, now()))
+            s.owed.as_ref()?;
+            let facts = s.hold_facts();
+            Some(hold_invoice::hold_settled(
+                &s.order,
+                hold(s)?,
+                &facts,
+                now(),
+            ))
         }),
         ("hold canceled by Lightning", |s| {
             Some(canceled(s, hold(s)?))
@@ -207,9 +138,28 @@ fn reports() -> Vec<(&'static str, Report)> {
         ("8 s of opening are over", |s| {
             Some(elapsed(s, TimerKind::OpeningHold))
         }),
+        ("offer's deadline", |s| {
+            Some(elapsed_at(
+                s,
+                TimerKind::OfferDeadline,
+                s.order.offer.expires_at,
+            ))
+        }),
+        ("step deadline", |s| {
+            Some(elapsed_at(s, TimerKind::StepDeadline, deadline()))
+        }),
+        ("looked up at the deadline", looked_up),
+        ("20 h on offer", |s| {
+            Some(elapsed_at(s, TimerKind::Refresh, SINCE.plus(72_000)))
+        }),
+        ("escrow's end: 60 blocks", |s| aged(s, 60)),
+        ("escrow's end: 36 blocks", |s| aged(s, 36)),
         ("payout is due", |s| {
             let scene = s.clone().edit(between_tries);
             Some(elapsed(&scene, TimerKind::PayoutRetry))
+        }),
+        ("invoice is asked for again", |s| {
+            Some(elapsed_at(s, TimerKind::Reprompt, NOW.plus(3_600)))
         }),
     ]
 }
@@ -267,12 +217,13 @@ fn between_tries(scene: &mut Scene) {
 }
 
 fn canceled(scene: &Scene, hold: &Hold) -> Decision {
-    let payout = scene.owed.as_ref().map(|owed| &owed.payout);
-    hold_invoice::hold_canceled(&scene.order, hold, payout, now())
+    hold_invoice::hold_canceled(&scene.order, hold, &scene.hold_facts(), now())
 }
 
 fn succeeded(scene: &Scene) -> Option<Decision> {
-    let PayoutFacts { payout, attempt } = owed(scene)?;
+    let PayoutFacts {
+        payout, attempt, ..
+    } = owed(scene)?;
     let (attempt, fee) = (attempt?, Msat(1_000));
     Some(payout::payment_succeeded(
         &scene.order,
@@ -285,20 +236,51 @@ fn succeeded(scene: &Scene) -> Option<Decision> {
 }
 
 fn failed(scene: &Scene, reason: PaymentFailure, tries: u32) -> Option<Decision> {
-    let PayoutFacts { payout, attempt } = owed(scene)?;
+    let PayoutFacts {
+        payout, attempt, ..
+    } = owed(scene)?;
     let payout = payout.edit(|payout| payout.tries = tries);
     Some(payout::payment_failed(
         &scene.order,
         &payout,
         &attempt?,
-        reason,
+        (reason, false),
         now(),
     ))
 }
 
 fn elapsed(scene: &Scene, kind: TimerKind) -> Decision {
-    let (hold, owed) = (scene.hold.as_ref(), scene.owed.as_ref());
-    timeouts::elapsed(&scene.order, kind, hold, owed, late())
+    elapsed_at(scene, kind, late().at)
+}
+
+fn elapsed_at(scene: &Scene, kind: TimerKind, moment: UnixTime) -> Decision {
+    timeouts::elapsed(&scene.order, kind, &scene.timer_facts(), at(moment))
+}
+
+/// A look-up that finds the hold as the ledger has it.
+fn looked_up(scene: &Scene) -> Option<Decision> {
+    let hold = hold(scene)?;
+    let found = if matches!(hold.state, HoldState::Open { .. }) {
+        Found::Open
+    } else {
+        Found::Accepted
+    };
+    let now = at(deadline());
+    let (order, fresh) = (&scene.order, next_hold());
+    Some(hold_invoice::hold_found(order, hold, found, fresh, now))
+}
+
+/// The fixtures' holds expire at a height of 900.
+fn aged(scene: &Scene, blocks_left: u32) -> Option<Decision> {
+    let (hold, tip) = (hold(scene)?, 900 - blocks_left);
+    let fresh = dispute_facts().dispute;
+    Some(escrow_horizon::hold_aged(
+        &scene.order,
+        hold,
+        tip,
+        fresh,
+        now(),
+    ))
 }
 
 fn outcome(decision: &Decision) -> String {
@@ -347,7 +329,7 @@ fn stage(stage: &Stage, decision: &Decision) -> &'static str {
     let wants_invoice = decision
         .payouts
         .iter()
-        .any(|payout| payout.state == PayoutState::NeedInvoice);
+        .any(|payout| matches!(payout.state, PayoutState::NeedInvoice { .. }));
     match stage {
         Stage::Pending => "Pe",
         Stage::OpeningHold {
@@ -358,16 +340,27 @@ fn stage(stage: &Stage, decision: &Decision) -> &'static str {
             back_to: BackTo::WaitingInvoice { .. },
             ..
         } => "Ow",
+        Stage::OpeningHold {
+            back_to: BackTo::WaitingPayment { .. },
+            ..
+        } => "Oq",
         Stage::WaitingInvoice { .. } => "WI",
         Stage::WaitingPayment { .. } => "WP",
         Stage::PaidWaitingInvoice { .. } => "PW",
         Stage::Active { .. } => "Ac",
         Stage::FiatSent { .. } => "FS",
+        Stage::Dispute { .. } => "Di",
+        Stage::Canceling {
+            then: Then::BackToBook,
+            ..
+        } => "Cb",
+        Stage::Canceling { .. } => "Cg",
         Stage::Releasing { .. } => "Re",
         Stage::PayingBuyer { .. } if wants_invoice => "Pn",
         Stage::PayingBuyer { .. } => "PB",
         Stage::Success { .. } => "Su",
         Stage::Canceled { .. } => "Ca",
+        Stage::Expired => "Ex",
     }
 }
 

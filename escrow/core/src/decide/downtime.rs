@@ -1,0 +1,202 @@
+//! The node was down, or its clock jumped: no trader pays for it.
+
+use crate::decision::Decision;
+use crate::facts::Now;
+use crate::hold::Hold;
+use crate::order::Order;
+use crate::payout::{Payout, PayoutState};
+use crate::stage::{BackTo, Stage};
+use crate::terms::GRACE_AFTER_DOWNTIME_SECS;
+use crate::time::UnixTime;
+
+use super::timeouts::look_first;
+
+/// Moves what an order and its payout wait for by `secs`, so that the time of
+/// a step is time in which the node could be reached (rules E11, E14). What
+/// its maker wished for and what is counted in blocks stays.
+///
+/// An invoice that ends before its moved step is looked up, so that it is paid
+/// or replaced (rule E12). To be decided before the holds are reconciled:
+/// Lightning has canceled such an invoice by itself, and nobody is late yet.
+pub fn shifted(
+    order: &Order,
+    hold: Option<&Hold>,
+    payout: Option<&Payout>,
+    secs: u64,
+    now: Now,
+) -> Decision {
+    let order = moved_steps(order, secs, now);
+    let mut decision = Decision::default();
+    if let (Some(Stage::WaitingPayment { deadline, .. }), Some(hold)) =
+        (order.as_ref().map(|order| &order.stage), hold)
+        && hold.expires_at < *deadline
+        && let Some(order) = &order
+    {
+        decision = look_first(order, hold, now);
+    }
+    decision.orders = order.into_iter().collect();
+    decision.payouts = payout
+        .and_then(|p| moved_payout(p, secs))
+        .into_iter()
+        .collect();
+    decision
+}
+
+/// The order with its step moved; none if it has no step.
+fn moved_steps(order: &Order, secs: u64, now: Now) -> Option<Order> {
+    let mut moved = order.clone();
+    let least = now.at.plus(GRACE_AFTER_DOWNTIME_SECS);
+    let later = |deadline: &mut UnixTime| *deadline = deadline.plus(secs).max(least);
+    match &mut moved.stage {
+        Stage::WaitingInvoice { deadline, .. }
+        | Stage::WaitingPayment { deadline, .. }
+        | Stage::PaidWaitingInvoice { deadline, .. }
+        | Stage::OpeningHold {
+            back_to: BackTo::WaitingInvoice { deadline } | BackTo::WaitingPayment { deadline },
+            ..
+        } => later(deadline),
+        Stage::OpeningHold {
+            back_to: BackTo::Pending,
+            ..
+        }
+        | Stage::Pending
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. }
+        | Stage::Success { .. }
+        | Stage::Canceled { .. }
+        | Stage::Expired => return None,
+    }
+    Some(moved)
+}
+
+/// The payout with its timer moved; none if it has none.
+fn moved_payout(payout: &Payout, secs: u64) -> Option<Payout> {
+    let state = match payout.state {
+        PayoutState::Ready { not_before } => PayoutState::Ready {
+            not_before: not_before.plus(secs),
+        },
+        PayoutState::NeedInvoice { asked, again_at } => PayoutState::NeedInvoice {
+            asked,
+            again_at: again_at.plus(secs),
+        },
+        PayoutState::WaitFunds | PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => {
+            return None;
+        }
+    };
+    Some(Payout {
+        state,
+        ..payout.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Effect;
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::timer::{Timer, TimerKind};
+
+    fn shifted_by(scene: &Scene, secs: u64) -> Decision {
+        let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+        shifted(&scene.order, scene.hold.as_ref(), payout, secs, now())
+    }
+
+    fn deadlines(decision: &Decision) -> Vec<u64> {
+        let deadline_of = |stage: &Stage| {
+            if let Stage::OpeningHold {
+                back_to: BackTo::WaitingInvoice { deadline } | BackTo::WaitingPayment { deadline },
+                ..
+            } = stage
+            {
+                return Some(*deadline);
+            }
+            stage.deadline()
+        };
+        let stages = decision.orders.iter().map(|order| &order.stage);
+        stages
+            .filter_map(deadline_of)
+            .map(|deadline| deadline.0 - NOW.0)
+            .collect()
+    }
+
+    #[test]
+    fn e11_up_r1_steps_move_by_the_downtime_and_leave_five_minutes_at_least() {
+        let deadline = deadline();
+        for scene in [
+            waiting_invoice(),
+            paid_waiting_invoice(Side::Sell),
+            waiting_payment(Side::Buy),
+            opening(Side::Sell, BackTo::WaitingInvoice { deadline }),
+            opening(Side::Sell, BackTo::WaitingPayment { deadline }),
+        ] {
+            let name = scene.name;
+            let decision = shifted_by(&scene, 1_200);
+            assert_eq!(deadlines(&decision), [1_800], "{name}");
+            assert_eq!(decision.orders[0].stage_since, SINCE, "{name}");
+            let long_over = shifted(
+                &scene.order,
+                scene.hold.as_ref(),
+                None,
+                1_200,
+                at(UnixTime(deadline.0 + 5_000)),
+            );
+            assert_eq!(deadlines(&long_over), [600 + 5_000 + 300], "{name}");
+        }
+    }
+
+    #[test]
+    fn e11_offers_heights_and_openings_do_not_move() {
+        let moving = [
+            "waiting-invoice",
+            "waiting-payment",
+            "paid-waiting-invoice",
+            "opening-hold (waiting-invoice)",
+            "paying-buyer (no invoice)",
+        ];
+        for scene in scenes(Side::Sell) {
+            let moves = shifted_by(&scene, 1_200) != Decision::default();
+            assert_eq!(moves, moving.contains(&scene.name), "{}", scene.name);
+        }
+    }
+
+    #[test]
+    fn e11_payout_timers_move_by_the_downtime() {
+        let moved = |state| {
+            let row = payout(state);
+            let scene = paying(Side::Sell);
+            let decision = shifted(&scene.order, None, Some(&row), 1_200, now());
+            decision.payouts.first().map(|payout| payout.state)
+        };
+        let later = |secs| UnixTime(NOW.0 + secs);
+        let ready = PayoutState::Ready { not_before: NOW };
+        let not_before = later(1_200);
+        assert_eq!(moved(ready), Some(PayoutState::Ready { not_before }));
+        let asked_later = PayoutState::NeedInvoice {
+            asked: 1,
+            again_at: later(4_800),
+        };
+        assert_eq!(moved(need_invoice()), Some(asked_later));
+        assert_eq!(moved(PayoutState::Paying), None);
+    }
+
+    #[test]
+    fn e12_an_invoice_that_ends_before_its_moved_step_is_looked_up() {
+        let scene = waiting_payment(Side::Sell);
+        let look_again = Timer {
+            at: UnixTime(NOW.0 + 30),
+            order: order_id(),
+            kind: TimerKind::StepDeadline,
+        };
+        let effects = [
+            Effect::LookUpHold(fresh_hold().hash),
+            Effect::WakeAt(look_again),
+        ];
+        assert_eq!(shifted_by(&scene, 331).effects, effects);
+        assert_eq!(shifted_by(&scene, 330).effects, [], "it lives long enough");
+    }
+}
