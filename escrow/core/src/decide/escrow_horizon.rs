@@ -45,7 +45,7 @@ pub fn hold_aged(
     match &order.stage {
         Stage::Active { take, .. } if horizon.is_near => end_active(order, take, &horizon, now),
         Stage::FiatSent { .. } if horizon.is_near => end_fiat_sent(order, &horizon, fresh, now),
-        Stage::Dispute { .. } if horizon.is_near => call_again(&horizon),
+        Stage::Dispute { .. } if horizon.is_near && hold.horizon.warned => call_again(&horizon),
         Stage::Active { take, .. } | Stage::FiatSent { take, .. } | Stage::Dispute { take, .. }
             if horizon.is_in_sight && !hold.horizon.warned =>
         {
@@ -326,7 +326,9 @@ mod tests {
             effects: vec![alarm(left)],
             ..Decision::default()
         };
-        assert_eq!(aged(&scene, 36), called(&scene, 36));
+        let unwarned = aged(&scene, 36);
+        assert_eq!(unwarned.pushes.len(), 2, "x2 comes first");
+        assert_eq!(aged(&watched(&scene, None), 36), called(&scene, 36));
         let once = watched(&scene, Some(EXPIRES - 36));
         assert_eq!(aged(&once, 36), nothing());
         assert_eq!(aged(&once, 31), nothing());
