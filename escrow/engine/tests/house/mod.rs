@@ -40,7 +40,10 @@ pub(crate) const SATS: u64 = 10_000;
 pub(crate) const FEE: u64 = 30;
 
 /// Nothing here takes longer than this, by the paused clock.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// From which each sandbox begins.
+const SEED: [u8; 32] = [3; 32];
 
 /// All letters come over one connection.
 pub(crate) const SOURCE: Source = Source {
@@ -119,9 +122,13 @@ pub(crate) struct House {
 impl House {
     /// A house on an empty disk; its escrow is not started yet.
     pub(crate) async fn build() -> House {
+        House::build_with(Setup::from_seed(SEED)).await
+    }
+
+    async fn build_with(world: Setup) -> House {
         let clock = HouseClock::new();
         let journal = MemoryJournal::default();
-        let sandbox = sandbox(&journal, clock.clone());
+        let sandbox = sandbox(&journal, &world, clock.clone());
         for wallet in ["alice", "bob", "carol"] {
             let amount = Sats(1_000_000);
             let wallet = wallet.into();
@@ -147,6 +154,17 @@ impl House {
     /// A house whose escrow runs.
     pub(crate) async fn open() -> House {
         let mut house = House::build().await;
+        house.start().await.unwrap();
+        house
+    }
+
+    /// A house whose escrow runs, and can send so much.
+    pub(crate) async fn with_outbound(outbound: Sats) -> House {
+        let world = Setup {
+            outbound,
+            ..Setup::from_seed(SEED)
+        };
+        let mut house = House::build_with(world).await;
         house.start().await.unwrap();
         house
     }
@@ -197,7 +215,9 @@ impl House {
         self.handle = None;
         self.disk = self.disk.after_power_cut();
         self.journal = MemoryJournal::from(self.journal.bytes());
-        self.sandbox = sandbox(&self.journal, self.clock.clone());
+        // The journal knows how the world began.
+        let world = Setup::from_seed(SEED);
+        self.sandbox = sandbox(&self.journal, &world, self.clock.clone());
     }
 
     /// Waits until the escrow has ended.
@@ -420,10 +440,9 @@ pub(crate) fn offer(kind: OrderKind) -> SmallOrder {
     }
 }
 
-fn sandbox(journal: &MemoryJournal, clock: HouseClock) -> Sandbox {
-    let setup = Setup::from_seed([3; 32]);
+fn sandbox(journal: &MemoryJournal, world: &Setup, clock: HouseClock) -> Sandbox {
     let clock = Arc::new(move || clock.now());
-    Sandbox::with_journal(Box::new(journal.clone()), &setup, clock).unwrap()
+    Sandbox::with_journal(Box::new(journal.clone()), world, clock).unwrap()
 }
 
 fn value(event: &Event, name: &str) -> String {
