@@ -5,6 +5,8 @@ use std::time::Duration;
 use escrow_core::amount::Sats;
 use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, Transport};
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op, WalletPays};
+use mostro_relay::operator_door;
+use mostro_relay::payouts::{self, UnpaidPayout};
 use mostro_relay::trader::Heard;
 
 use crate::person::Person;
@@ -157,6 +159,53 @@ async fn p5_a_payout_that_fails_once_is_tried_again() {
         bob.hears(push).await;
     }
     the_balances_are_right(&mut alice, &mut bob).await;
+}
+
+/// Rules P5, P8, P10: when no try is left the buyer is asked for another
+/// invoice, the operator sees him wait, and the new invoice is paid at once.
+#[tokio::test]
+async fn p5_p8_p10_a_buyer_whose_invoice_cannot_be_paid_gives_another() {
+    let mut town = Town::with(|settings| {
+        settings.lightning.payment_retries_interval = Duration::from_secs(1);
+        settings.lightning.payment_attempts = 2;
+    })
+    .await;
+    let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::Direct).await;
+    a_trade_before_its_release(&mut alice, &mut bob).await;
+    let failing = FailPayments { count: 2 };
+    town.sandbox().apply(failing).await.unwrap();
+    alice
+        .says(Action::Release, "hold-invoice-payment-settled E")
+        .await;
+    alice.hears("rate").await;
+    bob.hears("released").await;
+    bob.hears("payment-failed{1 left, 1 s}").await;
+    bob.hears("add-invoice{settled 9970 invoice expires}").await;
+
+    let list: Option<Vec<UnpaidPayout>> = operator_door::ask(town.data_dir(), payouts::PATH)
+        .await
+        .unwrap();
+    let waiting = list.unwrap().remove(0);
+    assert_eq!(waiting.order.0, bob.order());
+    assert_eq!(waiting.amount_sats, Sats(BUYERS));
+    assert_eq!(
+        (
+            waiting.state.as_str(),
+            waiting.tries,
+            waiting.reason.as_deref()
+        ),
+        ("need-invoice", 2, Some("NoRoute"))
+    );
+
+    bob.adds_invoice(BUYERS, "invoice-updated E").await;
+    for push in ["purchase-completed", "rate"] {
+        bob.hears(push).await;
+    }
+    the_balances_are_right(&mut alice, &mut bob).await;
+    let list: Option<Vec<UnpaidPayout>> = operator_door::ask(town.data_dir(), payouts::PATH)
+        .await
+        .unwrap();
+    assert_eq!(list, Some(Vec::new()));
 }
 
 /// Rule H6: who pays too much has traded what was agreed.

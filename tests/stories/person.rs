@@ -325,6 +325,7 @@ fn order_shape(order: &SmallOrder) -> String {
         (Some(Status::WaitingBuyerInvoice), (false, false)) => "inv",
         (Some(Status::WaitingPayment), (false, false)) => "pay",
         (Some(Status::Active), (true, true)) => "act",
+        (Some(Status::SettledHoldInvoice), (true, true)) => "settled",
         (_, _) => return format!("{order:?}"),
     };
     let mut shape = format!("{variant} {}", order.amount);

@@ -1,6 +1,7 @@
 //! The town: one node and everything that the stories need around it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +105,11 @@ impl Town {
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
         self.node().sandbox().expect("the town has a sandbox")
+    }
+
+    /// Where the node keeps its data.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.settings.node.data_dir
     }
 
     /// Rewrites every living order, as if its past had been another. The node

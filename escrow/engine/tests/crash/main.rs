@@ -277,17 +277,17 @@ impl Trade {
         let (way, cut) = (self.way, self.cut);
         let (maker, taker) = (self.actions(&self.alice), self.actions(&self.bob));
         if way == Way::LongNight {
-            let (to_maker, to_taker) = expected(way.kind());
-            assert_eq!(words(&maker), words(&to_maker), "to the maker, {cut:?}");
-            assert_eq!(words(&taker), words(&to_taker), "to the taker, {cut:?}");
+            let (makers, takers) = expected(way.kind());
+            assert_eq!(words(&maker), words(&makers), "to the maker, {cut:?}");
+            assert_eq!(words(&taker), words(&takers), "to the taker, {cut:?}");
         } else if way.is_whole() {
-            let (to_maker, to_taker) = expected(way.kind());
-            assert_eq!(maker, to_maker, "to the maker, {way:?}, {cut:?}");
-            assert_eq!(taker, to_taker, "to the taker, {way:?}, {cut:?}");
+            let (makers, takers) = expected(way.kind());
+            assert_eq!(maker, makers, "to the maker, {way:?}, {cut:?}");
+            assert_eq!(taker, takers, "to the taker, {way:?}, {cut:?}");
         } else {
-            let (to_maker, to_taker) = expected_end(way);
-            assert_eq!(words(&maker), to_maker, "to the maker, {way:?}, {cut:?}");
-            assert_eq!(words(&taker), to_taker, "to the taker, {way:?}, {cut:?}");
+            let (makers, takers) = expected_end(way);
+            assert_eq!(words(&maker), makers, "to the maker, {way:?}, {cut:?}");
+            assert_eq!(words(&taker), takers, "to the taker, {way:?}, {cut:?}");
         }
         let end = if way.is_whole() {
             "success"
