@@ -19,7 +19,7 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
 use escrow_core::{Sats, UnixTime};
 use escrow_engine::clock::Clock;
-use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op};
+use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op, World};
 use storage::ledger::Ledger;
 use tokio::time::sleep;
 
@@ -93,7 +93,7 @@ async fn blocks_left(house: &House, order: OrderId) -> u32 {
     let HoldState::Accepted(acceptance) = hold.state else {
         panic!("{hold:?} locks nothing");
     };
-    let height = house.sandbox.look(|world| world.height()).await.unwrap();
+    let height = house.sandbox.look(World::height).await.unwrap();
     acceptance.expiry_height - height
 }
 
