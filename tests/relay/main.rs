@@ -10,6 +10,7 @@ mod abuse;
 mod auth;
 mod bad_input;
 mod counting;
+mod fan_out;
 mod harbour;
 mod http;
 mod http_abuse;
