@@ -160,6 +160,7 @@ impl Hall {
     async fn receive(self, stream: TcpStream, visitor: Visitor) {
         // Without it the last words of a burst wait for an acknowledgement.
         let _as_is = stream.set_nodelay(true);
+        // The server keeps the stream to itself and tells nobody that his time is up.
         let last_words = stream.as_fd().try_clone_to_owned();
         let _seat = visitor.seat.clone();
         let (stop, limits) = (self.stop.clone(), *self.door.relay.limits());

@@ -6,16 +6,20 @@
     reason = "a test ends at its first surprise"
 )]
 
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream as TcpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use mostro_relay::bench::relay::{self, Plan, Scale, Scenario};
 use mostro_relay::bench::{Finding, Listener};
 use mostro_relay::node::Node;
 use mostro_relay::settings::Settings;
+use nostr_relay_builder::LocalRelay;
+use nostr_relay_builder::builder::{RateLimit, RelayBuilder};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -85,6 +89,10 @@ async fn our_relay_does_everything_right() {
     ];
     let found = measure(node.url(), &scenarios).await.unwrap();
     node.stop().await.unwrap();
+    assert_told(&found, &scenarios);
+}
+
+fn assert_told(found: &[Value], scenarios: &[Scenario]) {
     for scenario in scenarios {
         let rows = found.iter();
         let rows: Vec<_> = rows
@@ -92,12 +100,28 @@ async fn our_relay_does_everything_right() {
             .collect();
         assert!(!rows.is_empty(), "{} told nothing", scenario.name());
         for row in rows {
-            if let Some(rate) = row.get("events/s").or(row.get("requests/s")) {
-                assert!(rate["per_second"].as_f64().unwrap() > 0.0, "{row}");
-                assert!(rate["of_verify_rate"].as_f64().unwrap() > 0.0, "{row}");
+            for rate in ["events", "deliveries", "requests"] {
+                if let Some(rate) = row.get(rate) {
+                    assert!(rate["per_second"].as_f64().unwrap() > 0.0, "{row}");
+                    assert!(rate["of_verify_rate"].as_f64().unwrap() > 0.0, "{row}");
+                }
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_relay_is_measured_by_the_same_words() {
+    let relay = LocalRelay::new(RelayBuilder::default().rate_limit(RateLimit {
+        max_reqs: 1_000,
+        notes_per_minute: 1_000_000,
+    }));
+    relay.run().await.unwrap();
+    let url = relay.url().await.to_string();
+    let scenarios = [Scenario::FanOut, Scenario::Queries];
+    let found = measure(&url, &scenarios).await.unwrap();
+    relay.shutdown();
+    assert_told(&found, &scenarios);
 }
 
 #[tokio::test]
@@ -162,9 +186,46 @@ fn a_box_of_its_own_is_started_measured_and_cleared_away() {
     };
     assert!(machine["verified_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!(start["case"], "50 live orders of 200 events");
-    assert_eq!(start["open port"]["count"], 5);
+    assert_eq!(start["open_port"]["count"], 5);
     assert_eq!(*end, json!({"part": "end", "ok": true}));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn who_is_told_to_stop_leaves_no_box_and_no_folder() {
+    for word in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = bench(&["relay", "--scenario", "queries", "--folder"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut progress = BufReader::new(running.stderr.take().unwrap()).lines();
+        // The box is there when something is published into it.
+        assert!(progress.any(|line| line.unwrap().contains("queries: publishing")));
+        let address = address_of_box(folder.path());
+        TcpSocket::connect(&address).unwrap();
+        let id = running.id().to_string();
+        let told = Command::new("kill").args(["-s", word, &id]).status();
+        assert!(told.unwrap().success());
+        assert_eq!(running.wait().unwrap().code(), Some(1), "{word}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{word}");
+        // The system may need a moment to bury who was killed.
+        let began = Instant::now();
+        while TcpSocket::connect(&address).is_ok() {
+            assert!(began.elapsed() < Duration::from_secs(20), "still there");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Where the box of the scenario `queries` listens.
+fn address_of_box(folder: &Path) -> String {
+    let measuring = folder.read_dir().unwrap().next().unwrap().unwrap();
+    let settings = measuring.path().join("queries/settings.toml");
+    let settings: toml::Table = fs::read_to_string(settings).unwrap().parse().unwrap();
+    settings["relay"]["listen"].as_str().unwrap().to_owned()
 }
 
 #[test]

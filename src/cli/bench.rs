@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Command, Subcommand};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bench::relay::{self, Plan, Scale, Scenario};
 use crate::bench::{self, Finding, Listener};
@@ -109,12 +110,24 @@ async fn measured(
     // it the processes that were started.
     tokio::select! {
         measured = measuring(folder.path(), &mut printer) => measured?,
-        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::FAILURE),
+        told = told_to_stop() => {
+            told?;
+            return Ok(ExitCode::FAILURE);
+        }
     }
     if output.json {
         print(&json!({"part": "end", "ok": true}).to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for somebody who wants this to end.
+async fn told_to_stop() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
 }
 
 impl RelayArgs {

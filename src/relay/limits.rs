@@ -5,6 +5,28 @@ use std::time::Duration;
 use relay_policy::{GateTerms, Rate};
 
 /// The limits the relay enforces; NIP-11 is written from them.
+///
+/// # Memory
+///
+/// What the worst of clients can make the relay hold with one connection, at the
+/// defaults and beside some 20 KiB for being there:
+///
+/// | | MiB |
+/// |---|---|
+/// | a message that is not complete, and its frame that is being read: each at most twice `frame_bytes` | 1 |
+/// | two batches of messages that are being judged: 64 KiB and one message each | 1.1 |
+/// | 16 questions that wait for their answer, of `frame_bytes` each | 4 |
+/// | `open_values` in filters and in the index, some 200 bytes each | 1.9 |
+/// | `waiting_bytes` | 4 |
+///
+/// That is 12 MiB: 600 MiB for the 50 connections of one address, and 24 GiB for 2,000
+/// of 40 addresses, all of which must be hostile; live events that wait for several
+/// clients are held once. A machine with less memory than that should admit fewer.
+///
+/// For all connections together there are `unsaved_bytes`, and 32 MiB of envelopes that
+/// wait to be opened (256 of `message_bytes`). Not bounded in bytes is the stored part
+/// of one answer: `max_limit` events for each filter, of which those count that no
+/// other answer and no cache of the store holds as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayLimits {
     /// Largest event in bytes, messages excepted.

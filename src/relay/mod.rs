@@ -8,6 +8,7 @@ mod frame;
 mod limits;
 mod nip11;
 mod outgoing;
+mod pace;
 mod saver;
 mod session;
 mod subscriptions;

@@ -6,7 +6,7 @@
 //! together; the node's own events have a lane of their own and never wait for that.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use nostr::event::{Event, EventId};
@@ -14,6 +14,7 @@ use relay_policy::{Prefix, Receipt, Refusal};
 use storage::events::{EventStore, EventStoreError, Kept, Saved};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::pace::Pace;
 use super::subscriptions::Subscriptions;
 use super::{PublishError, PublishFailure, RelayClock};
 
@@ -129,7 +130,7 @@ impl Saver {
         });
         let saves = join_all(saves).await;
         turn.comes().await;
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let mut outcomes = Vec::with_capacity(saves.len());
         for (event, _on_its_way, saved) in saves {
             let kept = match &saved {
@@ -141,8 +142,9 @@ impl Saver {
                 | Err(_) => None,
             };
             if let Some(kept) = kept {
+                let began = Instant::now();
                 self.subscriptions.deliver(&kept, (self.clock)());
-                pace.keep().await;
+                pace.rest_after(began).await;
             }
             outcomes.push((event.id, saved));
         }
@@ -216,26 +218,60 @@ impl Turn {
     }
 }
 
-/// The longest time a task works before it lets others have its thread.
-const STRIDE: Duration = Duration::from_millis(1);
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use nostr::event::{EventBuilder, FinalizeEvent, Kind};
+    use nostr::key::Keys;
+    use nostr::types::Timestamp;
+    use relay_policy::Reading;
+    use storage::events::EventStoreOptions;
+    use tempfile::TempDir;
 
-/// Keeps a task with much to do from holding its thread for long.
-pub(super) struct Pace {
-    since: Instant,
-}
+    use super::*;
+    use crate::relay::visibility::Visibility;
 
-impl Pace {
-    pub(super) fn new() -> Self {
-        Self {
-            since: Instant::now(),
-        }
+    async fn saver(room_bytes: u32) -> (Saver, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EventStoreOptions {
+            map_size_bytes: 16 << 20,
+            ..EventStoreOptions::default()
+        };
+        let store = EventStore::open(folder.path(), options).await.unwrap();
+        let policy = Arc::new(Reading::new(Keys::generate().public_key()));
+        let saver = Saver::new(
+            Arc::new(store),
+            Arc::new(Subscriptions::new(Visibility::new(policy))),
+            Arc::new(Timestamp::now),
+            room_bytes,
+        );
+        (saver, folder)
     }
 
-    /// Lets others go first when the task has worked for a while.
-    pub(super) async fn keep(&mut self) {
-        if self.since.elapsed() > STRIDE {
-            tokio::task::yield_now().await;
-            self.since = Instant::now();
-        }
+    #[tokio::test]
+    async fn room_is_given_in_the_order_it_was_asked_for_and_small_events_count() {
+        let (saver, _folder) = saver(4 * 1_024).await;
+        let four = saver.room_for([1; 4].into_iter()).await;
+        let mut large = Box::pin(saver.room_for([1_000_000].into_iter()));
+        assert!(large.as_mut().now_or_never().is_none());
+        drop(saver.room_for(std::iter::empty()).await);
+        let mut small = Box::pin(saver.room_for([1].into_iter()));
+        assert!(small.as_mut().now_or_never().is_none());
+        drop(four);
+        let all = large.await;
+        assert!(small.as_mut().now_or_never().is_none());
+        drop(all);
+        drop(small.await);
+    }
+
+    #[tokio::test]
+    async fn the_node_publishes_although_clients_wait_for_room() {
+        let (saver, _folder) = saver(1).await;
+        let _all = saver.room_for([1].into_iter()).await;
+        let mut stranger = Box::pin(saver.room_for([1].into_iter()));
+        assert!(stranger.as_mut().now_or_never().is_none());
+        let event = EventBuilder::new(Kind::TextNote, "ours").finalize(&Keys::generate());
+        saver.publish(vec![event.unwrap()]).await.unwrap();
+        assert!(stranger.as_mut().now_or_never().is_none());
     }
 }

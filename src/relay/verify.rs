@@ -22,8 +22,12 @@ impl Verifiers {
     /// As many as the machine has cores.
     pub(super) fn new(tasks: TaskTracker) -> Self {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::so_many(cores, tasks)
+    }
+
+    fn so_many(threads: usize, tasks: TaskTracker) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(cores)),
+            turns: Arc::new(Semaphore::new(threads)),
             tasks,
         }
     }
@@ -50,5 +54,46 @@ impl Verifiers {
             });
         });
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asked_first_is_served_first_and_no_more_at_once_than_there_are_threads() {
+        let verifiers = Verifiers::so_many(1, TaskTracker::new());
+        let (let_go, held) = mpsc::channel::<()>();
+        let first = verifiers.check(move || held.recv().is_ok());
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let mut asked = Vec::new();
+        for client in ["flooder", "trader", "flooder"] {
+            let book = served.clone();
+            asked.push(verifiers.check(move || book.lock().unwrap().push(client)));
+            // Its request is on its way.
+            tokio::task::yield_now().await;
+        }
+        assert!(served.lock().unwrap().is_empty());
+        let_go.send(()).unwrap();
+        assert_eq!(first.await, Ok(true));
+        for check in asked {
+            check.await.unwrap();
+        }
+        assert_eq!(*served.lock().unwrap(), ["flooder", "trader", "flooder"]);
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_given_back_although_nobody_waits_or_the_check_panics() {
+        let tasks = TaskTracker::new();
+        let verifiers = Verifiers::so_many(1, tasks.clone());
+        drop(verifiers.check(|| ()));
+        let panicked = verifiers.check(|| assert_eq!(1, 2, "as intended"));
+        assert!(panicked.await.is_err());
+        assert_eq!(verifiers.check(|| 7).await, Ok(7));
+        tasks.close();
+        tasks.wait().await;
     }
 }

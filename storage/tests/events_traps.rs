@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::filter::{Filter, SingleLetterTag};
@@ -67,35 +68,39 @@ fn events(found: &[Arc<Kept>]) -> Vec<Event> {
 
 #[tokio::test]
 async fn pending_orders_of_one_mostro_are_its_newest() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await;
-    let (mostro, other) = (Keys::generate(), Keys::generate());
-    let mut pending = Vec::new();
-    for number in 0..60_u64 {
-        let name = number.to_string();
-        let status = if number % 2 == 0 {
-            "pending"
-        } else {
-            "success"
-        };
-        let tags: [&[&str]; 3] = [&["d", &name], &["s", status], &["z", "order"]];
-        for keys in [&mostro, &other] {
-            let order = event(keys, 38_383, NOW - number, &tags);
-            assert_eq!(save(&store, &order).await, stored(&order));
-            if keys.public_key() == mostro.public_key() && number % 2 == 0 {
-                pending.push(order);
-            }
+    // Orders are answered from memory, the other kind by the database.
+    for kind in [38_383, 38_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let (mostro, other) = (Keys::generate(), Keys::generate());
+        let mut orders = Vec::new();
+        for number in 0..60_u64 {
+            let name = number.to_string();
+            let status = if number % 2 == 0 {
+                "pending"
+            } else {
+                "success"
+            };
+            let tags: [&[&str]; 3] = [&["d", &name], &["s", status], &["z", "order"]];
+            let by = |keys| event(keys, kind, NOW - number, &tags);
+            orders.extend([by(&mostro), by(&other)]);
         }
-    }
-    for limit in [1, 5, 20, 30, 1_000] {
-        let filter = Filter::new()
-            .author(mostro.public_key())
-            .kind(Kind::from(38_383))
-            .custom_tag(SingleLetterTag::LOWERCASE_S, "pending")
-            .custom_tag(SingleLetterTag::LOWERCASE_Z, "order")
-            .limit(limit);
-        let found = find(&store, filter).await;
-        assert!(found.iter().eq(pending.iter().take(limit)), "limit {limit}");
+        let saved = join_all(orders.iter().map(|order| save(&store, order))).await;
+        assert!(saved.into_iter().eq(orders.iter().map(stored)));
+        for limit in [1, 5, 20, 30, 1_000] {
+            let filter = Filter::new()
+                .author(mostro.public_key())
+                .kind(Kind::from(kind))
+                .custom_tag(SingleLetterTag::LOWERCASE_S, "pending")
+                .custom_tag(SingleLetterTag::LOWERCASE_Z, "order")
+                .limit(limit);
+            let found = find(&store, filter).await;
+            let pending = orders.iter().step_by(4);
+            assert!(
+                found.iter().eq(pending.take(limit)),
+                "{limit} of kind {kind}"
+            );
+        }
     }
 }
 
@@ -279,22 +284,25 @@ async fn an_expired_event_is_never_returned_and_purged() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let keys = Keys::generate();
-    let mut lasting = Vec::new();
     // More events in one second than a page of the purge holds.
-    for number in 0..1_300_u64 {
+    let notes = (0..1_300_u64).map(|number| {
         let name = number.to_string();
         let expires = (NOW - 1 + 2 * (number % 2)).to_string();
-        let order = event(
+        event(
             &keys,
             1,
             NOW - 10,
             &[&["t", &name], &["expiration", &expires]],
-        );
-        save(&store, &order).await;
-        if number % 2 == 1 {
-            lasting.push(order.id);
-        }
-    }
+        )
+    });
+    let notes: Vec<Event> = notes.collect();
+    join_all(notes.iter().map(|note| save(&store, note))).await;
+    let lasting: Vec<_> = notes
+        .iter()
+        .skip(1)
+        .step_by(2)
+        .map(|note| note.id)
+        .collect();
     let expired_id = event(&keys, 1, NOW, &[&["expiration", &(NOW - 1).to_string()]]);
     save(&store, &expired_id).await;
     assert_eq!(store.get(expired_id.id, now()).await.unwrap(), None);
@@ -370,6 +378,90 @@ async fn an_event_that_cannot_be_written_fails_alone() {
         assert_eq!(outcome.unwrap(), stored(note));
     }
     assert_eq!(all(&store).await, notes);
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_written_leaves_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with_room(folder.path(), 2 << 20).await;
+    let keys = Keys::generate();
+    let order = event(&keys, 38_383, NOW, &[&["d", "a"]]);
+    save(&store, &order).await;
+    let giant = EventBuilder::new(Kind::from(38_383), "x".repeat(4 << 20))
+        .tag(Tag::identifier("a"))
+        .custom_created_at(Timestamp::from(NOW + 1))
+        .finalize(&keys)
+        .unwrap();
+    store.save(&giant).await.unwrap_err();
+    let filter = Filter::new().kind(Kind::from(38_383));
+    assert_eq!(find(&store, filter).await, [order]);
+}
+
+#[tokio::test]
+async fn what_is_removed_is_not_found_by_id_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let keys = Keys::generate();
+    let soon = (NOW - 1).to_string();
+    for kind in [1, 38_383, 30_000] {
+        let named = |at, name| event(&keys, kind, at, &[&["d", name]]);
+        let expiring = event(&keys, kind, NOW - 9, &[&["d", "b"], &["expiration", &soon]]);
+        let (deleted, replaced) = (named(NOW - 9, "a"), named(NOW - 9, "c"));
+        for event in [&deleted, &expiring, &replaced] {
+            save(&store, event).await;
+            let earlier = Timestamp::from(NOW - 5);
+            let found = store.get(event.id, earlier).await.unwrap().unwrap();
+            assert_eq!(found.event(), *event);
+        }
+        save(
+            &store,
+            &event(&keys, 5, NOW, &[&["e", &deleted.id.to_hex()]]),
+        )
+        .await;
+        save(&store, &named(NOW, "c")).await;
+        store.purge_expired(now()).await.unwrap();
+        let ids = [&deleted, &expiring, &replaced].map(|event| event.id);
+        let early = Timestamp::from(NOW - 5);
+        let left = store
+            .query(vec![Filter::new().ids(ids)], early)
+            .await
+            .unwrap();
+        let left: Vec<_> = left.iter().map(|kept| kept.id).collect();
+        let is_never_replaced = kind == 1;
+        assert_eq!(
+            left == [replaced.id],
+            is_never_replaced,
+            "kind {kind}: {left:?}"
+        );
+        assert!(left.len() < 2);
+    }
+}
+
+#[test]
+fn the_database_is_read_beside_the_tasks_and_memory_at_once() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let keys = Keys::generate();
+        let (note, order) = (event(&keys, 1, NOW, &[]), event(&keys, 38_383, NOW, &[]));
+        save(&store, &note).await;
+        save(&store, &order).await;
+
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || is_done.recv());
+        let by_kind = |event: &Event| find(&store, Filter::new().kind(event.kind));
+        let mut reading = Box::pin(by_kind(&note));
+        assert_eq!(reading.as_mut().now_or_never(), None);
+        assert_eq!(by_kind(&order).now_or_never(), Some(vec![order.clone()]));
+        let by_id = store.get(note.id, now()).now_or_never();
+        assert_eq!(by_id.unwrap().unwrap().unwrap().event(), note);
+
+        drop(done);
+        busy.await.unwrap().unwrap_err();
+        assert_eq!(reading.await, [note]);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

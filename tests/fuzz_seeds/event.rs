@@ -13,9 +13,6 @@ use storage::events::{EventStore, EventStoreOptions, Kept, Saved};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// The author of the seeds.
-pub(crate) const KEY: &str = "1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f";
-
 /// The second in which everything happens.
 const NOW: u64 = 1_700_000_000;
 
@@ -102,7 +99,7 @@ impl Events {
         let saved = self.store.save(&event).await.unwrap();
         let stored = self.store.get(id, now).await.unwrap();
         match saved {
-            Saved::Stored(_) => (),
+            Saved::Stored(kept) => assert_eq!(kept.json(), event.as_json()),
             Saved::Duplicate => return assert!(stored.is_some()),
             Saved::Ephemeral => return assert!(event.kind.is_ephemeral() && stored.is_none()),
             Saved::Superseded => {

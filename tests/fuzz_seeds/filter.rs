@@ -9,7 +9,7 @@ use nostr::filter::{Filter, MatchEventOptions, SingleLetterTag};
 use nostr::key::{Keys, PublicKey, SecretKey};
 use nostr::types::Timestamp;
 use relay_policy::{EventHead, QueryPolicy, Reading, Session};
-use storage::events::{EventStore, EventStoreOptions, Kept, Saved};
+use storage::events::{Counted, EventStore, EventStoreOptions, Kept, Saved};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -18,39 +18,49 @@ const NOW: u64 = 1_700_000_000;
 
 const PRIVATE: [u16; 3] = [4, 14, 1059];
 
-/// A store, and the same events in a list.
+/// The same events in two stores, one of which answers what it can from memory and the
+/// other all from disk, and in a list.
 pub(crate) struct Filters {
     runtime: Runtime,
-    store: EventStore,
+    stores: [EventStore; 2],
     events: Vec<(Event, Arc<Kept>)>,
     node: PublicKey,
-    _folder: TempDir,
+    _folders: [TempDir; 2],
 }
 
 impl Filters {
     pub(crate) fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let store = EventStore::open(folder.path(), EventStoreOptions::default());
-        let store = runtime.block_on(store).unwrap();
+        let with_memory = EventStoreOptions::default();
+        let without = EventStoreOptions {
+            live_bytes: 0,
+            recent_bytes: 0,
+            ..with_memory
+        };
+        let open = |folder: &TempDir, options| {
+            let opening = EventStore::open(folder.path(), options);
+            runtime.block_on(opening).unwrap()
+        };
+        let stores = [open(&folders[0], with_memory), open(&folders[1], without)];
         let node = keys(7);
         let mut events = Vec::new();
         for event in stock(&node) {
-            let saved = runtime.block_on(store.save(&event)).unwrap();
-            let Saved::Stored(kept) = saved else {
-                panic!("{saved:?}: {event:?}");
-            };
-            events.push((event, kept));
+            for store in &stores {
+                let saved = runtime.block_on(store.save(&event)).unwrap();
+                assert!(matches!(saved, Saved::Stored(_)), "{saved:?}");
+            }
+            events.push((event.clone(), Kept::of(&event)));
         }
         events.sort_by(|(_, a), (_, b)| a.cmp(b));
         Self {
             runtime,
-            store,
+            stores,
             events,
             node: node.public_key(),
-            _folder: folder,
+            _folders: folders,
         }
     }
 
@@ -80,20 +90,25 @@ impl Filters {
         }
     }
 
-    /// The store finds what the list finds, in the same order.
+    /// The stores find what the list finds, in the same order, and count it.
     fn check_answer(&self, filter: &Filter) {
         let now = Timestamp::from(NOW);
-        let found = self.store.query(vec![filter.clone()], now);
-        let found = self.runtime.block_on(found).unwrap();
-        let found: Vec<_> = found.iter().map(|kept| kept.id).collect();
         let expected: Vec<_> = self
             .events
             .iter()
             .filter(|(event, kept)| kept.matches(filter) && !event.is_expired_at(now))
             .map(|(event, _)| event.id)
-            .take(filter.limit.unwrap_or(usize::MAX))
             .collect();
-        assert_eq!(found, expected);
+        let limit = filter.limit.unwrap_or(usize::MAX).min(expected.len());
+        for store in &self.stores {
+            let found = store.query(vec![filter.clone()], now);
+            let found = self.runtime.block_on(found).unwrap();
+            let found: Vec<_> = found.iter().map(|kept| kept.id).collect();
+            assert_eq!(found, expected[..limit]);
+            let counted = store.count_where(vec![filter.clone()], now, |_, _| true);
+            let counted = self.runtime.block_on(counted).unwrap();
+            assert_eq!(counted, Counted::Exactly(expected.len()));
+        }
     }
 
     /// A private event is seen by who names its recipient, or its author if that is not

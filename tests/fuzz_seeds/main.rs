@@ -23,6 +23,9 @@ use self::mutation::Mutations;
 
 const MUTATIONS: usize = 3_000;
 
+/// The author of the seeds.
+const AUTHOR: &str = "1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f";
+
 #[test]
 fn every_frame_has_its_answer() {
     let frames = frame::Frames::open();
@@ -96,7 +99,7 @@ fn hostile_frames() -> Vec<String> {
 
 fn hostile_events() -> Vec<String> {
     let event = |tags: &str, content: &str| {
-        let (id, key, sig) = ("ab".repeat(32), event::KEY, "cd".repeat(64));
+        let (id, key, sig) = ("ab".repeat(32), AUTHOR, "cd".repeat(64));
         format!(
             r#"{{"id":"{id}","pubkey":"{key}","created_at":1700000000,"kind":30000,"tags":{tags},"content":{content},"sig":"{sig}"}}"#
         )

@@ -76,9 +76,10 @@ const cases = {
 
   'tag filters take any of their values and all of their tags, newest first': async () => {
     const mostro = await person()
+    const moment = now()
     const order = (name, kind, status, age) =>
       mostro.signs(ORDER, {
-        created_at: now() - age,
+        created_at: moment - age,
         tags: [['d', name], ['k', kind], ['s', status], ['f', 'EUR'], ['z', 'order']],
       })
     const [one, two, three, four] = [
@@ -331,8 +332,10 @@ async function framesAreMeasured(client, longest) {
 }
 
 async function answersAreCut(client, most) {
+  // One moment for all: signed across the turn of a second, two would be equally old.
+  const moment = now()
   const notes = Array.from({ length: most + 2 }, (_, age) =>
-    client.signs(NOTE, { created_at: now() - age, content: `${age}` }))
+    client.signs(NOTE, { created_at: moment - age, content: `${age}` }))
   await Promise.all(notes.map(note => client.publish(note)))
   const newest = notes.map(note => note.id).slice(0, most)
   assert.deepEqual(await client.reads({ authors: [client.key] }), newest)

@@ -139,19 +139,13 @@ async fn nip45_questions_that_do_not_fit_beside_each_other_wait_for_room() {
     })
     .await;
     let mut client = harbour.client().await;
-    let (two, nine) = (
-        json!({"kinds": [1, 2]}),
-        json!({"kinds": [1, 2, 3, 4, 5, 6, 7, 8, 9]}),
-    );
+    let two = [json!({"kinds": [1, 2]})];
+    let nine = [json!({"kinds": [1, 2, 3, 4, 5, 6, 7, 8, 9]})];
     for number in 0..30 {
-        client
-            .ask_count(&number.to_string(), std::slice::from_ref(&two))
-            .await;
-        client
-            .subscribe("replaced", std::slice::from_ref(&two))
-            .await;
+        client.ask_count(&number.to_string(), &two).await;
+        client.subscribe("replaced", &two).await;
     }
-    assert_eq!(client.count("more than there is room", &[nine]).await, 0);
+    assert_eq!(client.count("more than there is room", &nine).await, 0);
     for number in 0..30 {
         let name = number.to_string();
         assert_eq!(client.counted(&name).await, 0, "{name}");

@@ -220,6 +220,15 @@ impl Client {
         soon(self.socket.send(message)).await.unwrap();
     }
 
+    /// Says many things in one breath.
+    pub(crate) async fn burst(&mut self, words: &[Value]) {
+        for words in words {
+            let frame = Message::text(words.to_string());
+            soon(self.socket.feed(frame)).await.unwrap();
+        }
+        soon(self.socket.flush()).await.unwrap();
+    }
+
     /// Sends an event and does not wait.
     pub(crate) async fn offer(&mut self, event: &Event) {
         self.say(&json!(["EVENT", event])).await;
@@ -271,6 +280,15 @@ impl Client {
     pub(crate) async fn live(&mut self, name: &str) -> String {
         let event = self.wait_for(|it| it[0] == "EVENT" && it[1] == name).await;
         event[2]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The ids of what a subscription has shown and nobody has asked for.
+    pub(crate) fn shown_meanwhile(&self, name: &str) -> Vec<String> {
+        let shown = self.heard.iter();
+        shown
+            .filter(|it| it[0] == "EVENT" && it[1] == name)
+            .map(|it| it[2]["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Waits for the `CLOSED` of a subscription and returns its text.

@@ -10,6 +10,7 @@ mod abuse;
 mod auth;
 mod bad_input;
 mod counting;
+mod crowd;
 mod fan_out;
 mod harbour;
 mod http;

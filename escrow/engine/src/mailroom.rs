@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use nostr::event::Event;
-use tokio::sync::Semaphore;
 
 use crate::fair_queue::Source;
 use crate::intake::Intake;
@@ -13,7 +12,7 @@ use crate::submission::{Receipt, TraderMessage};
 
 /// An envelope up to this size is opened in less time than it takes to wake another
 /// thread a few times; the largest keep a core busy for milliseconds, in which the
-/// threads of the runtime have others to serve.
+/// threads of the runtime have others to serve. No trade needs any that is larger.
 const LIGHT_BYTES: usize = 16 * 1024;
 
 /// Opens what is sent to the node.
@@ -22,8 +21,6 @@ pub(crate) struct Mailroom {
     intake: Arc<Intake>,
     known: KnownKeys,
     strangers: Strangers,
-    /// Heavy envelopes of known keys are opened one at a time: no trade needs any.
-    heavy: Semaphore,
 }
 
 impl Mailroom {
@@ -32,11 +29,11 @@ impl Mailroom {
             intake: Arc::new(intake),
             known,
             strangers,
-            heavy: Semaphore::new(1),
         }
     }
 
-    /// Opens an envelope at once for a known key, else when its source's turn has come.
+    /// Opens a light envelope of a known key at once, and any other when its source's
+    /// turn has come.
     ///
     /// # Errors
     /// The receipt for what cannot be opened, or must not wait any longer.
@@ -46,12 +43,8 @@ impl Mailroom {
         event: Event,
     ) -> Result<TraderMessage, Receipt> {
         let is_light = event.content.len() <= LIGHT_BYTES;
-        if self.known.knows(&event.pubkey) {
-            if is_light {
-                return self.intake.read(&event);
-            }
-            let _alone = self.heavy.acquire().await.expect("nobody closes it");
-            return self.read_elsewhere(event).await;
+        if is_light && self.known.knows(&event.pubkey) {
+            return self.intake.read(&event);
         }
         let _turn = self.strangers.turn(source).await?;
         if is_light {

@@ -1,5 +1,5 @@
 //! Envelopes of unknown keys: anybody may send them, every gift wrap is one, and opening
-//! one costs a core some hundred microseconds.
+//! one costs a core some hundred microseconds, or a few milliseconds if it is large.
 //!
 //! So they are opened at a bounded pace and few at once, and wait for it in a queue in
 //! which each source has its turn: a flood makes the others wait as long as one turn of

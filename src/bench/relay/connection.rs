@@ -102,15 +102,20 @@ impl Connection {
         self.outgoing.extend_from_slice(frame);
     }
 
-    /// Sends what was queued.
+    /// Sends what was queued. What had left when the future is dropped, does
+    /// not leave again.
     pub(super) async fn flush(&mut self) -> anyhow::Result<()> {
-        if !self.outgoing.is_empty() {
-            let sent = timeout(PATIENCE, self.stream.write_all(&self.outgoing)).await;
-            sent.context("the relay takes nothing for too long")?
-                .context(Closed { reason: None })?;
-            self.outgoing.clear();
-        }
-        Ok(())
+        let leaving = timeout(PATIENCE, async {
+            while !self.outgoing.is_empty() {
+                let written = self.stream.write(&self.outgoing).await?;
+                self.outgoing.drain(..written);
+            }
+            std::io::Result::Ok(())
+        });
+        let left = leaving
+            .await
+            .context("the relay takes nothing for too long")?;
+        left.context(Closed { reason: None })
     }
 
     /// Sends one text.
@@ -139,23 +144,19 @@ impl Connection {
     }
 
     /// Waits until something comes, which need not be a whole message.
+    /// Nothing is lost if the future is dropped.
     pub(super) async fn wait(&mut self) -> anyhow::Result<()> {
-        let read = timeout(PATIENCE, self.listen()).await;
-        read.context("the relay is silent for too long")?
-    }
-
-    /// The same without a limit of time. Nothing is lost if the future is
-    /// dropped.
-    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
         // Only pongs can be due here.
         self.flush().await?;
         self.incoming.drain(..self.at);
         self.at = 0;
         self.incoming.reserve(READ_BYTES);
-        match self.stream.read_buf(&mut self.incoming).await {
-            Ok(0) => Err(Closed { reason: None }.into()),
-            Ok(_) => Ok(()),
-            Err(why) => Err(anyhow!(why).context(Closed { reason: None })),
+        let reading = self.stream.read_buf(&mut self.incoming);
+        let read = timeout(PATIENCE, reading).await;
+        let read = read.context("the relay is silent for too long")?;
+        match read.context(Closed { reason: None })? {
+            0 => Err(Closed { reason: None }.into()),
+            _ => Ok(()),
         }
     }
 
@@ -175,7 +176,7 @@ impl Connection {
                 break end;
             }
             ensure!(self.incoming.len() < HEAD_BYTES, "its head has no end");
-            self.listen().await?;
+            self.wait().await?;
         };
         let head = self.incoming.get(..end).unwrap_or_default();
         let head = String::from_utf8_lossy(head).into_owned();
@@ -285,4 +286,63 @@ async fn dial(url: &str, room: Option<u32>) -> anyhow::Result<TcpStream> {
 /// Where `what` begins in `all`.
 pub(super) fn position(all: &[u8], what: &[u8]) -> Option<usize> {
     all.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+    use super::*;
+
+    /// A ping, a message in two pieces with the client's pong awaited between
+    /// them, an echo, and a goodbye.
+    async fn serve(listener: TcpListener) {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = accept_async(stream).await.unwrap();
+        let piece = |text: &'static str, opcode, last| {
+            Message::Frame(Frame::message(text, OpCode::Data(opcode), last))
+        };
+        for message in [
+            piece("[\"EO", Data::Text, false),
+            Message::Ping("are you there".into()),
+        ] {
+            socket.send(message).await.unwrap();
+        }
+        let pong = socket.next().await.unwrap().unwrap();
+        assert_eq!(pong, Message::Pong("are you there".into()));
+        let rest = piece("SE\"]", Data::Continue, true);
+        socket.send(rest).await.unwrap();
+        let said = socket.next().await.unwrap().unwrap();
+        socket.send(said).await.unwrap();
+        let goodbye = CloseFrame {
+            code: CloseCode::Policy,
+            reason: "too slow".into(),
+        };
+        socket.close(Some(goodbye)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn pieces_pings_and_reasons_are_understood() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let client = async {
+            let mut connection = Connection::open(&url).await.unwrap();
+            assert_eq!(connection.next().await.unwrap(), b"[\"EOSE\"]");
+            let long = "x".repeat(70_000);
+            connection.say(&long).await.unwrap();
+            assert_eq!(connection.next().await.unwrap(), long.as_bytes());
+            let why = connection.next().await.unwrap_err();
+            let closed = why.downcast_ref::<Closed>().unwrap();
+            assert_eq!(closed.reason.as_deref(), Some("too slow"));
+        };
+        tokio::join!(serve(listener), client);
+    }
 }

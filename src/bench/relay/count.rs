@@ -63,7 +63,7 @@ async fn measure(
         return Ok(vec![Figure::Words("not answered", why.to_string())]);
     }
     let (began, mut waits) = (Instant::now(), Times::default());
-    while began.elapsed() < bench.scale.asking_time {
+    while waits.count() == 0 || began.elapsed() < bench.scale.asking_time {
         let asked = Instant::now();
         let count = answer(&frame, &mut connection).await?;
         ensure!(
@@ -73,7 +73,7 @@ async fn measure(
         waits.add(asked.elapsed());
     }
     Ok(vec![
-        Figure::Rate("requests/s", per_second(waits.count(), began.elapsed())),
+        Figure::Rate("requests", per_second(waits.count(), began.elapsed())),
         Figure::Wait("COUNT", waits),
         Figure::Count("counted", expected),
     ])

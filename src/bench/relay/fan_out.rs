@@ -79,10 +79,7 @@ async fn broadcast(bench: &mut Bench<'_>, crowd: usize, manner: Manner) -> anyho
     }
     let figures = match manner {
         Manner::Slowly => vec![Figure::Wait("delivery", waits)],
-        Manner::AtOnce => vec![Figure::Rate(
-            "deliveries/s",
-            per_second(count * crowd, took),
-        )],
+        Manner::AtOnce => vec![Figure::Rate("deliveries", per_second(count * crowd, took))],
     };
     let all = Figure::Count("delivered once each", count * crowd);
     let figures = figures.into_iter().chain([all]).collect();

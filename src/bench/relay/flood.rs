@@ -71,7 +71,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let (poured, traded) = tokio::join!(flooding, trading);
         let (poured, traded) = (poured?, traded?);
         let figures = vec![
-            Figure::Rate("junk/s", per_second(poured.answered, poured.took)),
+            Figure::Rate("junk", per_second(poured.answered, poured.took)),
             Figure::Wait("answer", traded.answers()),
             Figure::Count("trades", traded.waits.trades.count()),
             Figure::Count("junk refused", poured.refused),

@@ -32,9 +32,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for connection in crowd.iter_mut().chain(&mut first) {
         let author = Keys::generate().public_key();
         let live = [json!({"kinds": [14], "#p": [author], "limit": 0})];
-        Question::new(&live)
-            .ask_and_stay(connection, |_| Ok(()))
-            .await?;
+        Question::new(&live).ask(connection, |_| Ok(())).await?;
     }
     let subscribed = memory()?;
     let each = |all: u64, less: u64| kib_each(all.saturating_sub(less), count);

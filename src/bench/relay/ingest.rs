@@ -47,31 +47,22 @@ impl Goods {
     }
 }
 
-/// Runs the whole scenario.
+/// Runs the whole scenario, in a new box for each sort of goods.
 pub(super) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    bench.enter().await?;
     for goods in [Goods::GiftWraps, Goods::Orders, Goods::Replacing] {
-        for connections in CROWDS {
-            let case = format!("{}, {connections} conn, window {WINDOW}", goods.name());
-            publish(bench, goods, (connections, WINDOW), &case).await?;
+        bench.enter().await?;
+        for window in [WINDOW, 1] {
+            for connections in CROWDS {
+                publish(bench, goods, (connections, window), "").await?;
+            }
         }
+        let idle = bench.scale.idle_connections;
+        let idle_ones = crowd(&bench.url, idle).await?;
+        let among = format!(", {idle} idle");
+        publish(bench, goods, (AMONG_IDLE, WINDOW), &among).await?;
+        drop(idle_ones);
+        bench.leave().await?;
     }
-    for goods in [Goods::GiftWraps, Goods::Orders] {
-        for connections in CROWDS {
-            let case = format!("{}, {connections} conn, lock-step", goods.name());
-            publish(bench, goods, (connections, 1), &case).await?;
-        }
-    }
-    let idle = bench.scale.idle_connections;
-    let idle_ones = crowd(&bench.url, idle).await?;
-    for goods in [Goods::GiftWraps, Goods::Orders] {
-        let case = format!(
-            "{}, {AMONG_IDLE} conn, window {WINDOW}, {idle} idle",
-            goods.name()
-        );
-        publish(bench, goods, (AMONG_IDLE, WINDOW), &case).await?;
-    }
-    drop(idle_ones);
     Ok(())
 }
 
@@ -91,14 +82,16 @@ async fn publish(
     bench: &mut Bench<'_>,
     goods: Goods,
     (connections, window): (usize, usize),
-    case: &str,
+    among: &str,
 ) -> anyhow::Result<()> {
-    bench.begins(Scenario::Ingest, case);
-    let count = if window == 1 {
-        bench.scale.lock_step_events * connections.min(8)
+    let (manner, count) = if window == 1 {
+        let count = bench.scale.lock_step_events * connections.min(8);
+        ("lock-step".to_owned(), count)
     } else {
-        bench.scale.pipelined_events
+        (format!("window {window}"), bench.scale.pipelined_events)
     };
+    let case = format!("{}, {connections} conn, {manner}{among}", goods.name());
+    bench.begins(Scenario::Ingest, &case);
     let lanes = lanes(goods, count, connections, now()).await?;
     let pace = Pace {
         window,
@@ -108,7 +101,7 @@ async fn publish(
     let asked: Vec<_> = published.events().collect();
     stored::check(&bench.url, &asked, &should_be_stored(goods, &published)).await?;
     let figures = vec![
-        Figure::Rate("events/s", published.per_second()),
+        Figure::Rate("events", published.per_second()),
         Figure::Wait("OK", published.waits.clone()),
         Figure::Count("accepted and found", published.count()),
     ];

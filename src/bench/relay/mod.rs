@@ -122,8 +122,10 @@ pub struct Scale {
 impl Scale {
     /// A few seconds for each case.
     pub const FULL: Scale = Scale {
-        pipelined_events: 24_000,
-        lock_step_events: 2_000,
+        // All orders of one box together must stay below the 100,000 that a
+        // box carries for others.
+        pipelined_events: 18_000,
+        lock_step_events: 1_200,
         at_most: Duration::from_secs(8),
         idle_connections: 1_000,
         orders_in_book: 2_000,
@@ -229,11 +231,13 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn measure(mut self, scenario: Scenario) -> anyhow::Result<()> {
         let measured = self.play(scenario).await;
-        measured.with_context(|| format!("{} ({})", scenario.name(), self.case))?;
-        match self.own_box {
-            Some(own_box) => own_box.kill().await,
-            None => Ok(()),
-        }
+        // A box that has ended says more than what its visitors noticed.
+        let left = self.leave().await;
+        let ended = match measured {
+            Err(why) if left.is_err() => left.context(why),
+            measured => measured.and(left),
+        };
+        ended.with_context(|| format!("{} ({})", scenario.name(), self.case))
     }
 
     async fn play(&mut self, scenario: Scenario) -> anyhow::Result<()> {
@@ -249,12 +253,21 @@ impl Bench<'_> {
         }
     }
 
-    /// Starts a box of our own on what is there, unless the relay is foreign.
+    /// Starts a box of our own on what is stored, unless the relay is foreign.
     async fn enter(&mut self) -> anyhow::Result<()> {
         if self.is_own() {
             let started = OwnBox::start(&self.site).await?;
             self.url.clone_from(&started.url);
             self.own_box = Some(started);
+        }
+        Ok(())
+    }
+
+    /// Ends the box of our own and forgets all it had stored.
+    async fn leave(&mut self) -> anyhow::Result<()> {
+        if let Some(own_box) = self.own_box.take() {
+            own_box.kill().await?;
+            std::fs::remove_dir_all(self.site.data())?;
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A running box; killed when dropped.
 pub(super) struct OwnBox {
     process: Child,
+    /// The file of its complaints.
+    log: PathBuf,
     /// Where it listens.
     pub(super) url: String,
     /// From the start of the process to the open port.
@@ -70,10 +72,11 @@ impl OwnBox {
             .with_context(|| format!("{} does not start", site.program.display()))?;
         let mut started = OwnBox {
             process,
+            log,
             url: format!("ws://127.0.0.1:{port}"),
             started_after: Duration::ZERO,
         };
-        timeout(STARTING_TIME, started.opens(port, &log))
+        timeout(STARTING_TIME, started.opens(port))
             .await
             .context("the box takes too long to start")??;
         started.started_after = began.elapsed();
@@ -90,22 +93,23 @@ impl OwnBox {
     /// # Errors
     /// If it had ended before: then nothing it did counts.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
-        if let Some(ended) = self.process.try_wait()? {
-            bail!("the box has ended: {ended}");
-        }
+        self.must_run()?;
         Ok(self.process.kill().await?)
     }
 
-    async fn opens(&mut self, port: u16, log: &Path) -> anyhow::Result<()> {
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-            .await
-            .is_err()
-        {
-            if let Some(ended) = self.process.try_wait()? {
-                let words = fs::read_to_string(log).unwrap_or_default();
-                bail!("the box does not start: {ended}\n{words}");
-            }
+    async fn opens(&mut self, port: u16) -> anyhow::Result<()> {
+        let address = (Ipv4Addr::LOCALHOST, port);
+        while TcpStream::connect(address).await.is_err() {
+            self.must_run()?;
             sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn must_run(&mut self) -> anyhow::Result<()> {
+        if let Some(ended) = self.process.try_wait()? {
+            let words = fs::read_to_string(&self.log).unwrap_or_default();
+            bail!("the box has ended: {ended}\n{words}");
         }
         Ok(())
     }

@@ -62,19 +62,17 @@ impl Row {
         object.insert("verified_per_second".into(), json!(verified));
         for figure in &self.figures {
             let (name, value) = match figure {
-                Figure::Rate(name, rate) => (
-                    name,
-                    json!({
-                        "per_second": rounded(*rate, 10.0),
-                        "of_verify_rate": rounded(self.ratio(*rate), 10_000.0),
-                    }),
-                ),
+                Figure::Rate(name, rate) => {
+                    let ratio = rounded(self.ratio(*rate), 10_000.0);
+                    let rate = rounded(*rate, 10.0);
+                    (name, json!({"per_second": rate, "of_verify_rate": ratio}))
+                }
                 Figure::Wait(name, times) => (name, spread(times)),
                 Figure::Count(name, count) => (name, json!(count)),
                 Figure::Kib(name, kib) => (name, json!({"kib": rounded(*kib, 10.0)})),
                 Figure::Words(name, words) => (name, json!(words)),
             };
-            object.insert((*name).to_owned(), value);
+            object.insert(key(name), value);
         }
         Value::Object(object)
     }
@@ -92,7 +90,8 @@ impl Row {
     fn shown(&self, figure: &Figure) -> String {
         match figure {
             Figure::Rate(name, rate) => {
-                format!("{rate:>9.0} {name:<13}{:>6.3} ×", self.ratio(*rate))
+                let unit = format!("{name}/s");
+                format!("{rate:>9.0} {unit:<13}{:>6.3} ×", self.ratio(*rate))
             }
             Figure::Wait(name, times) => format!(
                 "   {name} p50 {:>8}  p99 {:>8}",
@@ -110,6 +109,13 @@ impl Row {
     }
 }
 
+/// The name of a figure as scripts like it: `idle, each` is `idle_each`.
+fn key(name: &str) -> String {
+    let words = name.split(|letter: char| !letter.is_alphanumeric());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.join("_").to_lowercase()
+}
+
 fn rounded(number: f64, steps: f64) -> f64 {
     (number * steps).round() / steps
 }
@@ -121,5 +127,41 @@ fn millis(duration: Duration) -> String {
         format!("{millis:.2} ms")
     } else {
         format!("{millis:.0} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_the_same_to_scripts_and_to_people() {
+        let mut waits = Times::default();
+        waits.add(Duration::from_micros(1_500));
+        let figures = vec![
+            Figure::Rate("events", 4_500.0),
+            Figure::Wait("OK", waits),
+            Figure::Count("accepted and found", 7),
+            Figure::Kib("idle, each", 20.04),
+        ];
+        let row = Row::new(Scenario::Ingest, "1059", figures).on(10_000.0);
+        let expected = json!({
+            "part": "relay", "scenario": "ingest", "case": "1059",
+            "verified_per_second": 10_000.0,
+            "events": {"per_second": 4_500.0, "of_verify_rate": 0.45},
+            "ok": {"count": 1, "p50_ms": 1.5, "p99_ms": 1.5, "max_ms": 1.5},
+            "accepted_and_found": 7,
+            "idle_each": {"kib": 20.0},
+        });
+        assert_eq!(row.to_json(), expected);
+        let text = row.to_text();
+        for words in [
+            "4500 events/s",
+            "0.450 ×",
+            "1.50 ms",
+            "7 accepted and found",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::reply::{Reply, Sight};
 /// Events that are asked for at once.
 const AT_ONCE: usize = 100;
 
-/// The name of every subscription here; one is closed before the next.
+/// The name of every subscription here.
 const NAME: &str = "bench";
 
 /// A `REQ`, as a frame.
@@ -29,26 +29,12 @@ impl Question {
         }
     }
 
-    /// Asks, hands every stored event to `sees`, and closes the subscription.
+    /// Asks, and hands every stored event to `sees`. The subscription stays
+    /// open until the next question on this connection takes its place.
     ///
     /// # Errors
     /// If the relay refuses, or the connection fails.
     pub(super) async fn ask(
-        &self,
-        connection: &mut Connection,
-        mut sees: impl FnMut(Sight<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        self.ask_and_stay(connection, &mut sees).await?;
-        // It leaves with the next question.
-        connection.queue(&text_frame(&json!(["CLOSE", NAME]).to_string()));
-        Ok(())
-    }
-
-    /// The same, and the subscription stays open.
-    ///
-    /// # Errors
-    /// If the relay refuses, or the connection fails.
-    pub(super) async fn ask_and_stay(
         &self,
         connection: &mut Connection,
         mut sees: impl FnMut(Sight<'_>) -> anyhow::Result<()>,
@@ -59,6 +45,9 @@ impl Question {
             match Reply::read(connection.next().await?) {
                 Reply::Event(sight) => sees(sight)?,
                 Reply::Eose => return Ok(()),
+                // Some relays end a subscription that can bring nothing more,
+                // after its answer and without a reason.
+                Reply::Closed(why) if why.is_empty() => {}
                 Reply::Closed(why) | Reply::Notice(why) => bail!("the relay says: {why}"),
                 Reply::Ok { .. } | Reply::Count(_) | Reply::Aside => {}
             }

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -30,7 +30,8 @@ use super::frame_watch::FrameAbuse;
 use super::judging::{Frame, Understood};
 use super::wire::Incoming;
 use crate::relay::outgoing::{Closing, Farewell};
-use crate::relay::saver::{Pace, Turns};
+use crate::relay::pace::Pace;
+use crate::relay::saver::Turns;
 use crate::relay::words::{self, Said};
 
 /// Frames in one batch. Many make it cheap, few let others have their turn soon.
@@ -76,7 +77,7 @@ impl<'a> Ears<'a> {
             receipts: Arc::new(Semaphore::new(limits.receipts_per_connection)),
             turns: Turns::default(),
             allowance: Allowance::new(limits.frames),
-            pace: Pace::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -135,9 +136,10 @@ impl<'a> Ears<'a> {
     async fn judge(&mut self, frames: Vec<Frame>) -> Result<(), Closing> {
         let Client { relay, session, .. } = self.client;
         if let ([frame], true) = (frames.as_slice(), self.judging.is_empty()) {
+            let began = Instant::now();
             let understood = frame.understand(relay, session);
+            self.pace.rest_after(began).await;
             self.follow(vec![understood]).await?;
-            self.pace.keep().await;
         } else if !frames.is_empty() {
             let (to, from) = (relay.clone(), session.clone());
             self.judging.push_back(relay.inner.verifiers.check(move || {

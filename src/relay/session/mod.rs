@@ -30,6 +30,10 @@ use super::auth::Challenge;
 use super::outgoing::Outgoing;
 use super::subscriptions::Reader;
 
+/// Questions of one client that may wait for their answer; further frames are read when
+/// one has been answered. Each may be as large as a frame.
+const QUESTIONS: usize = 16;
+
 /// Serves one client until the connection is over.
 pub(super) async fn serve<Stream>(
     relay: &Relay,
@@ -43,7 +47,7 @@ pub(super) async fn serve<Stream>(
     let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
     let subscriptions = &relay.inner.subscriptions;
     let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
-    let (to_answer, answers) = mpsc::channel(limits.subscriptions.max(1));
+    let (to_answer, answers) = mpsc::channel(QUESTIONS);
     let (incoming, wire) = wire::directions(stream, outgoing.clone(), limits).await;
     let writer = Writer::new(wire, outgoing.clone(), limits).send();
     let writer = AbortOnDropHandle::new(relay.inner.tasks.spawn(writer));

@@ -1,6 +1,7 @@
 //! Counting what answers filters (NIP-45).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use nostr::event::EventId;
 use nostr::filter::Filter;
@@ -25,6 +26,12 @@ pub enum Counted {
     TooBroad,
 }
 
+/// What has been counted so far.
+struct Tally {
+    ids: HashSet<EventId>,
+    left_to_read: usize,
+}
+
 impl EventStore {
     /// Counts the events that [`Self::query_where`] would find if the filters had no
     /// limits, each event once.
@@ -38,41 +45,60 @@ impl EventStore {
         now: Timestamp,
         may_answer: impl Fn(&Filter, &Kept) -> bool + Send + Sync,
     ) -> Result<Counted, EventStoreError> {
-        let mut counted = HashSet::<EventId>::new();
-        let mut left_to_read = MOST_READ;
+        let mut tally = Tally {
+            ids: HashSet::new(),
+            left_to_read: MOST_READ,
+        };
         for filter in &filters {
             let answers = |kept: &Kept| {
                 kept.matches(filter) && !kept.is_expired_at(now) && may_answer(filter, kept)
             };
-            let Some(plan) = Plan::of(filter) else {
-                continue;
-            };
-            if let Some(found) = self.memory.newest(filter, usize::MAX, answers).await {
-                counted.extend(found.iter().map(|kept| kept.id));
-                continue;
-            }
-            let question = match plan {
-                Plan::ByIds(ids) => {
-                    let found = self.by_ids(&ids).await?.into_iter();
-                    counted.extend(found.filter(|kept| answers(kept)).map(|kept| kept.id));
-                    continue;
-                }
-                Plan::NewestFirst(question) => question,
-            };
-            let mut pages = self.pages(question, PAGE);
-            loop {
-                let page = pages.next().await?;
-                if page.is_empty() {
-                    break;
-                }
-                let Some(left) = left_to_read.checked_sub(page.len()) else {
-                    return Ok(Counted::TooBroad);
-                };
-                left_to_read = left;
-                let read = write_down(page).await.into_iter();
-                counted.extend(read.filter(|kept| answers(kept)).map(|kept| kept.id));
+            if self.count_one(filter, answers, &mut tally).await? == Counted::TooBroad {
+                return Ok(Counted::TooBroad);
             }
         }
-        Ok(Counted::Exactly(counted.len()))
+        Ok(Counted::Exactly(tally.ids.len()))
+    }
+
+    async fn count_one(
+        &self,
+        filter: &Filter,
+        answers: impl Fn(&Kept) -> bool + Send + Sync,
+        tally: &mut Tally,
+    ) -> Result<Counted, EventStoreError> {
+        match Plan::of(filter) {
+            None => (),
+            Some(Plan::ByIds(ids)) => tally.add(self.by_ids(&ids).await?, answers),
+            Some(Plan::NewestFirst(question)) => {
+                if let Some(found) = self.memory.newest(filter, usize::MAX, &answers).await {
+                    tally.add(found, |_| true);
+                    return Ok(tally.so_far());
+                }
+                let mut pages = self.pages(question, PAGE);
+                loop {
+                    let page = pages.next().await?;
+                    if page.is_empty() {
+                        break;
+                    }
+                    let Some(left) = tally.left_to_read.checked_sub(page.len()) else {
+                        return Ok(Counted::TooBroad);
+                    };
+                    tally.left_to_read = left;
+                    tally.add(write_down(page).await, &answers);
+                }
+            }
+        }
+        Ok(tally.so_far())
+    }
+}
+
+impl Tally {
+    fn add(&mut self, found: Vec<Arc<Kept>>, answers: impl Fn(&Kept) -> bool) {
+        let found = found.into_iter().filter(|kept| answers(kept));
+        self.ids.extend(found.map(|kept| kept.id));
+    }
+
+    fn so_far(&self) -> Counted {
+        Counted::Exactly(self.ids.len())
     }
 }

@@ -8,6 +8,8 @@
 //!   event is checked again with the whole filter (`answer`);
 //! - addresses are told apart by us where its index cannot (`address`);
 //! - deletions are decided by us, from the deletion events themselves (`deletion`);
+//! - what clients of the niche ask for is answered from memory, and so is what was stored
+//!   or asked for last, by its id (`memory`);
 //! - saves in flight are bounded, and one that failed only because it shared a
 //!   transaction with a bad one is saved again.
 

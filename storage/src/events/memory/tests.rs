@@ -240,7 +240,12 @@ async fn a_long_answer_is_right_across_its_parts() {
     };
     let orders = (0..3_000_u64).map(|number| {
         let (name, at) = (number.to_string(), 500 + number % 8 * 40);
-        let tags = [["d", &name], ["s", status(number)], ["k", "sell"]];
+        let tags = [
+            ["d", &name],
+            ["s", status(number)],
+            ["k", "sell"],
+            ["k", "buy"],
+        ];
         event(
             1 + u8::try_from(number % 2).unwrap(),
             38_383 + u16::from(number % 5 == 0),
@@ -268,6 +273,8 @@ async fn a_long_answer_is_right_across_its_parts() {
             SingleLetterTag::LOWERCASE_D,
             (0..2_000).map(|it| it.to_string()),
         ),
+        both.clone()
+            .custom_tags(SingleLetterTag::LOWERCASE_K, ["sell", "buy"]),
         both.ids(orders.iter().skip(500).map(|order| order.id)),
     ];
     for filter in &filters {

@@ -24,7 +24,6 @@ pub(super) struct Walk<'a> {
     sources: Vec<Source<'a>>,
     /// The next spot of each source that has one.
     next: BinaryHeap<Reverse<(Spot, usize)>>,
-    last: Option<(Spot, usize)>,
 }
 
 impl<'a> Walk<'a> {
@@ -49,27 +48,32 @@ impl<'a> Walk<'a> {
         let Reverse((spot, _)) = self.next.peek()?;
         Some(spot.second())
     }
+
+    /// Takes the next spot of a list, if it is of this event or none is given.
+    fn take(&mut self, only: Option<(Spot, usize)>) -> Option<(Spot, &Source<'a>)> {
+        let mut next = self.next.peek_mut()?;
+        let Reverse((spot, source)) = *next;
+        let source = self.sources.get_mut(source)?;
+        if only.is_some_and(|only| only != (spot, source.number)) {
+            return None;
+        }
+        match source.spots.next() {
+            Some(following) => next.0.0 = following,
+            None => drop(PeekMut::pop(next)),
+        }
+        Some((spot, source))
+    }
 }
 
 impl<'a> Iterator for Walk<'a> {
     type Item = &'a Arc<Kept>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let mut next = self.next.peek_mut()?;
-            let Reverse((spot, source)) = *next;
-            let source = self.sources.get_mut(source)?;
-            match source.spots.next() {
-                Some(following) => next.0.0 = following,
-                None => drop(PeekMut::pop(next)),
-            }
-            let place = (spot, source.number);
-            // The lists of one filter may share an event: it comes from one after the other.
-            if self.last.replace(place) != Some(place)
-                && let Some(kept) = source.rack.at(spot)
-            {
-                return Some(kept);
-            }
-        }
+        let (spot, source) = self.take(None)?;
+        let (rack, this) = (source.rack, (spot, source.number));
+        // The lists of one filter may share an event: it comes from one after the other.
+        // They all go on, so that what comes next is another event.
+        while self.take(Some(this)).is_some() {}
+        rack.at(spot)
     }
 }
