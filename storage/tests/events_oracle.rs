@@ -270,7 +270,7 @@ fn tag<'a>(event: &'a Event, name: &'a str) -> impl Iterator<Item = &'a str> {
 fn is_over(event: &Event, now: Timestamp) -> bool {
     tag(event, "expiration")
         .next()
-        .is_some_and(|at| at.parse::<u64>().unwrap() < now.as_secs())
+        .is_some_and(|at| at.parse::<u64>().unwrap() <= now.as_secs())
 }
 
 fn address(event: &Event) -> Option<String> {

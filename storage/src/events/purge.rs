@@ -4,6 +4,7 @@ use nostr::event::{Event, EventId, Kind};
 use nostr::filter::Filter;
 use nostr::types::Timestamp;
 
+use super::kept::has_passed;
 use super::{EventStore, EventStoreError};
 
 /// Events looked at in one go, at first.
@@ -43,5 +44,5 @@ impl EventStore {
 }
 
 fn is_over(event: &Event, now: Timestamp) -> bool {
-    event.kind != Kind::EventDeletion && event.is_expired_at(now)
+    event.kind != Kind::EventDeletion && has_passed(event.tags.expiration(), now)
 }

@@ -13,8 +13,8 @@ use super::super::{EventStore, EventStoreError, Kept};
 use super::rack::Rack;
 use super::{Holding, Memory};
 
-/// Events read in one go.
-const PAGE: usize = 1_000;
+/// Events read in one go, at first.
+const PAGE: usize = 500;
 
 impl EventStore {
     /// Reads into memory what it does not hold, as far as there is room.
@@ -27,7 +27,10 @@ impl EventStore {
     /// [`EventStoreError::Read`] or [`EventStoreError::Remove`] when the database fails;
     /// then the kinds that were not read through are asked of the database as before.
     pub(in super::super) async fn fill_memory(&self) -> Result<(), EventStoreError> {
-        let doubts = self.memory.doubts();
+        let _nobody_else = self.filling.lock().await;
+        let Some(doubts) = self.memory.doubts_if_it_lacks_something() else {
+            return Ok(());
+        };
         self.earlier_writes().await?;
         let kinds = self.memory.begin_filling(doubts);
         let filled = kinds.iter().map(|kind| self.fill_rack(*kind));
@@ -59,11 +62,17 @@ impl EventStore {
 }
 
 impl Memory {
-    fn doubts(&self) -> u64 {
-        self.look_up().doubts
+    /// Tells how often it has been in doubt, if some kind is not held.
+    fn doubts_if_it_lacks_something(&self) -> Option<u64> {
+        let book = self.look_up();
+        let mut racks = book.racks.values();
+        racks
+            .any(|holding| holding.whole().is_none())
+            .then_some(book.doubts)
     }
 
-    /// Begins to hold the kinds of which nothing is held, unless a new doubt arose.
+    /// Begins to hold the kinds that are not held, unless a new doubt arose. What a read
+    /// that failed has left of a kind is begun anew.
     fn begin_filling(&self, doubts: u64) -> Vec<Kind> {
         let mut book = self.write();
         if book.doubts != doubts {
@@ -72,7 +81,7 @@ impl Memory {
         self.recent().open();
         let mut begun = Vec::new();
         for (kind, holding) in &mut book.racks {
-            if let Holding::Nothing = holding {
+            if holding.whole().is_none() {
                 *holding = Holding::Filling {
                     rack: Rack::default(),
                     disturbed: false,
