@@ -430,8 +430,16 @@ impl Gather<'_, '_> {
         }))
     }
 
-    /// Rule P11, without the payout that is asked for.
+    /// Rule P11, without the payout that is asked for. Where all together are
+    /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+        let all = clamp(self.page.sent_attempt_count()?);
+        if all < self.desk.terms.max_inflight_payouts_per_payee {
+            return Ok(InFlight {
+                to_all: all,
+                to_payee: 0,
+            });
+        }
         let mut in_flight = InFlight::default();
         for attempt in self.page.sent_attempts()? {
             if attempt.payout == own {
@@ -480,8 +488,11 @@ fn holds_up(order: &Order, identity: Identity, role: Role) -> bool {
 fn awaited(order: &Order) -> Option<Role> {
     match &order.stage {
         Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. } => Some(Role::Buyer),
-        Stage::WaitingPayment { .. } => Some(Role::Seller),
-        Stage::OpeningHold { asker, .. } => order.role_of(asker.as_ref()?.trade_key),
+        // What nobody asked for is a seller's hold that is opened again.
+        Stage::WaitingPayment { .. } | Stage::OpeningHold { asker: None, .. } => Some(Role::Seller),
+        Stage::OpeningHold {
+            asker: Some(asker), ..
+        } => order.role_of(asker.trade_key),
         Stage::Pending
         | Stage::Active { .. }
         | Stage::FiatSent { .. }
