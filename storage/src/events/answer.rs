@@ -41,9 +41,9 @@ impl EventStore {
     /// Finds as [`Self::query`] does, but only events that `may_answer` admits to the
     /// filter; others do not count towards its limit.
     ///
-    /// All filters together find at most `most_bytes` of JSON, of which each has its
-    /// share, and what is left of those before it; but each finds its newest event. Like
-    /// a limit that leaves out what comes after everything that the filter finds.
+    /// All filters together find at most `most_bytes` of JSON: each has an equal share,
+    /// and what is left of those before it, but always finds its newest event. Like a
+    /// limit it leaves out what comes after everything that the filter finds.
     ///
     /// # Errors
     ///

@@ -69,9 +69,9 @@ impl<'a> Pages<'a> {
             self.is_over = page.len() < self.size;
             let seen = self.last;
             self.last = page.last().map(place).or(seen);
-            self.size = self.next_size(page.iter(), self.last == seen);
             if let Some((Reverse(second), _)) = self.last {
-                self.question.until = Some(second);
+                let is_crowded = self.question.until.replace(second) == Some(second);
+                self.size = self.next_size(page.iter(), is_crowded);
             }
             // A page begins in the second where the one before ended, and repeats it.
             let fresh = page.into_iter().filter(|event| Some(place(event)) > seen);
@@ -99,19 +99,22 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// How many events to ask for after a page, which was crowded if all of it lay in the
+    /// second where it began.
     fn next_size<'e>(
         &self,
         page: impl ExactSizeIterator<Item = &'e Event>,
-        has_stood_still: bool,
+        is_crowded: bool,
     ) -> usize {
         let wider = self.size.saturating_mul(WIDER);
-        if has_stood_still {
+        if is_crowded {
             return wider;
         }
         let count = page.len().max(1);
         let bytes: usize = page.map(size_bytes).sum();
         let fitting = PAGE_BYTES / (bytes / count).max(1);
-        wider.min(fitting).clamp(1, LARGEST_PAGE)
+        // One that is repeated, and one that is new.
+        wider.min(fitting).clamp(2, LARGEST_PAGE)
     }
 }
 
