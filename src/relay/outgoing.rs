@@ -16,8 +16,9 @@ use super::frame::Frame;
 use super::subscriptions::Ticket;
 use super::waiting_room::Seat;
 
-/// Answers fill at most this part of the cap, so that a client who reads a long history
-/// at his own pace is not taken for one who has stopped reading.
+/// Answers fill at most this part of the cap, and of a share in what waits for all, so that
+/// a client who reads a long history at his own pace is not taken for one who has stopped
+/// reading.
 const PART_FOR_ANSWERS: usize = 4;
 
 /// Frames are taken in batches that end with the frame that reaches so many bytes: enough
@@ -105,7 +106,7 @@ impl Outgoing {
             drop(waiting);
             return self.overflow();
         }
-        if waiting.seat.is_over_its_share() {
+        if waiting.seat.is_over_its_share(1) {
             let bytes = waiting.seat.bytes();
             drop(waiting);
             let why = format!("{bytes} bytes were waiting for you, and too many for all clients");
@@ -131,6 +132,11 @@ impl Outgoing {
         self.room_for_answers().await?.push(words.into());
         self.something_to_do.notify_one();
         Ok(())
+    }
+
+    /// Waits until there is room for an answer.
+    pub(super) async fn has_room(&self) -> Result<(), Closing> {
+        self.room_for_answers().await.map(drop)
     }
 
     /// Queues frames of events once there is room, as many as there is room for and at
@@ -174,7 +180,7 @@ impl Outgoing {
     /// it makes room.
     fn has_room_for_answers(&self, waiting: &Waiting) -> bool {
         let seat = &waiting.seat;
-        seat.bytes() <= self.cap / PART_FOR_ANSWERS && !seat.is_over_its_share()
+        seat.bytes() <= self.cap / PART_FOR_ANSWERS && !seat.is_over_its_share(PART_FOR_ANSWERS)
     }
 
     /// Begins to close the connection, after what waits already; the first reason stands.
@@ -323,10 +329,7 @@ mod tests {
     #[tokio::test]
     async fn when_much_waits_for_all_who_has_most_of_it_makes_room() {
         let room = WaitingRoom::new(40);
-        let (slow, quick) = (
-            Outgoing::new(99, room.enter()),
-            Outgoing::new(99, room.enter()),
-        );
+        let [slow, quick] = [(); 2].map(|()| Outgoing::new(99, room.enter()));
         let live = || "123456".to_owned().into();
         for _ in 0..4 {
             slow.push_live(live());

@@ -58,14 +58,15 @@ impl Seat {
         self.room.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Tells whether much waits for all, and more than its share for this connection.
-    pub(super) fn is_over_its_share(&self) -> bool {
+    /// Tells whether much waits for all, and more than its share for this connection; or
+    /// one of so many parts of its share.
+    pub(super) fn is_over_its_share(&self, parts: usize) -> bool {
         let half = self.room.most_bytes / 2;
         if self.room.bytes.load(Ordering::Relaxed) <= half {
             return false;
         }
         let connections = self.room.connections.load(Ordering::Relaxed).max(1);
-        self.bytes > half / connections
+        self.bytes > half / connections / parts
     }
 }
 
@@ -84,12 +85,13 @@ mod tests {
     fn only_who_has_more_than_his_share_is_over_it() {
         let room = WaitingRoom::new(200);
         let (mut much, mut little, mut none) = (room.enter(), room.enter(), room.enter());
-        let over = |seats: [&Seat; 3]| seats.map(Seat::is_over_its_share);
+        let over = |seats: [&Seat; 3]| seats.map(|seat| seat.is_over_its_share(1));
         much.add(70);
         little.add(30);
         assert_eq!(over([&much, &little, &none]), [false; 3], "half is free");
         little.add(3);
         assert_eq!(over([&much, &little, &none]), [true, false, false]);
+        assert!(little.is_over_its_share(2) && !none.is_over_its_share(2));
         much.take_away(4);
         assert_eq!(over([&much, &little, &none]), [false; 3]);
         none.add(10);

@@ -63,6 +63,9 @@ impl Client<'_> {
             }
             rest = self.outgoing.push_events(&ticket, rest).await?;
         }
+        // What follows goes as live events do, and would end a connection that is full of
+        // the answer.
+        self.outgoing.has_room().await?;
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
     }

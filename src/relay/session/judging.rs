@@ -24,7 +24,7 @@ pub(super) enum Frame {
     },
     /// One with bytes, which nobody understands.
     Binary {
-        /// As above.
+        /// Whether the client still had the right to say it.
         in_time: bool,
     },
 }
