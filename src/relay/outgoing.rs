@@ -304,6 +304,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_taken_in_batches_and_in_order() {
+        let outgoing = outgoing(usize::MAX);
+        for number in 0..10 {
+            outgoing.push_live(number.to_string().repeat(BATCH_BYTES / 4).into());
+        }
+        let mut taken = String::new();
+        for expected in [4, 4, 2] {
+            let Next::Send(frames) = outgoing.next().await else {
+                panic!("nobody closed it")
+            };
+            assert_eq!(frames.len(), expected);
+            for frame in frames {
+                let Frame::Words(words) = frame else {
+                    panic!("not pushed: {frame:?}")
+                };
+                taken.push_str(&words[..1]);
+            }
+        }
+        assert_eq!(taken, "0123456789");
+        assert!(outgoing.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_is_told_after_the_batch_that_is_under_way() {
+        let outgoing = outgoing(BATCH_BYTES * 2);
+        let page = || Frame::from("x".repeat(BATCH_BYTES));
+        outgoing.push_live(page());
+        outgoing.push_live(page());
+        assert_eq!(outgoing.next().await, Next::Send([page()].into()));
+        outgoing.push_live("one too many".to_owned().into());
+        assert!(matches!(outgoing.next().await, Next::Close(_)));
+    }
+
+    #[tokio::test]
     async fn an_answer_waits_for_room() {
         let outgoing = outgoing(16);
         outgoing.push("12345".to_owned()).await.unwrap();

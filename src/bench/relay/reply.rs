@@ -64,9 +64,11 @@ impl Sight<'_> {
         let Some(at) = position(self.whole, NAME) else {
             return self.event()?.get("created_at")?.as_u64();
         };
-        let rest = self.whole.get(at + NAME.len()..)?.trim_ascii_start();
-        let end = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+        let digits = self.whole.get(at + NAME.len()..)?.trim_ascii_start();
+        let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+        digits.copied().try_fold(0_u64, |number, digit| {
+            number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
     }
 
     fn event(&self) -> Option<Value> {

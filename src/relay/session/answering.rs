@@ -13,16 +13,17 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Waiting>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Box<Waiting>>) {
         loop {
             let waiting = tokio::select! {
                 () = self.outgoing.closing() => return,
                 waiting = questions.recv() => waiting,
             };
             let Some(waiting) = waiting else { return };
+            // Boxed, since it is much larger than this loop, which mostly waits.
             let answered = match waiting.question {
-                Question::Stored(ticket) => self.answer(ticket).await,
-                Question::Count(name, filters) => self.answer_count(&name, filters).await,
+                Question::Stored(ticket) => Box::pin(self.answer(ticket)).await,
+                Question::Count(name, filters) => Box::pin(self.answer_count(&name, filters)).await,
             };
             if let Err(Closing) = answered {
                 return;

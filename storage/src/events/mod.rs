@@ -35,7 +35,7 @@ use nostr::event::EventId;
 use nostr::key::PublicKey;
 use nostr_database::error::Error as DatabaseError;
 use nostr_lmdb::NostrLmdb;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, RwLock, Semaphore};
 
 use self::author_locks::AuthorLocks;
 pub use self::count::Counted;
@@ -119,6 +119,8 @@ pub struct EventStore {
     /// removes: memory must hear of both in the order in which they were done.
     purging: RwLock<()>,
     memory: Memory,
+    /// Held by the one who reads the database into memory.
+    filling: AsyncMutex<()>,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
     deleters: Mutex<HashSet<PublicKey>>,
@@ -162,6 +164,7 @@ impl EventStore {
             shared_batch: RwLock::new(()),
             purging: RwLock::new(()),
             memory: Memory::new(options.live_bytes, options.recent_bytes),
+            filling: AsyncMutex::new(()),
             authors: AuthorLocks::new(),
             deleters: Mutex::default(),
         };
