@@ -108,6 +108,7 @@ pub(super) fn relay_limits(relay: &RelaySettings) -> RelayLimits {
         values_per_filter: relay.max_filter_values,
         subscriptions: relay.max_subscriptions,
         max_limit: relay.max_limit,
+        answer_bytes: relay.max_answer_bytes,
         connections: relay.max_connections,
         connections_per_address: relay.max_connections_per_address,
         future_secs: relay.max_future.as_secs(),
@@ -118,6 +119,7 @@ pub(super) fn relay_limits(relay: &RelaySettings) -> RelayLimits {
                 .saturating_mul(FRAME_BURST_SECS),
         }),
         waiting_bytes: relay.max_waiting_bytes,
+        waiting_bytes_in_all: relay.max_waiting_bytes_in_all,
         ping_every: relay.ping_interval,
         idle_after: relay.idle_timeout,
         ..RelayLimits::default()
@@ -165,6 +167,11 @@ mod tests {
 
     #[test]
     fn without_a_word_of_the_operator_the_usual_terms_hold() {
-        assert_eq!(terms_of_trade(&Settings::default()), Terms::default());
+        let settings = Settings::default();
+        let limits = relay_limits(&settings.relay);
+        assert_eq!(terms_of_trade(&settings), Terms::default());
+        assert_eq!(limits, RelayLimits::default());
+        assert_eq!(gate_terms(&settings, &limits), GateTerms::default());
+        assert_eq!(store_options(&settings.relay), EventStoreOptions::default());
     }
 }

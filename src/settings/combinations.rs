@@ -27,6 +27,11 @@ pub(super) const COMBINATIONS: &[Combination] = &[
         reason: "relay.max_waiting_bytes must be at least relay.max_frame_bytes",
     },
     Combination {
+        keys: &["relay.max_waiting_bytes_in_all", "relay.max_waiting_bytes"],
+        agrees: |s| s.relay.max_waiting_bytes_in_all >= s.relay.max_waiting_bytes,
+        reason: "relay.max_waiting_bytes_in_all must be at least relay.max_waiting_bytes",
+    },
+    Combination {
         keys: &["relay.max_connections_per_address", "relay.max_connections"],
         agrees: |s| s.relay.max_connections_per_address <= s.relay.max_connections,
         reason: "relay.max_connections_per_address must be at most relay.max_connections",

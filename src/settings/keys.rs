@@ -75,6 +75,9 @@ pub(super) const KEYS: &[Key] = &[
     key("relay.max_limit", |s, v| {
         put(&mut s.relay.max_limit, v.whole(1..=100_000))
     }),
+    key("relay.max_answer_bytes", |s, v| {
+        put(&mut s.relay.max_answer_bytes, v.whole(65_536..=GIB))
+    }),
     key("relay.max_connections", |s, v| {
         put(&mut s.relay.max_connections, v.whole(1..=1_000_000))
     }),
@@ -89,6 +92,12 @@ pub(super) const KEYS: &[Key] = &[
     }),
     key("relay.max_waiting_bytes", |s, v| {
         put(&mut s.relay.max_waiting_bytes, v.whole(65_536..=GIB))
+    }),
+    key("relay.max_waiting_bytes_in_all", |s, v| {
+        put(
+            &mut s.relay.max_waiting_bytes_in_all,
+            v.whole(65_536..=1_024 * GIB),
+        )
     }),
     key("relay.max_future_seconds", |s, v| {
         put(&mut s.relay.max_future, v.seconds(60..=86_400))

@@ -203,6 +203,10 @@ fn keys_that_disagree_are_refused() {
             "relay.max_message_event_bytes must be below",
         ),
         (
+            "relay.max_waiting_bytes_in_all = 65536",
+            "relay.max_waiting_bytes_in_all must be at least",
+        ),
+        (
             "relay.max_connections = 10",
             "relay.max_connections_per_address must be at most",
         ),

@@ -1,7 +1,7 @@
 //! The loop that answers questions from the store.
 
 use nostr::filter::Filter;
-use storage::events::Counted;
+use storage::events::{Counted, Kept};
 use tokio::sync::mpsc;
 
 use super::Client;
@@ -37,12 +37,14 @@ impl Client<'_> {
         }
         let parts = &self.relay.inner.parts;
         let now = self.relay.now();
+        let (filters, most_bytes) = (ticket.filters().to_vec(), parts.limits.answer_bytes);
+        let may_answer = |filter: &Filter, kept: &Kept| {
+            let visibility = &self.relay.inner.visibility;
+            visibility.permits(self.session, filter, kept)
+        };
         let found = parts
             .store
-            .query_where(ticket.filters().to_vec(), now, |filter, kept| {
-                let visibility = &self.relay.inner.visibility;
-                visibility.permits(self.session, filter, kept)
-            })
+            .query_where(filters, now, most_bytes, may_answer)
             .await;
         let found = match found {
             Ok(found) => found,
@@ -62,6 +64,9 @@ impl Client<'_> {
             }
             rest = self.outgoing.push_events(&ticket, rest).await?;
         }
+        // What follows goes as live events do, and would end a connection that is full of
+        // the answer.
+        self.outgoing.has_room().await?;
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
     }

@@ -344,7 +344,9 @@ impl Heard {
                 text,
                 in_time: allowance.take(),
             }),
-            Message::Binary(_) => self.frames.push(Frame::Binary),
+            Message::Binary(_) => self.frames.push(Frame::Binary {
+                in_time: allowance.take(),
+            }),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => (),
             Message::Close(_) => self.end = Some(Farewell::new(CloseCode::Normal, "")),
         }

@@ -123,11 +123,12 @@ mod tests {
 
     use super::*;
     use crate::relay::outgoing::Next;
+    use crate::relay::waiting_room::WaitingRoom;
 
     #[tokio::test]
     async fn a_pong_waits_its_turn_among_the_other_frames() {
         let (ours, theirs) = duplex(1_024);
-        let outgoing = Arc::new(Outgoing::new(1_024));
+        let outgoing = Arc::new(Outgoing::new(1_024, WaitingRoom::new(usize::MAX).enter()));
         let limits = RelayLimits::default();
         let (mut incoming, _wire) = directions(ours, outgoing.clone(), &limits).await;
         let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;

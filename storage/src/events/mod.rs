@@ -20,6 +20,7 @@ mod count;
 mod deletion;
 mod kept;
 mod memory;
+mod newest;
 mod pages;
 mod plan;
 mod purge;
@@ -110,6 +111,8 @@ pub struct EventStore {
     db: NostrLmdb,
     lanes: Lanes,
     reads: Semaphore,
+    /// Who reads a second with so many events that they must be read at once.
+    crowded_seconds: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
     /// Held shared by a save until memory has taken it in, alone by a purge while it
@@ -157,6 +160,7 @@ impl EventStore {
                 own: Semaphore::new(options.own_saves_in_flight),
             },
             reads: Semaphore::new(options.reads_at_once),
+            crowded_seconds: Semaphore::new(1),
             shared_batch: RwLock::new(()),
             purging: RwLock::new(()),
             memory: Memory::new(options.live_bytes, options.recent_bytes),

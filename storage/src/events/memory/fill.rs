@@ -13,9 +13,6 @@ use super::super::{EventStore, EventStoreError, Kept};
 use super::rack::Rack;
 use super::{Holding, Memory};
 
-/// Events read in one go, at first.
-const PAGE: usize = 500;
-
 impl EventStore {
     /// Reads into memory what it does not hold, as far as there is room.
     ///
@@ -47,14 +44,14 @@ impl EventStore {
 
     /// Reads one page while the one before is written down.
     async fn fill_rack(&self, kind: Kind) -> Result<(), EventStoreError> {
-        let mut pages = self.pages(Filter::new().kind(kind), PAGE);
-        let mut page = pages.next().await?;
+        let mut pages = self.pages(Filter::new().kind(kind), usize::MAX);
+        let mut page = pages.next().await?.into_events();
         while !page.is_empty() {
             let (next, kept) = join(pages.next(), write_down(page)).await;
             if !self.memory.fill(kind, &kept) {
                 return Ok(());
             }
-            page = next?;
+            page = next?.into_events();
         }
         self.memory.end_filling(kind);
         Ok(())

@@ -82,7 +82,10 @@ async fn in_database(store: &EventStore, kind: u16) -> Vec<EventId> {
 
 async fn in_memory(store: &EventStore, kind: u16) -> Option<Vec<EventId>> {
     let filter = Filter::new().kind(Kind::from_u16(kind));
-    let found = store.memory.newest(&filter, usize::MAX, |_| true).await?;
+    let found = store
+        .memory
+        .newest(&filter, Room::UNBOUNDED, |_| true)
+        .await?;
     Some(found.iter().map(|kept| kept.id).collect())
 }
 
@@ -282,9 +285,13 @@ async fn a_long_answer_is_right_across_its_parts() {
     ];
     for filter in &filters {
         for wanted in [1, 10, 400, 1_500, usize::MAX] {
+            let room = Room {
+                events: wanted,
+                ..Room::UNBOUNDED
+            };
             let found = store
                 .memory
-                .newest(filter, wanted, |kept| kept.matches(filter))
+                .newest(filter, room, |kept| kept.matches(filter))
                 .await;
             let expected = in_order
                 .iter()
