@@ -33,12 +33,14 @@ use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
+use crate::operator_door::OperatorDoor;
+use crate::payouts;
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
 
 /// Files and folders in the data directory.
-const LEDGER: &str = "ledger.redb";
+pub(crate) const LEDGER: &str = "ledger.redb";
 const EVENTS: &str = "events";
 const SANDBOX: &str = "sandbox.log";
 
@@ -82,6 +84,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         let handle = Box::pin(handle).await?;
         readiness = readiness::watch(&handle, &mut doors);
         announce(&settings, public_key, &handle, &store, &mut doors);
+        open_operator_door(&data, &handle, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
     }
@@ -262,6 +265,23 @@ fn announce(
     let stop = doors.stop();
     doors.hire(Part::Announcer, async move {
         announcer.run(stop).await;
+        Ok(())
+    });
+}
+
+/// A box whose operator cannot look in trades all the same.
+fn open_operator_door(data: &Path, escrow: &EscrowHandle, doors: &mut Crew) {
+    let door = match OperatorDoor::open(data) {
+        Ok(door) => door,
+        Err(why) => {
+            tracing::warn!(%why, "the operator's door cannot be opened");
+            return;
+        }
+    };
+    let routes = payouts::routes(escrow.views());
+    let stop = doors.stop();
+    doors.hire(Part::OperatorDoor, async move {
+        door.run(routes, stop.cancelled_owned()).await;
         Ok(())
     });
 }

@@ -16,6 +16,9 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
+    /// The height of the chain that Lightning shows, or none while it shows
+    /// none; escrows that near their end are judged by it.
+    Tip(Option<u32>),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -31,6 +34,7 @@ impl Submission {
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
+            Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }

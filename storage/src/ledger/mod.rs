@@ -55,7 +55,7 @@ use file::{File, Opener};
 pub use error::StorageError;
 pub use holds::HoldCounts;
 pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
-pub use node::NodeIdentity;
+pub use node::{NodeIdentity, Tip};
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;
 pub use seen::SeenKey;

@@ -36,6 +36,8 @@ pub(crate) enum Table {
     OpenHolds,
     /// Index: holds that are being settled or canceled.
     ClosingHolds,
+    /// Index: holds that lock sats, by the height at which they give them back.
+    HoldExpiries,
     /// Payouts.
     Payouts,
     /// Index: payouts of an order.
@@ -76,7 +78,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 33] = [
+    pub(crate) const ALL: [Table; 34] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -92,6 +94,7 @@ impl Table {
         Table::OpeningHolds,
         Table::OpenHolds,
         Table::ClosingHolds,
+        Table::HoldExpiries,
         Table::Payouts,
         Table::PayoutsOfOrder,
         Table::LivingPayouts,
@@ -130,6 +133,7 @@ impl Table {
             Table::OpeningHolds => "opening_holds",
             Table::OpenHolds => "open_holds",
             Table::ClosingHolds => "closing_holds",
+            Table::HoldExpiries => "hold_expiries",
             Table::Payouts => "payouts",
             Table::PayoutsOfOrder => "payouts_of_order",
             Table::LivingPayouts => "living_payouts",
