@@ -278,7 +278,7 @@ fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
         .create_with_backend(disk.clone())
         .unwrap();
     let transaction = database.begin_write().unwrap();
-    for table in [Table::Disputes, Table::EndedTakes] {
+    for table in [Table::Disputes, Table::EndedTakes, Table::Backlog] {
         assert!(transaction.delete_table(table.definition()).unwrap());
     }
     let mut node = transaction.open_table(Table::Node.definition()).unwrap();
@@ -354,10 +354,10 @@ fn s9_an_order_has_exactly_the_timers_that_are_due_to_it() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(3);
+    let newer = opening_format(4);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 3, known: 2 }
+        StorageError::NewerFormat { found: 4, known: 3 }
     ));
     assert!(matches!(
         opening_format(0),
