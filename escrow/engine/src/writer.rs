@@ -17,7 +17,7 @@ use escrow_core::order::OrderId;
 use escrow_core::party::Identity;
 use escrow_core::timer::Timer;
 use storage::ledger::{
-    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
+    JournalEntry, Ledger, MirrorNo, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
 };
 
 use crate::desk::Desk;
@@ -26,7 +26,7 @@ use crate::escrow::EscrowError;
 use crate::gather::Gather;
 use crate::known_keys::KnownKeys;
 use crate::recovery;
-use crate::submission::{Receipt, Submission, TraderMessage};
+use crate::submission::{MirrorReport, Path, Receipt, Submission, TraderMessage};
 
 /// Most submissions that one commit carries.
 pub const BATCH: usize = 64;
@@ -36,6 +36,9 @@ const SEEN_SECS: u64 = 72 * 3_600;
 
 /// How long the last stamp of a letter is remembered; longer than any clock is off.
 const LETTER_STAMP_SECS: u64 = 7 * 86_400;
+
+/// How long a path through a mirror is remembered; longer than any trade is open.
+const PATH_SECS: u64 = 60 * 86_400;
 
 /// How long the journal is kept.
 const JOURNAL_SECS: u64 = 400 * 86_400;
@@ -49,6 +52,8 @@ pub struct Engine {
     ledger: Ledger,
     desk: Desk,
     known: KnownKeys,
+    /// The external relays that get a copy of what is published.
+    mirrors: Vec<MirrorNo>,
     /// Time inside the ledger never runs backwards.
     latest: UnixTime,
 }
@@ -62,6 +67,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// What was said, for those who watch a run; already in the outbox.
     pub letters: Vec<Letter>,
+    /// Whether there is something new for the mirrors.
+    pub mirrored: bool,
 }
 
 /// A step that could not be committed. Nothing of it may be believed: the
@@ -80,6 +87,7 @@ impl Engine {
             ledger,
             desk,
             known,
+            mirrors: Vec::new(),
             latest: UnixTime(0),
         };
         engine.learn_known_keys()?;
@@ -108,6 +116,19 @@ impl Engine {
         let mut page = self.ledger.page()?;
         page.put_node_identity(node)?;
         Ok(page.commit()?)
+    }
+
+    /// Makes these external relays the mirrors, and returns their numbers in
+    /// the same order. What waited for any other is forgotten.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn set_mirrors(&mut self, urls: &[String]) -> Result<Vec<MirrorNo>, StorageError> {
+        let mut page = self.ledger.page()?;
+        let mirrors = page.set_mirrors(urls)?;
+        page.commit()?;
+        self.mirrors.clone_from(&mirrors);
+        Ok(mirrors)
     }
 
     /// Read snapshots for everybody else.
@@ -196,6 +217,7 @@ impl Engine {
                 page: &mut page,
                 desk,
                 draft: &mut draft,
+                mirrors: &self.mirrors,
                 now,
             };
             // A panic is a bug in one decision; the page is thrown away with all it wrote.
@@ -204,7 +226,9 @@ impl Engine {
             receipts.push(receipt);
         }
         page.done_outbox(delivered).map_err(Trouble::Commit)?;
-        draft.post(&mut page, &self.desk).map_err(Trouble::Commit)?;
+        let mirrored = draft
+            .post(&mut page, &self.desk, &self.mirrors)
+            .map_err(Trouble::Commit)?;
         let known = draft.known_keys(&page).map_err(Trouble::Commit)?;
         page.commit().map_err(Trouble::Commit)?;
         self.known.apply(known);
@@ -212,6 +236,7 @@ impl Engine {
             receipts,
             effects: draft.effects,
             letters: draft.letters,
+            mirrored,
         })
     }
 
@@ -243,6 +268,7 @@ impl Outcome {
         self.receipts.extend(later.receipts);
         self.effects.extend(later.effects);
         self.letters.extend(later.letters);
+        self.mirrored |= later.mirrored;
     }
 }
 
@@ -270,6 +296,7 @@ struct Turn<'a, 'p> {
     page: &'a mut Page<'p>,
     desk: &'a mut Desk,
     draft: &'a mut Draft,
+    mirrors: &'a [MirrorNo],
     now: UnixTime,
 }
 
@@ -283,22 +310,33 @@ impl Turn<'_, '_> {
                 self.draft
                     .announce(self.page, self.desk, event.clone(), self.now)?;
             }
+            Submission::Mirror(report) => self.mirror(report)?,
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
     }
 
     fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
+        if let Path::Mirror(mirror) = message.path {
+            // Also for a copy: who asks in two places listens in both.
+            let asker = message.request.sender.trade_key;
+            self.page.put_path(asker, mirror, self.now)?;
+        }
         for name in message.names() {
             if self.page.seen(name)?.is_some() {
                 return Ok(Receipt::Duplicate);
             }
         }
         let request = &message.request;
-        if let Err(stale) = self.is_fresh(request)? {
-            return Ok(Receipt::invalid(stale.to_string()));
-        }
-        let outcome = match self.gather().request(request)? {
+        let decision = match (self.is_fresh(request)?, message.path) {
+            (Ok(()), _) => self.gather().request(request)?,
+            (Err(stale), Path::OwnRelay) => return Ok(Receipt::invalid(stale.to_string())),
+            (Err(stale), Path::Mirror(_)) => match stale.answer(&request.ask) {
+                Some(why) => Err(why),
+                None => return Ok(Receipt::invalid(stale.to_string())),
+            },
+        };
+        let outcome = match decision {
             Ok(decision) => {
                 self.apply(decision)?;
                 "done"
@@ -344,7 +382,31 @@ impl Turn<'_, '_> {
         self.page
             .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
         self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
+        self.page.purge_paths(before(PATH_SECS), TIDY_ROWS)?;
+        let stationery = &self.desk.stationery;
+        let longest = stationery.letter_secs.max(stationery.closed_order_secs);
+        for mirror in self.mirrors {
+            // Relays refuse what has expired.
+            self.page
+                .purge_backlog(*mirror, before(longest), TIDY_ROWS)?;
+        }
         Ok(())
+    }
+
+    fn mirror(&mut self, report: &MirrorReport) -> Result<(), StorageError> {
+        let Some(mut mirror) = self.page.mirror(report.mirror)? else {
+            return Ok(());
+        };
+        for rows in [&report.acknowledged, &report.given_up] {
+            self.page.done_backlog(report.mirror, rows)?;
+        }
+        if !report.acknowledged.is_empty() {
+            mirror.acknowledged_at = Some(self.now);
+        }
+        let given_up = u64::try_from(report.given_up.len()).unwrap_or(u64::MAX);
+        mirror.given_up = mirror.given_up.saturating_add(given_up);
+        mirror.read_until = mirror.read_until.max(report.read_until);
+        self.page.put_mirror(report.mirror, &mirror)
     }
 
     fn gather(&mut self) -> Gather<'_, '_> {

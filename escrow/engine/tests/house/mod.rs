@@ -158,6 +158,7 @@ impl House {
             clock: Arc::new(self.clock),
             mailbox: MailboxLimits::default(),
             strangers_per_second: 1_000,
+            mirrors: Vec::new(),
         };
         let escrow = Escrow::start(parts, CancellationToken::new())
             .await
