@@ -35,6 +35,7 @@ pub mod bench;
 pub mod cli;
 pub mod front_door;
 pub mod identity;
+pub mod mirror;
 pub mod node;
 pub mod relay;
 pub mod sandbox_door;

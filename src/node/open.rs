@@ -33,6 +33,7 @@ use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
+use crate::mirror::{self, MirrorParts, Standing, Tempo};
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
@@ -80,7 +81,9 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
             rooms: &mut rooms,
         });
         let handle = Box::pin(handle).await?;
-        readiness = readiness::watch(&handle, &mut doors);
+        let mirrors = Standing::default();
+        readiness = readiness::watch(&handle, &mirrors, &mut doors);
+        mirror(&settings, &identity, &handle, &mirrors, &mut doors);
         announce(&settings, public_key, &handle, &store, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
@@ -242,6 +245,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
+        mirrors: terms::mirrors(settings),
     };
     let escrow = Escrow::start(parts, site.rooms.stop()).await?;
     let handle = escrow.handle();
@@ -262,6 +266,33 @@ fn announce(
     let stop = doors.stop();
     doors.hire(Part::Announcer, async move {
         announcer.run(stop).await;
+        Ok(())
+    });
+}
+
+/// Calls the mirrors. They are a door: messages to the node come from them.
+fn mirror(
+    settings: &Settings,
+    identity: &Identity,
+    escrow: &EscrowHandle,
+    standing: &Standing,
+    doors: &mut Crew,
+) {
+    if settings.mirror.relays.is_empty() {
+        return;
+    }
+    let limits = terms::relay_limits(&settings.relay);
+    let parts = MirrorParts {
+        urls: settings.mirror.relays.clone(),
+        inward: settings.mirror.inward,
+        keys: identity.keys.clone(),
+        escrow: escrow.clone(),
+        terms: terms::gate_terms(settings, &limits),
+        tempo: Tempo::with_longest_wait(settings.mirror.longest_wait),
+    };
+    let (standing, stop) = (standing.clone(), doors.stop());
+    doors.hire(Part::Mirrors, async move {
+        mirror::run(parts, standing, stop).await;
         Ok(())
     });
 }
