@@ -233,3 +233,116 @@ impl Flights {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn id(seq: u64) -> EventId {
+        EventId::from_byte_array([u8::try_from(seq).unwrap(); 32])
+    }
+
+    /// Flights with so many rows on their way, and the moment they left.
+    fn flying(rows: u64) -> (Flights, Instant) {
+        let now = Instant::now();
+        let mut flights = Flights::new(Tempo::with_longest_wait(4 * SECOND));
+        for seq in 1..=rows {
+            flights.take_off(OutboxSeq(seq), id(seq), now);
+        }
+        (flights, now)
+    }
+
+    #[test]
+    fn an_answer_counts_once_and_only_for_what_was_sent() {
+        let (mut flights, now) = flying(2);
+        for event in [9, 1, 1, 9] {
+            let refused = flights.land(id(event), Answer::Stored, false, now);
+            assert_eq!(refused, None);
+        }
+        let late = Answer::Refused("blocked: changed my mind".into());
+        assert_eq!(flights.land(id(1), late, false, now), None);
+        assert_eq!(flights.collected(now), None, "not yet worth a commit");
+        let settled = flights.collected(now + SECOND).unwrap();
+        assert_eq!(settled.acknowledged, [OutboxSeq(1)]);
+        assert_eq!(settled.given_up, []);
+        assert_eq!(flights.room(now), WINDOW - 1, "the other is on its way");
+    }
+
+    #[test]
+    fn a_refusal_is_for_good_and_a_failure_is_not() {
+        let (mut flights, now) = flying(2);
+        let refused = Answer::Refused("blocked: no".into());
+        let told = flights.land(id(1), refused, false, now);
+        assert_eq!(told.as_deref(), Some("blocked: no"));
+        let failed = Answer::Failed("error: disk".into());
+        assert_eq!(flights.land(id(2), failed, false, now), None);
+        assert_eq!(flights.take_settled().given_up, [OutboxSeq(1)]);
+        assert_eq!(flights.due_again(now), []);
+        assert_eq!(flights.due_again(now + 2 * SECOND), [OutboxSeq(2)]);
+        assert_eq!(flights.wake_at(), Some(now + 2 * SECOND));
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_given_up_at_last() {
+        let (mut flights, now) = flying(1);
+        let failed = || Answer::Failed("error: disk".into());
+        let mut tries = 1;
+        while flights.land(id(1), failed(), false, now).is_none() {
+            flights.take_off(OutboxSeq(1), id(1), now);
+            tries += 1;
+        }
+        assert_eq!(tries, MOST_TRIES);
+        assert_eq!(flights.take_settled().given_up, [OutboxSeq(1)]);
+    }
+
+    #[test]
+    fn a_mirror_that_is_full_gets_a_pause() {
+        let (mut flights, now) = flying(3);
+        for seq in 1..=3 {
+            assert_eq!(flights.land(id(seq), Answer::RateLimited, false, now), None);
+        }
+        assert_eq!((flights.room(now), flights.due_again(now)), (0, Vec::new()));
+        let over = flights.wake_at().unwrap();
+        assert!(over <= now + SECOND, "one pause for the burst");
+        flights.go_on(over);
+        assert_eq!(flights.due_again(over).len(), 3);
+        assert!(flights.room(over) > 0);
+    }
+
+    #[test]
+    fn who_knows_us_and_asks_again_who_we_are_refuses() {
+        let (mut flights, now) = flying(2);
+        assert_eq!(flights.land(id(1), Answer::AuthRequired, false, now), None);
+        flights.admit(now);
+        assert_eq!(flights.due_again(now), [OutboxSeq(1)]);
+        let told = flights.land(id(2), Answer::AuthRequired, true, now);
+        assert!(told.unwrap().starts_with("auth-required"));
+    }
+
+    #[test]
+    fn silence_ends_the_line_and_a_single_loss_does_not() {
+        let (mut flights, now) = flying(2);
+        assert!(!flights.take_back(now), "it still has time");
+        let later = now + 15 * SECOND;
+        flights.take_off(OutboxSeq(3), id(3), later);
+        let late = now + 20 * SECOND;
+        assert!(!flights.take_back(late), "the third may still be answered");
+        assert_eq!(flights.due_again(late + 4 * SECOND).len(), 2);
+        assert!(flights.take_back(late + 20 * SECOND));
+        assert_eq!(flights.land(id(1), Answer::Stored, false, late), None);
+        assert_eq!(flights.take_settled(), Settled::default(), "too late");
+    }
+
+    #[test]
+    fn a_lost_line_forgets_what_flew_and_keeps_what_landed() {
+        let (mut flights, now) = flying(2);
+        flights.land(id(1), Answer::Stored, false, now);
+        flights.ground();
+        assert_eq!(flights.room(now), WINDOW);
+        assert_eq!(flights.take_settled().acknowledged, [OutboxSeq(1)]);
+    }
+}

@@ -11,5 +11,8 @@
 
 mod bridge;
 mod healthy;
+mod liar;
 mod place;
 mod reader;
+mod story;
+mod troubles;
