@@ -3,7 +3,8 @@
 //! This crate is the top floor: it opens the other rooms and wires them, and
 //! knows no rule of trade. [`node::Node`] is all of it together; [`relay`]
 //! serves websockets behind [`front_door`], the one port; [`announce`] tells
-//! the world the node's terms; [`settings`] and [`identity`] say what it is;
+//! the world the node's terms; [`operator_door`] lets the operator look at a
+//! running box, [`payouts`] for one; [`settings`] and [`identity`] say what it is;
 //! [`cli`] is for people. [`trader`] stands on the other side: the traders of
 //! the demonstration and of [`mod@bench`].
 //!
@@ -37,6 +38,8 @@ pub mod front_door;
 pub mod identity;
 pub mod mirror;
 pub mod node;
+pub mod operator_door;
+pub mod payouts;
 pub mod relay;
 pub mod sandbox_door;
 pub mod settings;

@@ -23,6 +23,7 @@ use storage::ledger::StorageError;
 use tokio::task::JoinError;
 
 use self::crew::Crew;
+pub(crate) use self::open::LEDGER;
 use crate::identity::{DataLock, IdentityError};
 use crate::settings::Settings;
 
@@ -57,6 +58,8 @@ pub enum Part {
     FrontDoor,
     /// The door of the sandbox.
     SandboxDoor,
+    /// The door of the operator.
+    OperatorDoor,
     /// The events about the node.
     Announcer,
     /// What `/readyz` knows.

@@ -64,6 +64,23 @@ async fn a_box_that_is_told_twice_ends_at_once() {
     assert_eq!(ended.unwrap().code(), Some(1));
 }
 
+/// Rule P10: a box is asked while it runs, and its ledger is read when it does not.
+#[tokio::test]
+async fn p10_the_operator_lists_payouts_of_a_box_that_runs_or_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = || async {
+        let asking = box_in(folder.path()).args(["payouts", "--json"]).output();
+        let ended = timeout(PATIENCE, asking).await.unwrap().unwrap();
+        let told = String::from_utf8(ended.stdout).unwrap();
+        (ended.status.code(), told)
+    };
+    assert_eq!(list().await, (Some(1), String::new()));
+    let mut running = RunningBox::in_folder(folder.path()).await;
+    assert_eq!(list().await, (Some(0), "[]\n".into()));
+    assert_eq!(running.ends_on("TERM").await, Some(0));
+    assert_eq!(list().await, (Some(0), "[]\n".into()));
+}
+
 /// The real binary, with settings of its folder and any free ports.
 fn box_in(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));

@@ -3,6 +3,8 @@
 mod banner;
 pub mod bench;
 pub mod demo;
+pub mod mirror;
+pub mod payouts;
 mod run;
 pub mod sandbox;
 
@@ -15,6 +17,8 @@ use clap::{Parser, Subcommand};
 
 use self::bench::BenchArgs;
 use self::demo::DemoArgs;
+use self::mirror::MirrorArgs;
+use self::payouts::PayoutsArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
 
@@ -38,6 +42,10 @@ enum Command {
     Run,
     /// Drive the simulated wallets of a running box.
     Sandbox(SandboxArgs),
+    /// List the payouts that are not paid yet, running or stopped.
+    Payouts(PayoutsArgs),
+    /// Tell how the mirrors are, running or stopped.
+    Mirror(MirrorArgs),
     /// Show three trades in a box of their own.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
@@ -55,6 +63,14 @@ impl CommandLine {
             },
             Some(Command::Sandbox(ref args)) => match self.settings() {
                 Ok(loaded) => sandbox(args.clone(), loaded).await,
+                Err(wrong) => wrong,
+            },
+            Some(Command::Payouts(ref args)) => match self.settings() {
+                Ok(loaded) => payouts(args, &loaded).await,
+                Err(wrong) => wrong,
+            },
+            Some(Command::Mirror(ref args)) => match self.settings() {
+                Ok(loaded) => mirror(args, &loaded).await,
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
@@ -81,8 +97,31 @@ impl CommandLine {
     }
 }
 
+async fn mirror(args: &MirrorArgs, loaded: &Loaded) -> ExitCode {
+    let data_dir = args.data_dir.as_ref();
+    let data_dir = data_dir.unwrap_or(&loaded.settings.node.data_dir);
+    match mirror::run(args, data_dir).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 async fn sandbox(args: SandboxArgs, loaded: Loaded) -> ExitCode {
     match sandbox::run(args, loaded.settings.sandbox.listen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn payouts(args: &PayoutsArgs, loaded: &Loaded) -> ExitCode {
+    let data_dir = args.data_dir.as_ref();
+    match payouts::run(args, data_dir.unwrap_or(&loaded.settings.node.data_dir)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain(&why.to_string());

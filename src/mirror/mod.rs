@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::inward::Inward;
 use self::line::{LineError, Number, web_tls};
 use self::outward::Outward;
-pub use self::status::{Direction, LineState, MirrorStatus, Standing};
+pub use self::status::{Direction, LineState, MirrorStatus, PATH, Standing, routes};
 pub use self::tempo::Tempo;
 
 /// What the mirrors of a node are made of.

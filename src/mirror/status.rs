@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
 use escrow_core::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use storage::ledger::{MirrorNo, OutboxSeq, StorageError, View};
+use storage::ledger::{MirrorNo, OutboxSeq, StorageError, View, Views};
+
+/// Where the [operator's door](crate::operator_door) tells it.
+pub const PATH: &str = "/mirrors";
 
 /// Which way a line carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +71,12 @@ impl MirrorStatus {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub fn of_ledger(view: &View) -> Result<Vec<(MirrorNo, MirrorStatus)>, StorageError> {
+    pub fn of_ledger(view: &View) -> Result<Vec<MirrorStatus>, StorageError> {
+        let all = MirrorStatus::by_number(view)?;
+        Ok(all.into_iter().map(|(_, status)| status).collect())
+    }
+
+    fn by_number(view: &View) -> Result<Vec<(MirrorNo, MirrorStatus)>, StorageError> {
         let mut all = Vec::new();
         for (number, mirror) in view.mirrors()? {
             let oldest = view.backlog_from(number, OutboxSeq(0), 1)?;
@@ -85,6 +97,21 @@ impl MirrorStatus {
     }
 }
 
+/// What the operator's door says of the mirrors.
+pub fn routes(standing: Standing, views: Views) -> Router {
+    let told = get(told).with_state((standing, views));
+    Router::new().route(PATH, told)
+}
+
+async fn told(
+    State((standing, views)): State<(Standing, Views)>,
+) -> Result<Json<Vec<MirrorStatus>>, (StatusCode, String)> {
+    let failed = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
+    let asking = tokio::task::spawn_blocking(move || standing.status(&views.view()?));
+    let status = asking.await.map_err(|why| failed(why.to_string()))?;
+    status.map(Json).map_err(|why| failed(why.to_string()))
+}
+
 /// How the lines to all mirrors are; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Standing(Arc<Mutex<Lines>>);
@@ -101,7 +128,7 @@ impl Standing {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn status(&self, view: &View) -> Result<Vec<MirrorStatus>, StorageError> {
-        let all = MirrorStatus::of_ledger(view)?;
+        let all = MirrorStatus::by_number(view)?;
         let lines = self.lock();
         let state = |mirror, way| lines.states.get(&(mirror, way)).cloned();
         let with_lines = |(mirror, status)| MirrorStatus {

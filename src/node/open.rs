@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
@@ -34,12 +35,14 @@ use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
 use crate::mirror::{self, MirrorParts, Standing, Tempo};
+use crate::operator_door::OperatorDoor;
+use crate::payouts;
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
 
 /// Files and folders in the data directory.
-const LEDGER: &str = "ledger.redb";
+pub(crate) const LEDGER: &str = "ledger.redb";
 const EVENTS: &str = "events";
 const SANDBOX: &str = "sandbox.log";
 
@@ -84,7 +87,9 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         mirror(&settings, &identity, &handle, &mirrors, &mut doors);
+        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
         announce(&settings, public_key, &handle, &store, &mut doors);
+        open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
     }
@@ -293,6 +298,22 @@ fn mirror(
     let (standing, stop) = (standing.clone(), doors.stop());
     doors.hire(Part::Mirrors, async move {
         mirror::run(parts, standing, stop).await;
+        Ok(())
+    });
+}
+
+/// A box whose operator cannot look in trades all the same.
+fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
+    let door = match OperatorDoor::open(data) {
+        Ok(door) => door,
+        Err(why) => {
+            tracing::warn!(%why, "the operator's door cannot be opened");
+            return;
+        }
+    };
+    let stop = doors.stop();
+    doors.hire(Part::OperatorDoor, async move {
+        door.run(routes, stop.cancelled_owned()).await;
         Ok(())
     });
 }

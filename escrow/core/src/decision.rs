@@ -81,6 +81,8 @@ pub enum Alarm {
     OwnFault(PaymentHash),
     /// A payout waits for another invoice of its buyer.
     PayoutStuck(OrderId),
+    /// Nothing moves this order on any more but the operator (rule S9).
+    OrderStuck(OrderId),
     /// An escrow nears its end: Lightning will give it back to the seller.
     EscrowEnding {
         /// Which.

@@ -296,6 +296,33 @@ impl Stage {
         }
     }
 
+    /// Who wants to cancel a running trade and waits for the other (rule C7).
+    #[must_use]
+    pub fn cancel_asked_by(&self) -> Option<Role> {
+        match self {
+            Stage::Active {
+                cancel_asked_by, ..
+            }
+            | Stage::FiatSent {
+                cancel_asked_by, ..
+            }
+            | Stage::Dispute {
+                cancel_asked_by, ..
+            } => *cancel_asked_by,
+            Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Canceling { .. }
+            | Stage::Releasing { .. }
+            | Stage::PayingBuyer { .. }
+            | Stage::Success { .. }
+            | Stage::Canceled { .. }
+            | Stage::Expired => None,
+        }
+    }
+
     /// Whether the book shows the order as one that can be taken.
     #[must_use]
     pub fn is_on_offer(&self) -> bool {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
 use escrow_lightning::LightningBackend;
 use nostr::event::Event;
@@ -13,7 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockGuard, Sight};
 use crate::desk::Desk;
 use crate::fair_queue::Source;
 use crate::intake::Intake;
@@ -23,11 +24,13 @@ use crate::mailroom::Mailroom;
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
 use crate::submission::{Announcement, MirrorReport, Path, Receipt, Submission, TraderMessage};
+use crate::workers::alarms;
+use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
-use crate::workers::health::{self, LightningHealth};
+use crate::workers::health::{HealthWatch, LightningHealth, Standing};
 use crate::workers::switchboard::Switchboard;
-use crate::writer::{BATCH, Engine, Outcome, StepError};
+use crate::writer::{BATCH, Engine, StepError};
 
 /// Time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -113,15 +116,18 @@ impl Escrow {
         engine.adopt(&node)?;
         let mirrors = engine.set_mirrors(&parts.mirrors)?;
         let mailbox = Arc::new(Mailbox::new(parts.mailbox));
-        let (health, health_seen) = watch::channel(health::ask(parts.backend.as_ref()).await);
+        let health = HealthWatch::begin(parts.backend.clone()).await;
         let board = Switchboard {
             backend: parts.backend.clone(),
             views: engine.views(),
             mailbox: mailbox.clone(),
             preimages,
-            health: health_seen.clone(),
+            health: health.health(),
+            standing: health.standing(),
         };
-        recovery::reconcile(&mut engine, &board, parts.clock.now()).await?;
+        let guard = ClockGuard::new(parts.clock);
+        let mut begun = engine.take_up(guard.now())?.effects;
+        begun.extend(recovery::reconcile(&mut engine, &board, guard.now()).await?);
         let delivered = Delivered::default();
         let mut courier = Courier::new(engine.views(), parts.publisher, delivered.clone());
         if let Err(why) = courier.empty_outbox().await {
@@ -138,7 +144,7 @@ impl Escrow {
             mailbox: mailbox.clone(),
             mailroom: mailroom.clone(),
             known,
-            health: health_seen.clone(),
+            health: health.health(),
             readiness: readiness_seen,
             views: engine.views(),
             mirrors: mirrors.into(),
@@ -147,8 +153,10 @@ impl Escrow {
         let desk = WritingDesk {
             mailbox,
             mailroom: mailroom.clone(),
-            clock: parts.clock,
-            health: health_seen,
+            guard,
+            timers_move_by: None,
+            chain: ChainWatch::new(health.health()),
+            standing: health.standing(),
             delivered,
             committed: committed.clone(),
             mirrored,
@@ -157,11 +165,11 @@ impl Escrow {
             stop,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(endless(health::watch(parts.backend, health)));
+        tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
-        tasks.spawn(desk.serve(engine));
+        tasks.spawn(desk.serve(engine, begun));
         Ok(Escrow { handle, tasks })
     }
 
@@ -285,8 +293,11 @@ impl EscrowHandle {
 struct WritingDesk {
     mailbox: Arc<Mailbox>,
     mailroom: Arc<Mailroom>,
-    clock: Arc<dyn Clock>,
-    health: watch::Receiver<LightningHealth>,
+    guard: ClockGuard,
+    /// By how much a clock that is believed again moves what traders wait for.
+    timers_move_by: Option<u64>,
+    chain: ChainWatch,
+    standing: watch::Receiver<Standing>,
     delivered: Delivered,
     committed: Arc<Notify>,
     mirrored: watch::Sender<()>,
@@ -305,8 +316,9 @@ impl Drop for WritingDesk {
 
 impl WritingDesk {
     /// Decides what comes until it is told to stop.
-    async fn serve(self, mut engine: Engine) -> Result<(), EscrowError> {
+    async fn serve(mut self, mut engine: Engine, begun: Vec<Effect>) -> Result<(), EscrowError> {
         self.wake_all(&engine).await?;
+        self.start(begun).await;
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -315,13 +327,42 @@ impl WritingDesk {
                 biased;
                 () = self.stop.cancelled() => break,
                 _ = heartbeat.tick() => vec![unasked(Submission::Heartbeat)],
+                shown = self.chain.next() => vec![unasked(Submission::Tip(shown))],
                 batch = self.mailbox.take(BATCH) => batch,
                 () = timer => Vec::new(),
             };
             engine = self.turn(engine, batch).await?;
         }
-        self.turn(engine, Vec::new()).await?;
+        // What comes next is downtime.
+        let last = vec![unasked(Submission::Heartbeat)];
+        self.turn(engine, last).await?;
         Ok(())
+    }
+
+    /// The time, and what it means for the timers (rule E14).
+    fn time(&mut self, engine: &mut Engine) -> UnixTime {
+        let sight = self.guard.look();
+        match sight {
+            Sight::Steady(_) | Sight::Doubtful(_) => {}
+            Sight::Jumped { by_secs, .. } => {
+                engine.hold_timers();
+                self.timers_move_by = None;
+                tracing::error!(
+                    by_secs,
+                    "the machine's clock jumped: deadlines of traders stop until it has been \
+                     steady for 90 s; see that the machine keeps its time"
+                );
+            }
+            Sight::Settled { ahead_secs, .. } => {
+                self.timers_move_by = Some(ahead_secs);
+                tracing::warn!(
+                    ahead_secs,
+                    "the machine's clock is believed again: deadlines of traders go on, moved by \
+                     as much as it went ahead"
+                );
+            }
+        }
+        sight.now()
     }
 
     /// Ends when the next timer is due; never, if there is none.
@@ -331,7 +372,7 @@ impl WritingDesk {
     ) -> Result<impl Future<Output = ()> + use<>, StorageError> {
         let at = engine
             .next_timer()?
-            .map(|at| Instant::now() + Duration::from_secs(at.secs_since(self.clock.now())));
+            .map(|at| Instant::now() + Duration::from_secs(at.secs_since(self.guard.now())));
         Ok(async move {
             match at {
                 Some(at) => sleep_until(at).await,
@@ -341,21 +382,34 @@ impl WritingDesk {
     }
 
     /// One step, off the runtime's own threads, because it waits for the disk.
-    async fn turn(&self, mut engine: Engine, batch: Vec<Waiting>) -> Result<Engine, EscrowError> {
+    async fn turn(
+        &mut self,
+        mut engine: Engine,
+        batch: Vec<Waiting>,
+    ) -> Result<Engine, EscrowError> {
         let (submissions, receipts): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|waiting| (waiting.submission, waiting.receipt))
             .unzip();
         let delivered = self.delivered.take();
-        let now = self.clock.now();
-        engine.set_lightning_ready(self.health.borrow().is_ready());
+        let now = self.time(&mut engine);
+        let standing = *self.standing.borrow();
+        engine.set_lightning_ready(!standing.is_deferring(Instant::now()));
+        engine.set_outbound(standing.outbound(Instant::now()));
+        let timers_move_by = self.timers_move_by;
         let (mut engine, delivered, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome = engine.step(now, &submissions, &delivered);
-            (engine, delivered, outcome)
+            let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
+            let stepped = moved.transpose().and_then(|moved| {
+                let mut outcome = engine.step(now, &submissions, &delivered)?;
+                outcome.effects.extend(moved.unwrap_or_default().effects);
+                Ok(outcome)
+            });
+            (engine, delivered, stepped)
         })
         .await?;
         match outcome {
             Ok(outcome) => {
+                self.timers_move_by = None;
                 self.committed.notify_one();
                 if outcome.mirrored {
                     self.mirrored.send_replace(());
@@ -364,7 +418,7 @@ impl WritingDesk {
                     // Who does not wait any more does not want to know.
                     let _ = waiting.send(receipt.clone());
                 }
-                self.start(outcome).await;
+                self.start(outcome.effects).await;
             }
             Err(why) => {
                 tracing::error!(%why, "a step could not be committed");
@@ -378,8 +432,8 @@ impl WritingDesk {
         Ok(engine)
     }
 
-    async fn start(&self, outcome: Outcome) {
-        for effect in outcome.effects {
+    async fn start(&self, effects: Vec<Effect>) {
+        for effect in effects {
             let nudge = match effect {
                 Effect::OpenHold(hash) | Effect::SettleHold(hash) | Effect::CancelHold(hash) => {
                     Nudge::Decided(Task::Hold(hash))
@@ -387,7 +441,7 @@ impl WritingDesk {
                 Effect::LookUpHold(hash) => Nudge::LookUp(hash),
                 Effect::Pay(hash) => Nudge::Decided(Task::Payment(hash)),
                 Effect::Alarm(alarm) => {
-                    tracing::error!(?alarm, "the operator should look at this");
+                    tracing::error!("{}", alarms::words(alarm));
                     continue;
                 }
                 // Written in the commit itself.

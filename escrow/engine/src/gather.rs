@@ -7,14 +7,14 @@
 use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
-    self, cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, open, payout, payout_invoice,
-    rate, release, take, timeouts,
+    self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
+    payout_invoice, rate, release, take, timeouts,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Now,
-    OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, TakeFacts, TimerFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Liquidity,
+    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, TakeFacts, TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
@@ -37,6 +37,9 @@ pub(crate) struct Gather<'a, 'p> {
     pub(crate) page: &'a Page<'p>,
     pub(crate) desk: &'a mut Desk,
     pub(crate) at: UnixTime,
+    pub(crate) tip_height: Option<u32>,
+    /// None if it was not measured.
+    pub(crate) liquidity: Option<Liquidity>,
 }
 
 impl Gather<'_, '_> {
@@ -296,6 +299,21 @@ impl Gather<'_, '_> {
         }
     }
 
+    /// What an order waits for, moved by a time in which the node was not there.
+    pub(crate) fn shifted(&mut self, order: &Order, secs: u64) -> Result<Decision, StorageError> {
+        let (hold, payout) = self.rows_of(order)?;
+        let (hold, payout) = (hold.as_ref(), payout.as_ref());
+        Ok(downtime::shifted(order, hold, payout, secs, self.now()))
+    }
+
+    /// Hold and payout of the order's stage.
+    pub(crate) fn rows_of(
+        &self,
+        order: &Order,
+    ) -> Result<(Option<Hold>, Option<Payout>), StorageError> {
+        Ok((self.hold_of(order)?, self.payout_of(order)?))
+    }
+
     fn elapsed(&mut self, timer: Timer) -> Result<Decision, StorageError> {
         let Some(order) = self.page.order(timer.order)? else {
             return Ok(Decision::default());
@@ -312,7 +330,7 @@ impl Gather<'_, '_> {
     fn now(&self) -> Now<'_> {
         Now {
             at: self.at,
-            tip_height: None,
+            tip_height: self.tip_height,
             terms: &self.desk.terms,
         }
     }
@@ -332,7 +350,7 @@ impl Gather<'_, '_> {
             lightning_is_ready: self.desk.lightning_is_ready,
             open_holds: clamp(counts.open),
             opening_holds: clamp(counts.opening),
-            liquidity: None,
+            liquidity: self.liquidity,
         })
     }
 
@@ -430,8 +448,16 @@ impl Gather<'_, '_> {
         }))
     }
 
-    /// Rule P11, without the payout that is asked for.
+    /// Rule P11, without the payout that is asked for. Where all together are
+    /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+        let all = clamp(self.page.sent_attempt_count()?);
+        if all < self.desk.terms.max_inflight_payouts_per_payee {
+            return Ok(InFlight {
+                to_all: all,
+                to_payee: 0,
+            });
+        }
         let mut in_flight = InFlight::default();
         for attempt in self.page.sent_attempts()? {
             if attempt.payout == own {
@@ -480,8 +506,11 @@ fn holds_up(order: &Order, identity: Identity, role: Role) -> bool {
 fn awaited(order: &Order) -> Option<Role> {
     match &order.stage {
         Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. } => Some(Role::Buyer),
-        Stage::WaitingPayment { .. } => Some(Role::Seller),
-        Stage::OpeningHold { asker, .. } => order.role_of(asker.as_ref()?.trade_key),
+        // What nobody asked for is a seller's hold that is opened again.
+        Stage::WaitingPayment { .. } | Stage::OpeningHold { asker: None, .. } => Some(Role::Seller),
+        Stage::OpeningHold {
+            asker: Some(asker), ..
+        } => order.role_of(asker.trade_key),
         Stage::Pending
         | Stage::Active { .. }
         | Stage::FiatSent { .. }

@@ -36,6 +36,7 @@ mod recovery;
 pub mod reports;
 mod strangers;
 pub mod submission;
+mod treasury;
 mod workers;
 pub mod writer;
 

@@ -1,6 +1,7 @@
 //! What Lightning did while the node was away, told before anything is decided.
 
 use escrow_core::UnixTime;
+use escrow_core::decision::Effect;
 use futures_util::{StreamExt, stream};
 use storage::ledger::{NodeIdentity, StorageError, View};
 
@@ -13,13 +14,14 @@ use crate::writer::{BATCH, Engine, StepError};
 /// How many look-ups are under way at once.
 const LOOK_UPS: usize = 16;
 
-/// Looks up every living hold and payment and decides what is new of them.
+/// Looks up every living hold and payment and decides what is new of them;
+/// then fires what is due, which may have been decided by that (rule E13).
 /// What cannot be looked up is left to its tender.
 pub(crate) async fn reconcile(
     engine: &mut Engine,
     board: &Switchboard,
     now: UnixTime,
-) -> Result<(), StepError> {
+) -> Result<Vec<Effect>, StepError> {
     let (holds, attempts) = {
         let view = engine.views().view()?;
         (view.living_holds()?, view.sent_attempts()?)
@@ -50,10 +52,14 @@ pub(crate) async fn reconcile(
             .await,
     );
     let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
+    let mut effects = Vec::new();
+    engine.hold_timers();
     for batch in reports.chunks(BATCH) {
-        engine.step(now, batch, &[])?;
+        effects.extend(engine.step(now, batch, &[])?.effects);
     }
-    Ok(())
+    engine.let_timers_go(now, 0)?;
+    effects.extend(engine.fire_due(now)?);
+    Ok(effects)
 }
 
 /// Everything of Lightning's that has no end yet.

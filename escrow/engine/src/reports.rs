@@ -239,6 +239,13 @@ fn refusal(reason: &RejectReason) -> PaymentFailure {
 
 #[cfg(test)]
 mod tests {
+    use escrow_core::hold::{HoldId, HorizonWatch};
+    use escrow_core::order::OrderId;
+    use escrow_core::party::{Identity, Party, TradeIndex, TradeKey};
+    use escrow_core::wire::Transport;
+    use escrow_core::{Msat, Sats, UnixTime};
+    use nostr::key::PublicKey;
+
     use super::*;
 
     const HASH: PaymentHash = PaymentHash([7; 32]);
@@ -272,6 +279,44 @@ mod tests {
             let tried = Tried::of(is_started, unanswered_ago);
             assert_eq!(payment_step(HASH, failed(), tried), step, "{case}");
         }
+    }
+
+    #[test]
+    fn e9_a_look_up_is_answered_whatever_it_finds() {
+        let hold = |state| Hold {
+            id: HoldId(uuid::Uuid::from_u128(1)),
+            order: OrderId(uuid::Uuid::from_u128(2)),
+            seller: Party {
+                trade_key: TradeKey(PublicKey::from_byte_array([1; 32])),
+                identity: Identity::FullPrivacy,
+                trade_index: TradeIndex(1),
+                transport: Transport::Direct,
+            },
+            hash: HASH,
+            value: Sats(7),
+            cltv_delta_blocks: 144,
+            expires_at: UnixTime(9),
+            state,
+            late_payment: None,
+            horizon: HorizonWatch::default(),
+        };
+        let found = |found| Some(Command::HoldFound { hash: HASH, found });
+        let open = HoldState::Open {
+            bolt11: "lnbcrt1".into(),
+        };
+        let missing = hold_looked_up(&hold(open.clone()), None);
+        assert_eq!(missing, found(Found::Missing));
+        let seen = |state| HoldSnapshot {
+            hash: HASH,
+            bolt11: "lnbcrt1".into(),
+            value: Msat(7_000),
+            state,
+        };
+        let partial = Msat(0);
+        let unpaid = hold_looked_up(&hold(open.clone()), Some(&seen(Seen::Open { partial })));
+        assert_eq!(unpaid, found(Found::Open));
+        let canceled = hold_looked_up(&hold(open), Some(&seen(Seen::Canceled)));
+        assert_eq!(canceled, Some(Command::HoldCanceled { hash: HASH }));
     }
 
     #[test]

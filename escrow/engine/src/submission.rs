@@ -19,6 +19,9 @@ pub enum Submission {
     Announce(Announcement),
     /// What a mirror has done with events, and how far it was read.
     Mirror(MirrorReport),
+    /// The height of the chain that Lightning shows, or none while it shows
+    /// none; escrows that near their end are judged by it.
+    Tip(Option<u32>),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -35,6 +38,7 @@ impl Submission {
             Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
+            Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }

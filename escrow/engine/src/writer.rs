@@ -4,18 +4,23 @@
 //! [`Engine::step`] is synchronous and takes the time as an argument, so a
 //! simulation drives the very code that serves traders.
 
+mod mirrors;
+mod upkeep;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due;
 use escrow_core::freshness::{self, Stale, Subject};
+use escrow_core::hold::Hold;
 use escrow_core::notice::Letter;
-use escrow_core::order::OrderId;
+use escrow_core::order::{Order, OrderId};
 use escrow_core::party::Identity;
+use escrow_core::payout::Payout;
 use escrow_core::timer::Timer;
+use escrow_core::{Sats, UnixTime};
 use storage::ledger::{
     JournalEntry, Ledger, MirrorNo, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
 };
@@ -26,7 +31,10 @@ use crate::escrow::EscrowError;
 use crate::gather::Gather;
 use crate::known_keys::KnownKeys;
 use crate::recovery;
-use crate::submission::{MirrorReport, Path, Receipt, Submission, TraderMessage};
+use crate::submission::{Path, Receipt, Submission, TraderMessage};
+use crate::treasury::Promises;
+
+use self::upkeep::Rounds;
 
 /// Most submissions that one commit carries.
 pub const BATCH: usize = 64;
@@ -36,9 +44,6 @@ const SEEN_SECS: u64 = 72 * 3_600;
 
 /// How long the last stamp of a letter is remembered; longer than any clock is off.
 const LETTER_STAMP_SECS: u64 = 7 * 86_400;
-
-/// How long a path through a mirror is remembered; longer than any trade is open.
-const PATH_SECS: u64 = 60 * 86_400;
 
 /// How long the journal is kept.
 const JOURNAL_SECS: u64 = 400 * 86_400;
@@ -56,6 +61,13 @@ pub struct Engine {
     mirrors: Vec<MirrorNo>,
     /// Time inside the ledger never runs backwards.
     latest: UnixTime,
+    timers_are_held: bool,
+    /// What Lightning could send when it was last asked.
+    outbound: Option<Sats>,
+    promises: Promises,
+    /// Height of the highest tip ever seen.
+    tip_height: Option<u32>,
+    rounds: Rounds,
 }
 
 /// What a committed step leaves to be done.
@@ -83,14 +95,19 @@ impl Engine {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn new(ledger: Ledger, desk: Desk, known: KnownKeys) -> Result<Engine, StorageError> {
-        let engine = Engine {
+        let mut engine = Engine {
             ledger,
             desk,
             known,
             mirrors: Vec::new(),
             latest: UnixTime(0),
+            timers_are_held: false,
+            outbound: None,
+            promises: Promises::default(),
+            tip_height: None,
+            rounds: Rounds::default(),
         };
-        engine.learn_known_keys()?;
+        engine.learn()?;
         Ok(engine)
     }
 
@@ -101,12 +118,17 @@ impl Engine {
     /// If it cannot be opened; it may be tried again.
     pub fn reopen(&mut self) -> Result<(), StorageError> {
         self.ledger.reopen()?;
-        self.learn_known_keys()
+        self.learn()
     }
 
-    fn learn_known_keys(&self) -> Result<(), StorageError> {
-        let keys = self.views().view()?.living_trade_keys()?;
+    /// Learns from the ledger what is kept in memory beside it.
+    fn learn(&mut self) -> Result<(), StorageError> {
+        let view = self.views().view()?;
+        let keys = view.living_trade_keys()?;
         self.known.replace(keys.into_iter().map(|key| key.0));
+        self.promises = Promises::count(&view, self.desk.terms.max_routing_fee)?;
+        self.tip_height = view.tip()?.map(|tip| tip.height);
+        self.latest = self.latest.max(view.heartbeat()?.unwrap_or_default());
         Ok(())
     }
 
@@ -118,19 +140,6 @@ impl Engine {
         Ok(page.commit()?)
     }
 
-    /// Makes these external relays the mirrors, and returns their numbers in
-    /// the same order. What waited for any other is forgotten.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn set_mirrors(&mut self, urls: &[String]) -> Result<Vec<MirrorNo>, StorageError> {
-        let mut page = self.ledger.page()?;
-        let mirrors = page.set_mirrors(urls)?;
-        page.commit()?;
-        self.mirrors.clone_from(&mirrors);
-        Ok(mirrors)
-    }
-
     /// Read snapshots for everybody else.
     #[must_use]
     pub fn views(&self) -> Views {
@@ -140,6 +149,12 @@ impl Engine {
     /// Says whether Lightning can carry new escrows from the next step on.
     pub fn set_lightning_ready(&mut self, ready: bool) {
         self.desk.lightning_is_ready = ready;
+    }
+
+    /// Says what Lightning can send, from the next step on; without it,
+    /// readiness alone decides whether an escrow is opened (rule T7).
+    pub fn set_outbound(&mut self, outbound: Option<Sats>) {
+        self.outbound = outbound;
     }
 
     /// Decides what is due and a batch, in order, and commits it as a whole.
@@ -156,39 +171,51 @@ impl Engine {
         batch: &[Submission],
         delivered: &[OutboxSeq],
     ) -> Result<Outcome, StepError> {
-        let now = now.max(self.latest);
-        self.latest = now;
-        let due = self.views().view()?.due_timers(now, BATCH)?;
+        let wall = now;
+        let now = self.not_before_latest(wall);
+        let due = if self.timers_are_held {
+            Vec::new()
+        } else {
+            self.views().view()?.due_timers(now, BATCH)?
+        };
         let due: Vec<_> = due.into_iter().map(Submission::Due).collect();
         // What Lightning has done counts before the time that ran out meanwhile.
         let all: Vec<_> = batch.iter().chain(&due).collect();
-        let mut outcome = match self.commit(now, &all, delivered) {
+        let mut outcome = match self.commit((now, wall), &all, delivered) {
             Ok(outcome) => outcome,
             Err(Trouble::Commit(why)) => return Err(StepError(why)),
-            Err(Trouble::Submission(_)) => self.one_by_one(now, &all, delivered)?,
+            Err(Trouble::Submission(_)) => self.one_by_one((now, wall), &all, delivered)?,
         };
         // Nobody waits for the receipt of a timer.
         outcome.receipts.truncate(batch.len());
         Ok(outcome)
     }
 
-    /// When the next timer is due.
+    fn not_before_latest(&mut self, now: UnixTime) -> UnixTime {
+        self.latest = now.max(self.latest);
+        self.latest
+    }
+
+    /// When the next timer fires.
     ///
     /// # Errors
     /// If the ledger cannot be read.
     pub fn next_timer(&self) -> Result<Option<UnixTime>, StorageError> {
+        if self.timers_are_held {
+            return Ok(None);
+        }
         self.views().view()?.next_timer()
     }
 
     fn one_by_one(
         &mut self,
-        now: UnixTime,
+        (now, wall): (UnixTime, UnixTime),
         batch: &[&Submission],
         delivered: &[OutboxSeq],
     ) -> Result<Outcome, StepError> {
         let mut whole = Outcome::default();
         for submission in batch {
-            match self.commit(now, &[submission], delivered) {
+            match self.commit((now, wall), &[submission], delivered) {
                 Ok(outcome) => whole.append(outcome),
                 Err(Trouble::Commit(why)) => return Err(StepError(why)),
                 Err(Trouble::Submission(why)) => {
@@ -204,40 +231,67 @@ impl Engine {
 
     fn commit(
         &mut self,
-        now: UnixTime,
+        (now, wall): (UnixTime, UnixTime),
         batch: &[&Submission],
         delivered: &[OutboxSeq],
     ) -> Result<Outcome, Trouble> {
-        let mut page = self.ledger.page().map_err(Trouble::Commit)?;
-        let mut draft = Draft::default();
-        let mut receipts = Vec::with_capacity(batch.len());
-        for submission in batch {
-            let desk = &mut self.desk;
-            let mut turn = Turn {
-                page: &mut page,
-                desk,
-                draft: &mut draft,
-                mirrors: &self.mirrors,
-                now,
-            };
-            // A panic is a bug in one decision; the page is thrown away with all it wrote.
-            let receipt = catch_unwind(AssertUnwindSafe(|| turn.take(submission)))
-                .unwrap_or_else(|_| Err(Trouble::Submission("panic in a decision".into())))?;
-            receipts.push(receipt);
-        }
-        page.done_outbox(delivered).map_err(Trouble::Commit)?;
-        let mirrored = draft
-            .post(&mut page, &self.desk, &self.mirrors)
-            .map_err(Trouble::Commit)?;
-        let known = draft.known_keys(&page).map_err(Trouble::Commit)?;
-        page.commit().map_err(Trouble::Commit)?;
-        self.known.apply(known);
+        let decide = |turn: &mut Turn<'_, '_>| {
+            let mut receipts = Vec::with_capacity(batch.len());
+            for submission in batch {
+                // A panic is a bug in one decision; the page is thrown away with all it wrote.
+                let receipt = catch_unwind(AssertUnwindSafe(|| turn.take(submission)))
+                    .unwrap_or_else(|_| Err(Trouble::Submission("panic in a decision".into())))?;
+                receipts.push(receipt);
+            }
+            turn.page.done_outbox(delivered).map_err(Trouble::Commit)?;
+            Ok(receipts)
+        };
+        let (receipts, outcome) = self.write((now, wall), decide, Trouble::Commit)?;
         Ok(Outcome {
             receipts,
+            ..outcome
+        })
+    }
+
+    /// Writes what is decided at a turn, in one commit; `failed` is what is to
+    /// be said of the ledger when it cannot.
+    fn write<T, E>(
+        &mut self,
+        (now, wall): (UnixTime, UnixTime),
+        decide: impl FnOnce(&mut Turn<'_, '_>) -> Result<T, E>,
+        failed: fn(StorageError) -> E,
+    ) -> Result<(T, Outcome), E> {
+        let mut page = self.ledger.page().map_err(failed)?;
+        let mut draft = Draft::default();
+        let mut turn = Turn {
+            page: &mut page,
+            desk: &mut self.desk,
+            draft: &mut draft,
+            mirrors: &self.mirrors,
+            rounds: &mut self.rounds,
+            promises: self.promises,
+            outbound: self.outbound,
+            tip_height: self.tip_height,
+            now,
+            wall,
+        };
+        let decided = decide(&mut turn)?;
+        let (promises, tip_height) = (turn.promises, turn.tip_height);
+        let mirrored = draft
+            .post(&mut page, &self.desk, &self.mirrors)
+            .map_err(failed)?;
+        let known = draft.known_keys(&page).map_err(failed)?;
+        page.commit().map_err(failed)?;
+        self.known.apply(known);
+        self.promises = promises;
+        self.tip_height = tip_height;
+        let outcome = Outcome {
+            receipts: Vec::new(),
             effects: draft.effects,
             letters: draft.letters,
             mirrored,
-        })
+        };
+        Ok((decided, outcome))
     }
 
     /// Keeps what could not be decided for the operator to look at.
@@ -297,7 +351,15 @@ struct Turn<'a, 'p> {
     desk: &'a mut Desk,
     draft: &'a mut Draft,
     mirrors: &'a [MirrorNo],
+    rounds: &'a mut Rounds,
+    /// With what this turn has promised.
+    promises: Promises,
+    outbound: Option<Sats>,
+    tip_height: Option<u32>,
+    /// Time in the ledger.
     now: UnixTime,
+    /// The same, or earlier if the clock was set back: what traders sign by.
+    wall: UnixTime,
 }
 
 impl Turn<'_, '_> {
@@ -311,17 +373,14 @@ impl Turn<'_, '_> {
                     .announce(self.page, self.desk, event.clone(), self.now)?;
             }
             Submission::Mirror(report) => self.mirror(report)?,
+            Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
     }
 
     fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
-        if let Path::Mirror(mirror) = message.path {
-            // Also for a copy: who asks in two places listens in both.
-            let asker = message.request.sender.trade_key;
-            self.page.put_path(asker, mirror, self.now)?;
-        }
+        self.note_path(message)?;
         for name in message.names() {
             if self.page.seen(name)?.is_some() {
                 return Ok(Receipt::Duplicate);
@@ -360,7 +419,7 @@ impl Turn<'_, '_> {
             None => None,
         };
         let subject = Subject::of(&request.ask, order.map(|order| order.stage_since));
-        Ok(freshness::check(request.signed_at, self.now, subject))
+        Ok(freshness::check(request.signed_at, self.wall, subject))
     }
 
     fn report(&mut self, command: &Command) -> Result<(), StorageError> {
@@ -382,38 +441,18 @@ impl Turn<'_, '_> {
         self.page
             .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
         self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
-        self.page.purge_paths(before(PATH_SECS), TIDY_ROWS)?;
-        let stationery = &self.desk.stationery;
-        let longest = stationery.letter_secs.max(stationery.closed_order_secs);
-        for mirror in self.mirrors {
-            // Relays refuse what has expired.
-            self.page
-                .purge_backlog(*mirror, before(longest), TIDY_ROWS)?;
-        }
-        Ok(())
-    }
-
-    fn mirror(&mut self, report: &MirrorReport) -> Result<(), StorageError> {
-        let Some(mut mirror) = self.page.mirror(report.mirror)? else {
-            return Ok(());
-        };
-        for rows in [&report.acknowledged, &report.given_up] {
-            self.page.done_backlog(report.mirror, rows)?;
-        }
-        if !report.acknowledged.is_empty() {
-            mirror.acknowledged_at = Some(self.now);
-        }
-        let given_up = u64::try_from(report.given_up.len()).unwrap_or(u64::MAX);
-        mirror.given_up = mirror.given_up.saturating_add(given_up);
-        mirror.read_until = mirror.read_until.max(report.read_until);
-        self.page.put_mirror(report.mirror, &mirror)
+        self.tidy_mirrors()?;
+        self.go_round()
     }
 
     fn gather(&mut self) -> Gather<'_, '_> {
+        let promises = self.promises;
         Gather {
             page: self.page,
             desk: self.desk,
             at: self.now,
+            tip_height: self.tip_height,
+            liquidity: self.outbound.map(|outbound| promises.beside(outbound)),
         }
     }
 
@@ -433,12 +472,7 @@ impl Turn<'_, '_> {
         for dispute in &decision.disputes {
             self.page.put_dispute(dispute)?;
         }
-        for hold in &decision.holds {
-            self.page.put_hold(hold)?;
-        }
-        for payout in &decision.payouts {
-            self.page.put_payout(payout)?;
-        }
+        self.write_money(&decision.holds, &decision.payouts)?;
         for attempt in &decision.attempts {
             self.page.put_attempt(attempt)?;
         }
@@ -464,22 +498,46 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
+    /// Writes holds and payouts, and what they promise (rule T7).
+    fn write_money(&mut self, holds: &[Hold], payouts: &[Payout]) -> Result<(), StorageError> {
+        let share = self.desk.terms.max_routing_fee;
+        for hold in holds {
+            let before = self.page.hold(hold.id)?;
+            self.page.put_hold(hold)?;
+            let before = before.map(|hold| Promises::of_hold(&hold, share));
+            let after = Promises::of_hold(hold, share);
+            self.promises = self.promises.moved(before.unwrap_or_default(), after);
+        }
+        for payout in payouts {
+            let before = self.page.payout(payout.id)?;
+            self.page.put_payout(payout)?;
+            let before = before.map(|payout| Promises::of_payout(&payout, share));
+            let after = Promises::of_payout(payout, share);
+            self.promises = self.promises.moved(before.unwrap_or_default(), after);
+        }
+        Ok(())
+    }
+
     /// Sets the timers that follow from the rows of an order (rule S9).
     fn set_timers(&mut self, id: OrderId) -> Result<(), StorageError> {
         let Some(order) = self.page.order(id)? else {
             return Ok(());
         };
+        let due = self.timers_due(&order)?;
+        self.page.set_timers(id, &due)
+    }
+
+    fn timers_due(&self, order: &Order) -> Result<Vec<Timer>, StorageError> {
         let payout = match order.stage.payout() {
             Some(payout) => self.page.payout(payout)?,
             None => None,
         };
         let shown_at = if order.stage.is_on_offer() {
-            self.page.stamp(&self.desk.address(id))?
+            self.page.stamp(&self.desk.address(order.id))?
         } else {
             None
         };
-        let due = due::due(&order, payout.as_ref(), shown_at);
-        self.page.set_timers(id, &due)
+        Ok(due::due(order, payout.as_ref(), shown_at))
     }
 
     fn start(&mut self, effect: Effect) -> Result<(), StorageError> {

@@ -62,16 +62,32 @@ impl View {
         })
     }
 
+    /// The accepted and settling holds that expire at `height` or below, the
+    /// first to expire first.
+    pub fn holds_expiring_by(&self, height: u32) -> Result<Vec<Hold>, StorageError> {
+        let mut holds = Vec::new();
+        for row in self.rows(Table::HoldExpiries)? {
+            let (expires, id): (u32, HoldId) = read_key(Table::HoldExpiries, &row?.0)?;
+            if expires > height {
+                break;
+            }
+            holds.push(self.indexed_hold(Table::HoldExpiries, id)?);
+        }
+        Ok(holds)
+    }
+
     fn named_holds(&self, index: Table, front: &[u8]) -> Result<Vec<Hold>, StorageError> {
         let ids: Vec<HoldId> = self.names(index, front)?;
         ids.into_iter()
-            .map(|id| {
-                self.hold(id)?.ok_or_else(|| StorageError::Damaged {
-                    table: index.name(),
-                    what: format!("it names hold {}, which is not there", id.0),
-                })
-            })
+            .map(|id| self.indexed_hold(index, id))
             .collect()
+    }
+
+    fn indexed_hold(&self, index: Table, id: HoldId) -> Result<Hold, StorageError> {
+        self.hold(id)?.ok_or_else(|| StorageError::Damaged {
+            table: index.name(),
+            what: format!("it names hold {}, which is not there", id.0),
+        })
     }
 }
 
@@ -126,5 +142,26 @@ fn marks(hold: &Hold) -> BTreeSet<Mark> {
     };
     let living = living.map(|table| (table, key(&hold.id)));
     let of_order = (Table::HoldsOfOrder, key(&(hold.order, hold.id)));
-    living.into_iter().chain([of_order]).collect()
+    living
+        .into_iter()
+        .chain(expiry(hold))
+        .chain([of_order])
+        .collect()
+}
+
+/// The index row of a hold that locks sats which Lightning gives back at some
+/// height, whatever the node does.
+pub(super) fn expiry(hold: &Hold) -> Option<Mark> {
+    match &hold.state {
+        HoldState::Accepted(acceptance) | HoldState::Settling(acceptance) => {
+            let expires = (acceptance.expiry_height, hold.id);
+            Some((Table::HoldExpiries, key(&expires)))
+        }
+        HoldState::New
+        | HoldState::Open { .. }
+        | HoldState::Settled(_)
+        | HoldState::Canceling
+        | HoldState::Canceled
+        | HoldState::Lost => None,
+    }
 }

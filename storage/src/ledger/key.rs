@@ -80,6 +80,7 @@ macro_rules! key_part {
 }
 
 key_part!(u8, 1, |n: &u8| [*n], |[n]: [u8; 1]| n);
+key_part!(u32, 4, |n: &u32| n.to_be_bytes(), u32::from_be_bytes);
 key_part!(u64, 8, |n: &u64| n.to_be_bytes(), u64::from_be_bytes);
 key_part!(UnixTime, 8, |t: &UnixTime| t.0.to_be_bytes(), |b| UnixTime(
     u64::from_be_bytes(b)

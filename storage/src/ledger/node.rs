@@ -1,4 +1,5 @@
-//! Whose ledger it is, and when its node was last alive.
+//! Whose ledger it is, when its node was last alive, and how high the chain
+//! was then.
 
 use escrow_core::UnixTime;
 use nostr::key::PublicKey;
@@ -18,6 +19,7 @@ pub(super) const FORMAT: u32 = 3;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
 const HEARTBEAT_KEY: &[u8] = b"heartbeat";
+const TIP_KEY: &[u8] = b"tip";
 
 /// The node a ledger belongs to. The caller compares it with his settings
 /// before he trades: another key or network would strand what is open.
@@ -31,6 +33,15 @@ pub struct NodeIdentity {
 
 impl Record for NodeIdentity {}
 
+/// The highest block of the chain that the node has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: u32,
+    /// When Lightning last said that it is the newest.
+    pub seen_at: UnixTime,
+}
+
 impl View {
     /// The node this ledger belongs to; none before its first start.
     pub fn node_identity(&self) -> Result<Option<NodeIdentity>, StorageError> {
@@ -43,6 +54,15 @@ impl View {
         let row = self.get(Table::Node, HEARTBEAT_KEY)?;
         row.map(|bytes| read_key(Table::Node, &bytes)).transpose()
     }
+
+    /// The highest tip ever seen; none before the first.
+    pub fn tip(&self) -> Result<Option<Tip>, StorageError> {
+        let Some(bytes) = self.get(Table::Node, TIP_KEY)? else {
+            return Ok(None);
+        };
+        let (height, seen_at) = read_key(Table::Node, &bytes)?;
+        Ok(Some(Tip { height, seen_at }))
+    }
 }
 
 impl Page<'_> {
@@ -54,5 +74,15 @@ impl Page<'_> {
     /// Writes that the node is alive.
     pub fn put_heartbeat(&mut self, now: UnixTime) -> Result<(), StorageError> {
         self.put(Table::Node, HEARTBEAT_KEY.to_vec(), key(&now))
+    }
+
+    /// Writes how high the chain is; a lower tip than the one before is no
+    /// news, and is left out.
+    pub fn put_tip(&mut self, tip: Tip) -> Result<(), StorageError> {
+        if self.tip()?.is_some_and(|before| before.height > tip.height) {
+            return Ok(());
+        }
+        let value = key(&(tip.height, tip.seen_at));
+        self.put(Table::Node, TIP_KEY.to_vec(), value)
     }
 }

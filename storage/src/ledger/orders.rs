@@ -34,6 +34,21 @@ impl View {
         Ok(rows.map(|row| row.and_then(|(_, bytes)| decode(Table::Orders, &bytes))))
     }
 
+    /// At most `limit` of the orders that still move, by id, from the one after
+    /// `after` on.
+    pub fn living_orders_after(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Order>, StorageError> {
+        let front = after.map(|order| key(&order)).unwrap_or_default();
+        let rows = self.rows_from(Table::Orders, &front)?;
+        rows.filter(|row| !matches!(row, Ok((key, _)) if *key == front))
+            .take(limit)
+            .map(|row| decode(Table::Orders, &row?.1))
+            .collect()
+    }
+
     /// How many orders still move.
     pub fn living_order_count(&self) -> Result<u64, StorageError> {
         self.count(Table::Orders)

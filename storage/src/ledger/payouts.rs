@@ -69,6 +69,12 @@ impl View {
         self.named::<PaymentHash, _>(Table::Attempts, hashes)
     }
 
+    /// How many attempts are with Lightning; costs the same for one and for a
+    /// thousand.
+    pub fn sent_attempt_count(&self) -> Result<u64, StorageError> {
+        self.count(Table::SentAttempts)
+    }
+
     /// The attempt of a payout that is with Lightning, or about to be.
     pub fn sent_attempt_of(&self, payout: PayoutId) -> Result<Option<Attempt>, StorageError> {
         let Some(hash) = self.get(Table::SentAttempts, &key(&payout))? else {

@@ -36,6 +36,8 @@ pub(crate) enum Table {
     OpenHolds,
     /// Index: holds that are being settled or canceled.
     ClosingHolds,
+    /// Index: holds that lock sats, by the height at which they give them back.
+    HoldExpiries,
     /// Payouts.
     Payouts,
     /// Index: payouts of an order.
@@ -86,7 +88,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 38] = [
+    pub(crate) const ALL: [Table; 39] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -102,6 +104,7 @@ impl Table {
         Table::OpeningHolds,
         Table::OpenHolds,
         Table::ClosingHolds,
+        Table::HoldExpiries,
         Table::Payouts,
         Table::PayoutsOfOrder,
         Table::LivingPayouts,
@@ -145,6 +148,7 @@ impl Table {
             Table::OpeningHolds => "opening_holds",
             Table::OpenHolds => "open_holds",
             Table::ClosingHolds => "closing_holds",
+            Table::HoldExpiries => "hold_expiries",
             Table::Payouts => "payouts",
             Table::PayoutsOfOrder => "payouts_of_order",
             Table::LivingPayouts => "living_payouts",

@@ -64,29 +64,10 @@ pub fn cancel(
         }
         Stage::PaidWaitingInvoice { take, .. } => {
             party?;
-            let then = if is_maker(order, req) {
-                Then::Canceled(CancelReason::ByMaker)
-            } else {
-                Then::BackToBook
-            };
-            refund(order, req, take, hold?, then, now)
+            refund(order, req, take, hold?, left_by(order, req), now)
         }
-        Stage::Active {
-            take,
-            cancel_asked_by: asked_by,
-            ..
-        }
-        | Stage::FiatSent {
-            take,
-            cancel_asked_by: asked_by,
-            ..
-        }
-        | Stage::Dispute {
-            take,
-            cancel_asked_by: asked_by,
-            ..
-        } => {
-            let Some(first) = *asked_by else {
+        Stage::Active { take, .. } | Stage::FiatSent { take, .. } | Stage::Dispute { take, .. } => {
+            let Some(first) = order.stage.cancel_asked_by() else {
                 return party.map(|role| ask_other(order, req, take, role));
             };
             ensure(party? != first, CantDo::InvalidPubkey)?;
@@ -159,6 +140,15 @@ fn refuse_asker(decision: &mut Decision, order: &Order, req: &Request, asker: Op
 fn give_up(decision: &mut Decision, hold: &Hold) {
     decision.holds.push(given_up(hold));
     decision.effects.push(Effect::CancelHold(hold.hash));
+}
+
+/// Rule C6: what the maker and what the taker of a paid take leads to.
+fn left_by(order: &Order, req: &Request) -> Then {
+    if is_maker(order, req) {
+        Then::Canceled(CancelReason::ByMaker)
+    } else {
+        Then::BackToBook
+    }
 }
 
 /// Rules C6 and C8: the sats go back first, the words come after.

@@ -170,7 +170,7 @@ mod tests {
         let asked_by = |asker, opener: &Party| {
             let scene = asked_to_cancel(after_fiat(Side::Sell), asker);
             let decision = disputing(&scene, opener).unwrap();
-            cancel_asked_by(&decision.orders[0])
+            decision.orders[0].stage.cancel_asked_by()
         };
         assert_eq!(asked_by(Role::Seller, &maker()), None);
         assert_eq!(asked_by(Role::Seller, &taker()), Some(Role::Seller));

@@ -9,7 +9,7 @@ use crate::stage::{BackTo, Stage};
 use crate::terms::GRACE_AFTER_DOWNTIME_SECS;
 use crate::time::UnixTime;
 
-use super::timeouts::look_first;
+use super::timeouts::{ending_early, look_first};
 
 /// Moves what an order and its payout wait for by `secs`, so that the time of
 /// a step is time in which the node could be reached (rules E11, E14). What
@@ -25,20 +25,15 @@ pub fn shifted(
     secs: u64,
     now: Now,
 ) -> Decision {
-    let order = moved_steps(order, secs, now);
     let mut decision = Decision::default();
-    if let (Some(Stage::WaitingPayment { deadline, .. }), Some(hold)) =
-        (order.as_ref().map(|order| &order.stage), hold)
-        && hold.expires_at < *deadline
-        && let Some(order) = &order
-    {
-        decision = look_first(order, hold, now);
+    if let Some(moved) = moved_steps(order, secs, now) {
+        if let Some(hold) = ending_early(&moved, hold) {
+            decision = look_first(&moved, hold, now);
+        }
+        decision.orders.push(moved);
     }
-    decision.orders = order.into_iter().collect();
-    decision.payouts = payout
-        .and_then(|p| moved_payout(p, secs))
-        .into_iter()
-        .collect();
+    let payout = payout.and_then(|payout| moved_payout(payout, secs));
+    decision.payouts.extend(payout);
     decision
 }
 

@@ -45,7 +45,7 @@ pub fn hold_aged(
     match &order.stage {
         Stage::Active { take, .. } if horizon.is_near => end_active(order, take, &horizon, now),
         Stage::FiatSent { .. } if horizon.is_near => end_fiat_sent(order, &horizon, fresh, now),
-        Stage::Dispute { .. } if horizon.is_near => call_again(&horizon),
+        Stage::Dispute { take, .. } if horizon.is_near => call_again(order, take, &horizon),
         Stage::Active { take, .. } | Stage::FiatSent { take, .. } | Stage::Dispute { take, .. }
             if horizon.is_in_sight && !hold.horizon.warned =>
         {
@@ -125,15 +125,23 @@ impl<'a> Horizon<'a> {
     }
 }
 
-/// Rule X2.
-fn warn(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Decision {
+/// Rule X2: both parties hear it once.
+fn warning(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Vec<Letter> {
+    if horizon.hold.horizon.warned {
+        return Vec::new();
+    }
     let text = format!(
         "The escrow of this trade ends in about {} blocks: complete the trade or open a dispute \
          before, or the sats go back to the seller.",
         horizon.blocks_left
     );
     let sides = order.sides(take);
-    let told = [sides.buyer, sides.seller];
+    [sides.buyer, sides.seller]
+        .map(|party| Letter::push(party, order.id, Notice::Plain(text.clone())))
+        .into()
+}
+
+fn warn(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Decision {
     Decision {
         holds: vec![Hold {
             horizon: HorizonWatch {
@@ -142,9 +150,7 @@ fn warn(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Decision {
             },
             ..horizon.hold.clone()
         }],
-        pushes: told
-            .map(|party| Letter::push(party, order.id, Notice::Plain(text.clone())))
-            .into(),
+        pushes: warning(order, take, horizon),
         effects: vec![horizon.alarm()],
         ..Decision::default()
     }
@@ -169,12 +175,13 @@ fn end_fiat_sent(order: &Order, horizon: &Horizon<'_>, fresh: DisputeId, now: No
 }
 
 /// Rule X5: only people can help, and they are called every six blocks.
-fn call_again(horizon: &Horizon<'_>) -> Decision {
+fn call_again(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Decision {
     if !horizon.is_due_again(ALARM_EVERY_BLOCKS) {
         return nothing();
     }
     Decision {
         holds: vec![horizon.noted()],
+        pushes: warning(order, take, horizon),
         effects: vec![horizon.alarm()],
         ..Decision::default()
     }
@@ -326,7 +333,9 @@ mod tests {
             effects: vec![alarm(left)],
             ..Decision::default()
         };
-        assert_eq!(aged(&scene, 36), called(&scene, 36));
+        let unwarned = aged(&scene, 36);
+        assert_eq!(unwarned.pushes.len(), 2, "x2 comes with it");
+        assert_eq!(aged(&watched(&scene, None), 36), called(&scene, 36));
         let once = watched(&scene, Some(EXPIRES - 36));
         assert_eq!(aged(&once, 36), nothing());
         assert_eq!(aged(&once, 31), nothing());

@@ -95,7 +95,7 @@ mod tests {
         let asked_by = |role| {
             let scene = asked_to_cancel(active(Side::Sell), role);
             let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
-            cancel_asked_by(&decision.orders[0])
+            decision.orders[0].stage.cancel_asked_by()
         };
         assert_eq!(asked_by(Role::Buyer), None);
         assert_eq!(asked_by(Role::Seller), Some(Role::Seller));

@@ -54,15 +54,27 @@ fn step_elapsed(order: &Order, hold: Option<&Hold>, now: Now) -> Decision {
         return nothing();
     };
     let is_over = deadline <= now.at;
+    if let Some(hold) = ending_early(order, hold) {
+        return look_first(order, hold, now);
+    }
     match (&order.stage, hold) {
         (Stage::WaitingInvoice { take, .. }, _) if is_over => without_taker(order, take, now),
-        (Stage::WaitingPayment { .. }, Some(hold)) if is_over || hold.expires_at < deadline => {
+        (Stage::WaitingPayment { .. } | Stage::PaidWaitingInvoice { .. }, Some(hold))
+            if is_over =>
+        {
             look_first(order, hold, now)
         }
-        (Stage::PaidWaitingInvoice { .. }, Some(hold)) if is_over => look_first(order, hold, now),
         _ if !is_over => look_at(order, TimerKind::StepDeadline, deadline),
         _ => nothing(),
     }
+}
+
+/// The hold of a step whose invoice ends before the step does.
+pub(super) fn ending_early<'a>(order: &Order, hold: Option<&'a Hold>) -> Option<&'a Hold> {
+    let Stage::WaitingPayment { deadline, .. } = order.stage else {
+        return None;
+    };
+    hold.filter(|hold| hold.expires_at < deadline)
 }
 
 /// Lightning is asked how a hold stands, and again later, should it not answer.

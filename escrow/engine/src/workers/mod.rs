@@ -4,7 +4,9 @@
 //! what its state asks for and reports; so a crash needs no special code, and
 //! every effect may be done again.
 
+pub(crate) mod alarms;
 pub(crate) mod backoff;
+pub(crate) mod chain;
 pub(crate) mod courier;
 pub(crate) mod dispatch;
 pub(crate) mod health;

@@ -24,12 +24,17 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, p
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
     // The try that this process is known to have started.
     let mut started = None;
+    let mut present = Try::new(0);
     // The last call to start it that remained without an answer.
     let mut unanswered = resumes.then(Instant::now);
     while let Some(attempt) = read(&board, hash) {
-        let tender = Tender {
+        if present.number != attempt.tries {
+            present = Try::new(attempt.tries);
+        }
+        let mut tender = Tender {
             board: &board,
             attempt: &attempt,
+            present: &mut present,
         };
         let look = board.call(board.backend.lookup_payment(hash)).await;
         let is_started = started == Some(attempt.tries);
@@ -68,13 +73,32 @@ enum Step {
     NothingNew,
 }
 
+/// One try of a payment, as far as this process has seen it.
+struct Try {
+    number: u32,
+    since: Instant,
+    /// Lightning left a question about it without an answer.
+    is_shaken: bool,
+}
+
+impl Try {
+    fn new(number: u32) -> Try {
+        Try {
+            number,
+            since: Instant::now(),
+            is_shaken: false,
+        }
+    }
+}
+
 struct Tender<'a> {
     board: &'a Switchboard,
     attempt: &'a Attempt,
+    present: &'a mut Try,
 }
 
 impl Tender<'_> {
-    async fn step(&self, look: LnResult<PaymentState>, tried: Tried) -> Step {
+    async fn step(&mut self, look: LnResult<PaymentState>, tried: Tried) -> Step {
         match look {
             Ok(seen) => match reports::payment_step(self.attempt.hash, seen, tried) {
                 PaymentStep::Report(command) => self.report(command).await,
@@ -84,12 +108,13 @@ impl Tender<'_> {
             },
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "a payment cannot be looked up");
+                self.present.is_shaken = true;
                 Step::NothingNew
             }
         }
     }
 
-    async fn start(&self) -> Step {
+    async fn start(&mut self) -> Step {
         self.board.lightning_is_ready().await;
         let request = reports::pay_request(self.attempt);
         match self
@@ -101,6 +126,7 @@ impl Tender<'_> {
             Ok(StartPayment::Rejected(reason)) => self.rejected(&reason).await,
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "starting a payment is repeated");
+                self.present.is_shaken = true;
                 if matches!(why, LnError::Ambiguous(_)) {
                     Step::Unanswered
                 } else {
@@ -124,17 +150,23 @@ impl Tender<'_> {
 
     /// Waits until the payment has ended or the stream is lost; the next look
     /// tells which.
-    async fn wait(&self) -> Step {
+    async fn wait(&mut self) -> Step {
         let mut updates = self.board.backend.watch_payment(self.attempt.hash);
         while let Some(state) = updates.next().await {
             if state.is_final() {
                 return Step::Started;
             }
         }
+        self.present.is_shaken = true;
         Step::NothingNew
     }
 
-    async fn report(&self, command: Command) -> Step {
+    /// A failure in which Lightning had trouble is not the buyer's (rule P7).
+    async fn report(&self, mut command: Command) -> Step {
+        if let Command::PaymentFailed { in_trouble, .. } = &mut command {
+            let present = &self.present;
+            *in_trouble = present.is_shaken || self.board.was_in_trouble(present.since);
+        }
         if self.board.report(command).await {
             Step::Reported
         } else {

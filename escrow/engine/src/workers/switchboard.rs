@@ -8,12 +8,12 @@ use escrow_core::command::Command;
 use escrow_lightning::{LightningBackend, LnError, LnResult};
 use storage::ledger::Views;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::mailbox::Mailbox;
 use crate::preimages::Preimages;
 use crate::submission::{Receipt, Submission};
-use crate::workers::health::LightningHealth;
+use crate::workers::health::{LightningHealth, Standing};
 
 /// Longest wait for an answer of Lightning.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
@@ -26,6 +26,7 @@ pub(crate) struct Switchboard {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) preimages: Arc<Preimages>,
     pub(crate) health: watch::Receiver<LightningHealth>,
+    pub(crate) standing: watch::Receiver<Standing>,
 }
 
 impl Switchboard {
@@ -38,6 +39,11 @@ impl Switchboard {
     /// have happened.
     pub(crate) async fn call<T>(&self, call: impl Future<Output = LnResult<T>>) -> LnResult<T> {
         limited(CALL_LIMIT, call).await
+    }
+
+    /// Whether Lightning had trouble after a payment was sent (rule P7).
+    pub(crate) fn was_in_trouble(&self, sent: Instant) -> bool {
+        self.standing.borrow().was_in_trouble(sent, Instant::now())
     }
 
     /// Waits until Lightning is fully up and synced (rule P7).

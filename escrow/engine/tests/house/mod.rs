@@ -3,6 +3,7 @@
 //! every wait short and every run the same.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +40,10 @@ pub(crate) const SATS: u64 = 10_000;
 pub(crate) const FEE: u64 = 30;
 
 /// Nothing here takes longer than this, by the paused clock.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// From which each sandbox begins.
+const SEED: [u8; 32] = [3; 32];
 
 /// All letters come over one connection.
 pub(crate) const SOURCE: Source = Source {
@@ -47,13 +51,36 @@ pub(crate) const SOURCE: Source = Source {
     connection: 0,
 };
 
-/// Unix seconds that run with tokio's clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HouseClock(Instant);
+/// Unix seconds that run with tokio's clock, and can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct HouseClock {
+    began: Instant,
+    set_by_secs: Arc<AtomicI64>,
+}
+
+impl HouseClock {
+    fn new() -> HouseClock {
+        HouseClock {
+            began: Instant::now(),
+            set_by_secs: Arc::default(),
+        }
+    }
+
+    /// Somebody sets the clock of the machine.
+    pub(crate) fn is_set_by(&self, secs: i64) {
+        self.set_by_secs.fetch_add(secs, Ordering::SeqCst);
+    }
+}
 
 impl Clock for HouseClock {
     fn now(&self) -> UnixTime {
-        UnixTime(1_750_000_000).plus(self.0.elapsed().as_secs())
+        let set_by = self.set_by_secs.load(Ordering::SeqCst);
+        let now = 1_750_000_000 + self.began.elapsed().as_secs();
+        UnixTime(now.checked_add_signed(set_by).unwrap())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 
@@ -95,9 +122,13 @@ pub(crate) struct House {
 impl House {
     /// A house on an empty disk; its escrow is not started yet.
     pub(crate) async fn build() -> House {
-        let clock = HouseClock(Instant::now());
+        House::build_with(Setup::from_seed(SEED)).await
+    }
+
+    async fn build_with(world: Setup) -> House {
+        let clock = HouseClock::new();
         let journal = MemoryJournal::default();
-        let sandbox = sandbox(&journal, clock);
+        let sandbox = sandbox(&journal, &world, clock.clone());
         for wallet in ["alice", "bob", "carol"] {
             let amount = Sats(1_000_000);
             let wallet = wallet.into();
@@ -123,6 +154,17 @@ impl House {
     /// A house whose escrow runs.
     pub(crate) async fn open() -> House {
         let mut house = House::build().await;
+        house.start().await.unwrap();
+        house
+    }
+
+    /// A house whose escrow runs, and can send so much.
+    pub(crate) async fn with_outbound(outbound: Sats) -> House {
+        let world = Setup {
+            outbound,
+            ..Setup::from_seed(SEED)
+        };
+        let mut house = House::build_with(world).await;
         house.start().await.unwrap();
         house
     }
@@ -155,7 +197,7 @@ impl House {
             intake: Intake::new(self.keys.clone(), rules),
             backend,
             publisher: Arc::new(self.recorder.clone()),
-            clock: Arc::new(self.clock),
+            clock: Arc::new(self.clock.clone()),
             mailbox: MailboxLimits::default(),
             strangers_per_second: 1_000,
             mirrors: Vec::new(),
@@ -174,7 +216,9 @@ impl House {
         self.handle = None;
         self.disk = self.disk.after_power_cut();
         self.journal = MemoryJournal::from(self.journal.bytes());
-        self.sandbox = sandbox(&self.journal, self.clock);
+        // The journal knows how the world began.
+        let world = Setup::from_seed(SEED);
+        self.sandbox = sandbox(&self.journal, &world, self.clock.clone());
     }
 
     /// Waits until the escrow has ended.
@@ -397,10 +441,9 @@ pub(crate) fn offer(kind: OrderKind) -> SmallOrder {
     }
 }
 
-fn sandbox(journal: &MemoryJournal, clock: HouseClock) -> Sandbox {
-    let setup = Setup::from_seed([3; 32]);
+fn sandbox(journal: &MemoryJournal, world: &Setup, clock: HouseClock) -> Sandbox {
     let clock = Arc::new(move || clock.now());
-    Sandbox::with_journal(Box::new(journal.clone()), &setup, clock).unwrap()
+    Sandbox::with_journal(Box::new(journal.clone()), world, clock).unwrap()
 }
 
 fn value(event: &Event, name: &str) -> String {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::command::{Ask, Request};
+use escrow_core::due;
 use escrow_core::freshness::TOLERANCE_SECS;
 use escrow_core::hold::HoldState;
 use escrow_core::letters;
@@ -360,6 +361,11 @@ impl Witness {
             self.book[&id], shown,
             "book and ledger of {id:?}: {stage:?}"
         );
+        let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
+        for timer in due::due(&order, payout.as_ref(), None) {
+            let set = view.timer_of(id, timer.kind).unwrap();
+            assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);
+        }
         if let Some(end) = self.ended.get(&id) {
             assert_eq!(stage, end, "an ended order moved");
         } else if stage.is_terminal() {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::UnixTime;
 use escrow_core::dispute::Dispute;
+use escrow_core::hold::HoldState;
 use escrow_core::order::EndedTake;
 use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::{PaymentHash, UnixTime};
 use nostr::key::PublicKey;
 
-use super::samples::{fixture, letter, order_id, trade_key};
+use super::samples::{self, fixture, letter, order_id, trade_key};
 use crate::ledger::table::Table;
 use crate::ledger::{
     JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT, SeenKey, SetAside,
-    StorageError,
+    StorageError, Tip,
 };
 
 #[test]
@@ -273,12 +274,20 @@ fn opening_format(format: u32) -> StorageError {
 #[test]
 fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
     let disk = crate::testing::PowerCutDisk::new();
-    drop(Ledger::with_backend(disk.clone()).unwrap());
+    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
+    let locked = samples::holds()
+        .into_iter()
+        .find(|hold| matches!(hold.state, HoldState::Accepted(_)))
+        .unwrap();
+    let mut page = ledger.page().unwrap();
+    page.put_hold(&locked).unwrap();
+    page.commit().unwrap();
+    drop(ledger);
     let database = redb::Builder::new()
         .create_with_backend(disk.clone())
         .unwrap();
     let transaction = database.begin_write().unwrap();
-    for table in [Table::Disputes, Table::EndedTakes, Table::Backlog] {
+    for table in [Table::Disputes, Table::HoldExpiries, Table::Backlog] {
         assert!(transaction.delete_table(table.definition()).unwrap());
     }
     let mut node = transaction.open_table(Table::Node.definition()).unwrap();
@@ -298,6 +307,7 @@ fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
     let ledger = Ledger::with_backend(disk).unwrap();
     let view = ledger.views().view().unwrap();
     assert_eq!(view.dispute(dispute.id).unwrap(), Some(dispute));
+    assert_eq!(view.holds_expiring_by(u32::MAX).unwrap(), [locked]);
 }
 
 #[test]
@@ -350,6 +360,45 @@ fn s9_an_order_has_exactly_the_timers_that_are_due_to_it() {
         page.timer_of(order_id(1), TimerKind::StepDeadline).unwrap(),
         None
     );
+}
+
+#[test]
+fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    let tip = |height, at| Tip {
+        height,
+        seen_at: UnixTime(at),
+    };
+    assert_eq!(page.tip().unwrap(), None);
+    for seen in [tip(100, 5), tip(100, 6), tip(99, 7)] {
+        page.put_tip(seen).unwrap();
+    }
+    assert_eq!(page.tip().unwrap(), Some(tip(100, 6)));
+
+    let accepted = |height| {
+        let sample = samples::holds().into_iter();
+        let mut states = sample.map(|hold| hold.state);
+        let state = states.find(|state| matches!(state, HoldState::Accepted(_)));
+        let Some(HoldState::Accepted(acceptance)) = state else {
+            unreachable!("there is a sample of each state")
+        };
+        HoldState::Accepted(escrow_core::hold::Acceptance {
+            expiry_height: height,
+            ..acceptance
+        })
+    };
+    let hold = |n, state| samples::hold(n, n, PaymentHash([n; 32]), state);
+    for (n, height) in [(1, 300), (2, 200), (3, 301)] {
+        page.put_hold(&hold(n, accepted(height))).unwrap();
+    }
+    let found = |page: &Page<'_>| {
+        let holds = page.holds_expiring_by(300).unwrap();
+        holds.iter().map(|hold| hold.hash.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&page), [2, 1]);
+    page.put_hold(&hold(2, HoldState::Canceling)).unwrap();
+    assert_eq!(found(&page), [1]);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! What the operator is told, with what to do.
+
+use escrow_core::decision::Alarm;
+
+/// An alarm in plain words.
+pub(crate) fn words(alarm: Alarm) -> String {
+    match alarm {
+        Alarm::UnexpectedHold(hash) => format!(
+            "Lightning reports something of hold {hash} that contradicts the ledger: look at it \
+             there; nothing was changed here"
+        ),
+        Alarm::HoldLost(hash) => format!(
+            "hold {hash} was to be settled, but Lightning had given it back to the seller: its \
+             buyer is not paid; settle it with both of them"
+        ),
+        Alarm::EscrowLost(hash) => format!(
+            "Lightning gave the escrow of hold {hash} back to the seller: tell the solver, and \
+             see whether the buyer had paid"
+        ),
+        Alarm::Overpaid(hash) => format!(
+            "hold {hash} was paid with more than it asked for: give the rest back to the seller"
+        ),
+        Alarm::UnexpectedPayment(hash) => format!(
+            "payment {hash} contradicts the ledger: look at it in Lightning before anything else \
+             is paid by hand"
+        ),
+        Alarm::OwnFault(hash) => format!(
+            "payment {hash} failed for a reason of ours: see that Lightning is synced, has \
+             active channels and enough to send; it is tried again"
+        ),
+        Alarm::PayoutStuck(order) => format!(
+            "the buyer of order {} has to send another invoice: he is asked again and again; \
+             `mostro-relay payouts` shows why",
+            order.0
+        ),
+        Alarm::OrderStuck(order) => format!(
+            "nothing moves order {} on any more: look at its payout with `mostro-relay payouts`",
+            order.0
+        ),
+        Alarm::EscrowEnding { hash, blocks_left } => format!(
+            "the escrow of hold {hash} ends in {blocks_left} blocks: then Lightning gives the \
+             sats back to the seller; see that the trade or its dispute is decided before"
+        ),
+    }
+}

@@ -1,0 +1,175 @@
+//! What the writer does for all orders at once: it moves their timers after a
+//! downtime, finds those without one, and judges escrows that near their end.
+
+use escrow_core::UnixTime;
+use escrow_core::command::Command;
+use escrow_core::decide::escrow_horizon::estimated_tip;
+use escrow_core::decision::{Alarm, Effect};
+use escrow_core::due;
+use escrow_core::order::{Order, OrderId};
+use escrow_core::terms::WARNING_BLOCKS;
+use storage::ledger::{StorageError, Tip};
+
+use super::{BATCH, Engine, Outcome, StepError, Turn};
+
+/// How often all living orders are looked at (rule S9).
+const ROUND_SECS: u64 = 3_600;
+
+/// Living orders that one heartbeat looks at, so that no step is long: a
+/// hundred thousand in an hour.
+const ORDERS_PER_HEARTBEAT: usize = 1_024;
+
+/// How far the present round along all living orders has come.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    began: UnixTime,
+    /// The last order looked at; none when the round is over.
+    after: Option<OrderId>,
+}
+
+impl Engine {
+    /// Takes up the work where an earlier process left it: whatever the
+    /// traders wait for moves by the time in which the node was down (rule
+    /// E11), and every order has its timers (rule S9).
+    ///
+    /// One commit carries it all, and the heartbeat with it: cut off before,
+    /// it is done again, cut off after, there is no downtime left to move by.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written.
+    pub fn take_up(&mut self, now: UnixTime) -> Result<Outcome, StepError> {
+        let last_alive = self.views().view()?.heartbeat()?;
+        let now = self.not_before_latest(now);
+        let downtime_secs = last_alive.map_or(0, |alive| now.secs_since(alive));
+        if downtime_secs > 0 {
+            tracing::info!(downtime_secs, "deadlines of traders move by the downtime");
+        }
+        self.move_all(now, downtime_secs)
+    }
+
+    /// No timer fires until [`Engine::let_timers_go`].
+    pub fn hold_timers(&mut self) {
+        self.timers_are_held = true;
+    }
+
+    /// Lets timers fire again, those of traders `secs` later than they were
+    /// set (rule E14).
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written; the timers stay held.
+    pub fn let_timers_go(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        let moved = if secs > 0 {
+            let now = self.not_before_latest(now);
+            self.move_all(now, secs)?
+        } else {
+            Outcome::default()
+        };
+        self.timers_are_held = false;
+        Ok(moved)
+    }
+
+    /// Fires what is due, until nothing of it is left.
+    pub(crate) fn fire_due(&mut self, now: UnixTime) -> Result<Vec<Effect>, StepError> {
+        let mut effects = Vec::new();
+        loop {
+            let due = self.views().view()?.due_timers(now, BATCH)?.len();
+            effects.extend(self.step(now, &[], &[])?.effects);
+            if due < BATCH {
+                return Ok(effects);
+            }
+        }
+    }
+
+    fn move_all(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        self.rounds = Rounds {
+            began: now,
+            after: None,
+        };
+        let ((), outcome) = self.write((now, now), |turn| Ok(turn.move_all(secs)?), StepError)?;
+        Ok(outcome)
+    }
+}
+
+impl Turn<'_, '_> {
+    fn move_all(&mut self, secs: u64) -> Result<(), StorageError> {
+        let mut after = None;
+        loop {
+            let orders = self.page.living_orders_after(after, ORDERS_PER_HEARTBEAT)?;
+            let Some(last) = orders.last() else {
+                return self.page.put_heartbeat(self.now);
+            };
+            after = Some(last.id);
+            for order in orders {
+                if secs > 0 {
+                    let moved = self.gather().shifted(&order, secs)?;
+                    self.apply(moved)?;
+                }
+                self.look_after(&order)?;
+            }
+        }
+    }
+
+    /// Goes on with the round along all living orders, or begins the next.
+    pub(super) fn go_round(&mut self) -> Result<(), StorageError> {
+        if self.rounds.after.is_none() {
+            if self.now.secs_since(self.rounds.began) < ROUND_SECS {
+                return Ok(());
+            }
+            self.rounds.began = self.now;
+        }
+        let after = self.rounds.after;
+        let orders = self.page.living_orders_after(after, ORDERS_PER_HEARTBEAT)?;
+        self.rounds.after = orders.last().map(|order| order.id);
+        orders.iter().try_for_each(|order| self.look_after(order))
+    }
+
+    /// Gives an order the timers that it lacks; should nothing move it all the
+    /// same, the operator hears of it (rule S9).
+    fn look_after(&mut self, order: &Order) -> Result<(), StorageError> {
+        let Some(order) = self.page.order(order.id)? else {
+            return Ok(());
+        };
+        for timer in self.timers_due(&order)? {
+            if self.page.timer_of(order.id, timer.kind)?.is_none() {
+                self.page.put_timer(timer)?;
+            }
+        }
+        let (hold, payout) = self.gather().rows_of(&order)?;
+        let ends = order.stage.is_terminal();
+        if !ends && due::mover(&order, hold.as_ref(), payout.as_ref()).is_none() {
+            let stuck = Effect::Alarm(Alarm::OrderStuck(order.id));
+            self.draft.effects.push(stuck);
+        }
+        Ok(())
+    }
+
+    /// Keeps the height that Lightning shows, and judges every escrow that
+    /// nears its end (rule X1). While Lightning shows none, or one that it had
+    /// long passed, the height is estimated.
+    pub(super) fn tip(&mut self, shown: Option<u32>) -> Result<(), StorageError> {
+        if let Some(height) = shown {
+            self.page.put_tip(Tip {
+                height,
+                seen_at: self.now,
+            })?;
+        }
+        let Some(Tip { height, seen_at }) = self.page.tip()? else {
+            return Ok(());
+        };
+        self.tip_height = Some(height);
+        let height = if shown.is_some_and(|shown| shown >= height) {
+            height
+        } else {
+            estimated_tip(height, seen_at, self.now)
+        };
+        let margin = self.desk.terms.escrow_deadline_margin_blocks;
+        let in_sight = height.saturating_add(margin).saturating_add(WARNING_BLOCKS);
+        for hold in self.page.holds_expiring_by(in_sight)? {
+            self.report(&Command::HoldAged {
+                hash: hold.hash,
+                tip_height: height,
+            })?;
+        }
+        Ok(())
+    }
+}

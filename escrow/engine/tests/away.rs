@@ -1,0 +1,367 @@
+//! Stories of an escrow whose power, clock or Lightning was away, or whose
+//! traders were: nobody pays for what was not his, and nothing hangs.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story ends at its first surprise"
+)]
+#![expect(dead_code, reason = "the house serves other tests too")]
+
+mod house;
+
+use std::time::Duration;
+
+use escrow_core::hold::HoldState;
+use escrow_core::order::OrderId;
+use escrow_core::stage::{CancelReason, Stage};
+use escrow_core::timer::TimerKind;
+use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
+use escrow_core::{Sats, UnixTime};
+use escrow_engine::clock::Clock;
+use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op};
+use storage::ledger::Ledger;
+use tokio::time::sleep;
+
+use house::{House, Trader};
+
+/// A waiting step, in seconds.
+const STEP: u64 = 900;
+
+/// Longer than the time between two heartbeats.
+const A_BEAT: u64 = 31;
+
+fn pair() -> (Trader, Trader) {
+    let alice = Trader::new(1, "alice", Transport::Direct);
+    (alice, Trader::new(2, "bob", Transport::GiftWrap))
+}
+
+/// Alice sells, Bob has taken her order and is asked for his invoice.
+async fn bob_owes_an_invoice(house: &House) -> (OrderId, Trader, Trader) {
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(house, OrderKind::Sell).await;
+    bob.says(house, Action::TakeSell, Some(order), None).await;
+    bob.hears(house, Action::AddInvoice).await;
+    alice.hears(house, Action::WaitingBuyerInvoice).await;
+    (order, alice, bob)
+}
+
+/// Alice sells, Bob has given his invoice, Alice is asked to pay.
+async fn alice_owes_a_payment(house: &House) -> (OrderId, Trader, Trader) {
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(house, OrderKind::Sell).await;
+    let invoice = bob.invoice(house).await;
+    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
+        .await;
+    bob.hears(house, Action::WaitingSellerToPay).await;
+    alice.hears(house, Action::PayInvoice).await;
+    (order, alice, bob)
+}
+
+async fn alice_pays(house: &House, alice: &mut Trader, bob: &mut Trader) {
+    let wanted = alice.hears(house, Action::PayInvoice).await;
+    alice.pays(house, &wanted).await;
+    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
+    alice.hears(house, Action::BuyerTookOrder).await;
+}
+
+async fn active(house: &House) -> (OrderId, Trader, Trader) {
+    let (order, mut alice, mut bob) = alice_owes_a_payment(house).await;
+    alice_pays(house, &mut alice, &mut bob).await;
+    (order, alice, bob)
+}
+
+async fn fiat_sent(house: &House) -> (OrderId, Trader, Trader) {
+    let (order, mut alice, mut bob) = active(house).await;
+    bob.says(house, Action::FiatSent, Some(order), None).await;
+    bob.hears(house, Action::FiatSentOk).await;
+    alice.hears(house, Action::FiatSentOk).await;
+    (order, alice, bob)
+}
+
+fn deadline(house: &House, order: OrderId) -> UnixTime {
+    house.order(order).stage.deadline().unwrap()
+}
+
+async fn secs(secs: u64) {
+    sleep(Duration::from_secs(secs)).await;
+}
+
+/// How many blocks the escrow of an order has left.
+async fn blocks_left(house: &House, order: OrderId) -> u32 {
+    let hold = house.view().holds_of(order).unwrap().remove(0);
+    let HoldState::Accepted(acceptance) = hold.state else {
+        panic!("{hold:?} locks nothing");
+    };
+    let height = house.sandbox.look(|world| world.height()).await.unwrap();
+    acceptance.expiry_height - height
+}
+
+/// Blocks are found until so many are left to the escrow of an order.
+async fn blocks_until(house: &House, order: OrderId, left: u32) {
+    let blocks = blocks_left(house, order).await - left;
+    house.sandbox.apply(Mine { blocks }).await.unwrap();
+    // The node asks for the height this often.
+    secs(16).await;
+}
+
+async fn lightning_is_away_for(house: &House, time: Duration) {
+    let restart = FaultAction::restart(time);
+    house.sandbox.add_fault(Fault::on(Op::Info, restart));
+    secs(16).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn e2_e8_a_buyer_who_is_late_loses_the_order_and_it_is_on_offer_again() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    assert_eq!(
+        deadline(&house, order).secs_since(house.clock.now()),
+        STEP,
+        "the whole window"
+    );
+    secs(STEP - 5).await;
+    assert_ne!(house.order(order).stage, Stage::Pending, "not before");
+    alice.hears(&house, Action::NewOrder).await;
+    bob.hears(&house, Action::Canceled).await;
+    assert_eq!(house.order(order).stage, Stage::Pending);
+    assert_eq!(house.book_says(order), "pending");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e11_up_r1_the_time_in_which_the_node_was_down_is_nobodys() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    secs(100).await;
+    let before = deadline(&house, order);
+    house.lose_power();
+    secs(7_200).await;
+    house.start().await.unwrap();
+    let moved_by = deadline(&house, order).secs_since(before);
+    assert!((7_200..7_200 + A_BEAT).contains(&moved_by), "{moved_by}");
+    alice.hears(&house, Action::NewOrder).await;
+    bob.hears(&house, Action::Canceled).await;
+    let late_by = house.clock.now().secs_since(before);
+    assert!((7_200..7_200 + A_BEAT + 5).contains(&late_by), "{late_by}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e11_after_a_downtime_everybody_has_five_minutes() {
+    let mut house = House::open().await;
+    let (order, ..) = bob_owes_an_invoice(&house).await;
+    secs(STEP - 10).await;
+    house.lose_power();
+    house.start().await.unwrap();
+    let left = deadline(&house, order).secs_since(house.clock.now());
+    assert_eq!(left, 300);
+}
+
+/// Wherever the power goes in a start, deadlines move once.
+#[tokio::test(start_paused = true)]
+async fn e11_a_power_cut_in_the_start_does_not_move_deadlines_twice() {
+    for syncs in 0..8 {
+        let mut house = House::open().await;
+        let (order, ..) = bob_owes_an_invoice(&house).await;
+        let before = deadline(&house, order);
+        house.lose_power();
+        secs(3_600).await;
+        house.disk.cut_power_after(syncs);
+        // It may fail, or start and be cut off at once.
+        let _cut_off = house.start().await;
+        house.lose_power();
+        house.start().await.unwrap();
+        let moved_by = deadline(&house, order).secs_since(before);
+        assert!(
+            (3_600..3_600 + A_BEAT).contains(&moved_by),
+            "{syncs}: {moved_by}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e12_an_invoice_that_ended_while_the_node_was_down_is_replaced() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = alice_owes_a_payment(&house).await;
+    alice.hears(&house, Action::PayInvoice).await;
+    house.lose_power();
+    secs(7_200).await;
+    house.start().await.unwrap();
+    alice_pays(&house, &mut alice, &mut bob).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Active { .. }), "{stage:?}");
+    assert_eq!(house.view().holds_of(order).unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e10_a_seller_is_not_late_while_lightning_cannot_say_so() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = alice_owes_a_payment(&house).await;
+    alice.hears(&house, Action::PayInvoice).await;
+    secs(STEP - 60).await;
+    lightning_is_away_for(&house, Duration::from_secs(600)).await;
+    secs(500).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::WaitingPayment { .. }), "{stage:?}");
+    alice.hears(&house, Action::Canceled).await;
+    bob.hears(&house, Action::Canceled).await;
+    assert_eq!(house.book_says(order), "canceled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e14_a_clock_that_jumps_ahead_costs_nobody_his_time() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    secs(100).await;
+    let before = deadline(&house, order);
+    house.clock.is_set_by(3_600);
+    secs(80).await;
+    let stage = house.order(order).stage;
+    assert_eq!(stage.deadline(), Some(before), "{stage:?}: timers stand");
+    secs(60).await;
+    assert_eq!(deadline(&house, order), before.plus(3_600));
+    alice.hears(&house, Action::NewOrder).await;
+    bob.hears(&house, Action::Canceled).await;
+    let lasted = house.clock.now().secs_since(before);
+    assert!((3_600..3_610).contains(&lasted), "{lasted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e14_a_clock_that_is_set_back_lets_traders_go_on() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    house.clock.is_set_by(-600);
+    secs(130).await;
+    let invoice = bob.invoice(&house).await;
+    bob.says(&house, Action::AddInvoice, Some(order), Some(invoice))
+        .await;
+    bob.hears(&house, Action::WaitingSellerToPay).await;
+    alice.hears(&house, Action::PayInvoice).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_a_ledger_without_timers_gets_them_at_the_start() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    house.lose_power();
+    {
+        let mut ledger = Ledger::with_backend(house.disk.clone()).unwrap();
+        let mut page = ledger.page().unwrap();
+        let kind = TimerKind::StepDeadline;
+        let timer = page.timer_of(order, kind).unwrap().unwrap();
+        page.remove_timer(timer).unwrap();
+        page.commit().unwrap();
+    }
+    house.start().await.unwrap();
+    alice.hears(&house, Action::NewOrder).await;
+    bob.hears(&house, Action::Canceled).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn x2_x3_an_escrow_that_ends_before_the_fiat_goes_back_in_time() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = active(&house).await;
+    blocks_until(&house, order, 61).await;
+    assert_eq!(alice.mail(&house).len(), 4, "nothing is said too early");
+    blocks_until(&house, order, 60).await;
+    for trader in [&mut alice, &mut bob] {
+        trader.hears(&house, Action::SendDm).await;
+    }
+    blocks_until(&house, order, 36).await;
+    for trader in [&mut alice, &mut bob] {
+        trader.hears(&house, Action::Canceled).await;
+    }
+    let stage = house.order(order).stage;
+    let why = CancelReason::EscrowEnding;
+    assert!(
+        matches!(stage, Stage::Canceled { why: because, .. } if because == why),
+        "{stage:?}"
+    );
+    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn x4_an_escrow_that_ends_after_the_fiat_becomes_a_dispute() {
+    let house = House::open().await;
+    let (order, ..) = fiat_sent(&house).await;
+    blocks_until(&house, order, 37).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
+    blocks_until(&house, order, 36).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Dispute { .. }), "{stage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn x1_the_end_of_an_escrow_comes_though_lightning_is_away() {
+    let house = House::open().await;
+    let (order, ..) = fiat_sent(&house).await;
+    let half_a_day = Duration::from_secs(12 * 3_600);
+    lightning_is_away_for(&house, half_a_day).await;
+    let blocks = u64::from(blocks_left(&house, order).await - 36);
+    // Lightning was last seen somewhat earlier than it went away.
+    secs(blocks * 360 - 360).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
+    secs(420).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Dispute { .. }), "{stage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn x8_takes_wait_when_lightning_was_away_for_a_minute() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(&house, OrderKind::Buy).await;
+    lightning_is_away_for(&house, Duration::from_secs(300)).await;
+    secs(60).await;
+    bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    let refusal = bob.hears(&house, Action::CantDo).await;
+    let reason = Payload::CantDo(Some(CantDo::TooManyRequests));
+    assert_eq!(refusal.payload, Some(reason));
+    assert_eq!(house.view().holds_of(order).unwrap(), [], "none was tried");
+    secs(300).await;
+    bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    bob.hears(&house, Action::PayInvoice).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t7_what_cannot_be_paid_out_is_not_taken() {
+    // Enough for one trade and what routing may cost, not for two.
+    let house = House::with_outbound(Sats(house::SATS + 2_000)).await;
+    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let mut dave = Trader::new(4, "alice", Transport::Direct);
+    let second = dave.offers(&house, OrderKind::Buy).await;
+    let (order, ..) = alice_owes_a_payment(&house).await;
+    carol
+        .says(&house, Action::TakeBuy, Some(second), None)
+        .await;
+    let refusal = carol.hears(&house, Action::CantDo).await;
+    let reason = Payload::CantDo(Some(CantDo::TooManyRequests));
+    assert_eq!(refusal.payload, Some(reason));
+
+    // The first ends unpaid, and there is room again.
+    secs(STEP + 60).await;
+    assert_eq!(house.book_says(order), "canceled");
+    carol
+        .says(&house, Action::TakeBuy, Some(second), None)
+        .await;
+    carol.hears(&house, Action::PayInvoice).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p7_up_m16_a_failure_while_lightning_had_trouble_is_not_the_buyers() {
+    let house = House::open().await;
+    let (order, alice, mut bob) = fiat_sent(&house).await;
+    house
+        .sandbox
+        .apply(FailPayments { count: 1 })
+        .await
+        .unwrap();
+    let lost = Fault::on(Op::StartPayment, FaultAction::FailAfter);
+    house.sandbox.add_fault(lost);
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    let paid = house::SATS - house::FEE;
+    assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
+}
