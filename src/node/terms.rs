@@ -7,7 +7,7 @@ use escrow_engine::desk::Stationery;
 use escrow_lightning::InvoiceRules;
 use escrow_lightning::backend::{Capabilities, NodeInfo};
 use nostr::key::PublicKey;
-use nostr::types::Timestamp;
+use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{GateTerms, Rate};
 use storage::events::EventStoreOptions;
 
@@ -55,14 +55,24 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
 }
 
 pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -> Stationery {
+    let mirrors = settings.mirror.relays_of_traders().iter();
+    let relays = [url.to_owned()]
+        .into_iter()
+        .chain(mirrors.map(ToString::to_string));
     Stationery {
         network: lightning.network.to_string(),
-        relays: vec![url.to_owned()],
+        relays: relays.collect(),
         instance: settings.node.name.clone(),
         closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
         dispute_secs: DISPUTE_SECS,
         letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
     }
+}
+
+pub(super) fn mirrors(settings: &Settings) -> Vec<String> {
+    let relays = settings.mirror.relays.iter();
+    let place = |relay: &RelayUrl| relay.as_str_without_trailing_slash().to_owned();
+    relays.map(place).collect()
 }
 
 pub(super) fn invoice_rules(settings: &LightningSettings, lightning: &NodeInfo) -> InvoiceRules {

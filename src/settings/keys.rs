@@ -16,6 +16,9 @@ pub(super) struct Key {
     pub(super) set: fn(&mut Settings, &Value) -> Result<(), String>,
 }
 
+/// Each costs a row of the ledger per event, and two connections.
+const MOST_MIRRORS: usize = 16;
+
 const GIB: usize = 1024 * 1024 * 1024;
 
 /// All keys, in the order of the file.
@@ -199,6 +202,13 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.payment_cltv_limit", |s, v| {
         put(&mut s.lightning.payment_cltv_limit, v.whole(0..=10_000))
     }),
+    key("mirror.relays", |s, v| {
+        put(&mut s.mirror.relays, mirrors(v))
+    }),
+    key("mirror.inward", |s, v| put(&mut s.mirror.inward, v.truth())),
+    key("mirror.longest_wait_seconds", |s, v| {
+        put(&mut s.mirror.longest_wait, v.seconds(1..=3_600))
+    }),
     key("sandbox.listen", |s, v| {
         put(&mut s.sandbox.listen, loopback(v))
     }),
@@ -278,13 +288,35 @@ fn relay_url(value: &Value) -> Result<Option<RelayUrl>, String> {
     let Some(text) = value.optional_text()? else {
         return Ok(None);
     };
+    read_relay_url(&text).map(Some)
+}
+
+fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
     let reason = "must be a websocket address, such as wss://relay.example";
-    let url = RelayUrl::parse(&text).map_err(|_| reason.to_owned())?;
-    if url.host().is_some() {
-        Ok(Some(url))
-    } else {
-        Err(reason.to_owned())
+    RelayUrl::parse(text)
+        .ok()
+        .filter(|url| url.host().is_some())
+        .ok_or_else(|| reason.to_owned())
+}
+
+fn mirrors(value: &Value) -> Result<Vec<RelayUrl>, String> {
+    let texts = value.list()?;
+    if texts.len() > MOST_MIRRORS {
+        return Err(format!("must be at most {MOST_MIRRORS} addresses"));
     }
+    let mut urls: Vec<RelayUrl> = Vec::with_capacity(texts.len());
+    for text in &texts {
+        let url = read_relay_url(text.trim())?;
+        let place = url.as_str_without_trailing_slash();
+        if urls
+            .iter()
+            .any(|it| it.as_str_without_trailing_slash() == place)
+        {
+            return Err(format!("names {url} twice"));
+        }
+        urls.push(url);
+    }
+    Ok(urls)
 }
 
 fn web_address(value: &Value) -> Result<Option<String>, String> {

@@ -31,6 +31,8 @@ pub struct Settings {
     pub mostro: MostroSettings,
     /// Lightning: the backend, and what is asked of invoices and payments.
     pub lightning: LightningSettings,
+    /// External relays.
+    pub mirror: MirrorSettings,
     /// The simulated Lightning.
     pub sandbox: SandboxSettings,
     /// What one party, and all of them together, may hold open.
@@ -175,6 +177,17 @@ pub struct LightningSettings {
 pub enum Backend {
     /// The simulated Lightning inside this process.
     Sandbox,
+}
+
+/// `[mirror]`: external relays that carry the node's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorSettings {
+    /// Their addresses, each once.
+    pub relays: Vec<RelayUrl>,
+    /// Whether messages to the node are taken from them too.
+    pub inward: bool,
+    /// Longest wait between two tries to reach one of them.
+    pub longest_wait: Duration,
 }
 
 /// `[sandbox]`: the door to the simulated Lightning.
@@ -342,6 +355,23 @@ impl Default for LightningSettings {
             payment_retries_interval: Duration::from_secs(60),
             max_final_cltv_expiry_delta: 144,
             payment_cltv_limit: 1_008,
+        }
+    }
+}
+
+impl MirrorSettings {
+    /// The mirrors by which traders reach the node.
+    pub(crate) fn relays_of_traders(&self) -> &[RelayUrl] {
+        if self.inward { &self.relays } else { &[] }
+    }
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        MirrorSettings {
+            relays: Vec::new(),
+            inward: true,
+            longest_wait: Duration::from_secs(300),
         }
     }
 }

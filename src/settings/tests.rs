@@ -310,8 +310,7 @@ fn an_operator_of_mostrod_is_told_where_his_keys_went() {
         refusals(text, &[]),
         [
             "settings.toml:2: nostr.nsec_privkey: is called node.key here",
-            "settings.toml:3: nostr.relays: mirrors on other relays are not supported yet: \
-             remove it",
+            "settings.toml:3: nostr.relays: is called mirror.relays here",
         ]
     );
     let loaded = read("[mostro]\ntransport = 'dm'\n", &[]).unwrap();
