@@ -116,7 +116,7 @@ impl Announcer {
         let silent = profile == Profile::default();
         self.say_if_new(PROFILE, Vec::new(), profile.content(), silent)
             .await;
-        let relays = relay_list(settings.relay.public_url.as_ref());
+        let relays = relay_list(settings);
         let silent = relays.is_empty();
         self.say_if_new(RELAY_LIST, relays, String::new(), silent)
             .await;
@@ -228,17 +228,23 @@ fn profile(settings: &Settings) -> Profile<'_> {
     }
 }
 
-/// Clients adopt this list, so what only this machine can reach is left out.
-fn relay_list(public_url: Option<&RelayUrl>) -> Vec<Tag> {
-    let urls: Vec<_> = public_url
-        .filter(|url| !is_of_this_machine(url))
-        .map(ToString::to_string)
-        .into_iter()
-        .collect();
-    relay_list_tags(&urls)
+/// Clients adopt this list, so what only this machine can reach is left out, and
+/// so are mirrors from which no message is taken.
+fn relay_list(settings: &Settings) -> Vec<Tag> {
+    let public_url = settings.relay.public_url.as_ref();
+    let own = public_url.filter(|url| !is_of_this_machine(url));
+    let mirrors = settings.mirror.relays_of_traders();
+    let urls: Vec<_> = own.into_iter().chain(mirrors).collect();
+    relay_list_tags(
+        &urls
+            .into_iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+    )
 }
 
-fn is_of_this_machine(url: &RelayUrl) -> bool {
+/// Whether an address leads nowhere but to the machine that reads it.
+pub(crate) fn is_of_this_machine(url: &RelayUrl) -> bool {
     let host = url.host().map(|host| host.to_string()).unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     match address.map(|address| address.to_canonical()) {
@@ -266,9 +272,27 @@ mod tests {
             ("ws://relay.localhost", false),
         ];
         for (url, listed) in table {
-            let tags = relay_list(Some(&RelayUrl::parse(url).unwrap()));
-            assert_eq!(!tags.is_empty(), listed, "{url}");
+            let mut settings = Settings::default();
+            settings.relay.public_url = Some(RelayUrl::parse(url).unwrap());
+            assert_eq!(!relay_list(&settings).is_empty(), listed, "{url}");
         }
-        assert_eq!(relay_list(None), []);
+        assert_eq!(relay_list(&Settings::default()), []);
+    }
+
+    #[test]
+    fn the_public_address_is_listed_first_and_then_mirrors_that_are_read() {
+        let url = |text| RelayUrl::parse(text).unwrap();
+        let mut settings = Settings::default();
+        settings.relay.public_url = Some(url("wss://own.example"));
+        settings.mirror.relays = vec![url("wss://b.example"), url("wss://a.example")];
+        let listed = |settings: &Settings| {
+            let tags = relay_list(settings);
+            let values = tags.iter().map(|tag| tag.as_slice()[1].clone());
+            values.collect::<Vec<_>>().join(" ")
+        };
+        let all = "wss://own.example wss://b.example wss://a.example";
+        assert_eq!(listed(&settings), all);
+        settings.mirror.inward = false;
+        assert_eq!(listed(&settings), "wss://own.example");
     }
 }

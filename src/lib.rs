@@ -36,6 +36,7 @@ pub mod bench;
 pub mod cli;
 pub mod front_door;
 pub mod identity;
+pub mod mirror;
 pub mod node;
 pub mod operator_door;
 pub mod payouts;

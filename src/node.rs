@@ -64,6 +64,8 @@ pub enum Part {
     Announcer,
     /// What `/readyz` knows.
     Watchman,
+    /// The lines to external relays.
+    Mirrors,
     /// The removal of expired events.
     Purge,
     /// The escrow.

@@ -45,7 +45,7 @@ impl Default for GateTerms {
             future_secs: 900,
             pow: 0,
             pow_first_contact: 0,
-            orders_per_key: 5_000,
+            orders_per_key: 1_000,
             orders_of_strangers: 100_000,
             per_address: None,
             per_author: None,

@@ -17,7 +17,7 @@ use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::submission::{Receipt, Submission, TraderMessage};
+use escrow_engine::submission::{self, Receipt, Submission, TraderMessage};
 use escrow_engine::writer::{BATCH, Engine};
 use nostr::types::Timestamp;
 use secrecy::SecretBox;
@@ -156,6 +156,7 @@ impl Office {
         Submission::Message(TraderMessage {
             event: name("event"),
             inner: name("inner"),
+            path: submission::Path::OwnRelay,
             request: Request {
                 sender: Sender {
                     trade_key: TradeKey(keys.trade(index).public_key()),

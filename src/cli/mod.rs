@@ -3,6 +3,7 @@
 mod banner;
 pub mod bench;
 pub mod demo;
+pub mod mirror;
 pub mod payouts;
 mod run;
 pub mod sandbox;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use self::bench::BenchArgs;
 use self::demo::DemoArgs;
+use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
@@ -42,6 +44,8 @@ enum Command {
     Sandbox(SandboxArgs),
     /// List the payouts that are not paid yet, running or stopped.
     Payouts(PayoutsArgs),
+    /// Tell how the mirrors are, running or stopped.
+    Mirror(MirrorArgs),
     /// Show three trades in a box of their own.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
@@ -65,6 +69,10 @@ impl CommandLine {
                 Ok(loaded) => payouts(args, &loaded).await,
                 Err(wrong) => wrong,
             },
+            Some(Command::Mirror(ref args)) => match self.settings() {
+                Ok(loaded) => mirror(args, &loaded).await,
+                Err(wrong) => wrong,
+            },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
             Some(Command::Bench(args)) => ended(bench::run(args).await),
         }
@@ -86,6 +94,18 @@ impl CommandLine {
             complain(&problems.to_string());
             ExitCode::from(WRONG_WORDS)
         })
+    }
+}
+
+async fn mirror(args: &MirrorArgs, loaded: &Loaded) -> ExitCode {
+    let data_dir = args.data_dir.as_ref();
+    let data_dir = data_dir.unwrap_or(&loaded.settings.node.data_dir);
+    match mirror::run(args, data_dir).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why.to_string());
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
@@ -33,6 +34,7 @@ use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
+use crate::mirror::{self, MirrorParts, Standing, Tempo};
 use crate::operator_door::OperatorDoor;
 use crate::payouts;
 use crate::relay::{Relay, RelayParts};
@@ -82,9 +84,12 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
             rooms: &mut rooms,
         });
         let handle = Box::pin(handle).await?;
-        readiness = readiness::watch(&handle, &mut doors);
+        let mirrors = Standing::default();
+        readiness = readiness::watch(&handle, &mirrors, &mut doors);
+        mirror(&settings, &identity, &handle, &mirrors, &mut doors);
+        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
         announce(&settings, public_key, &handle, &store, &mut doors);
-        open_operator_door(&data, &handle, &mut doors);
+        open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
     }
@@ -245,6 +250,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
+        mirrors: terms::mirrors(settings),
     };
     let escrow = Escrow::start(parts, site.rooms.stop()).await?;
     let handle = escrow.handle();
@@ -269,8 +275,35 @@ fn announce(
     });
 }
 
+/// Calls the mirrors. They are a door: messages to the node come from them.
+fn mirror(
+    settings: &Settings,
+    identity: &Identity,
+    escrow: &EscrowHandle,
+    standing: &Standing,
+    doors: &mut Crew,
+) {
+    if settings.mirror.relays.is_empty() {
+        return;
+    }
+    let limits = terms::relay_limits(&settings.relay);
+    let parts = MirrorParts {
+        urls: settings.mirror.relays.clone(),
+        inward: settings.mirror.inward,
+        keys: identity.keys.clone(),
+        escrow: escrow.clone(),
+        terms: terms::gate_terms(settings, &limits),
+        tempo: Tempo::with_longest_wait(settings.mirror.longest_wait),
+    };
+    let (standing, stop) = (standing.clone(), doors.stop());
+    doors.hire(Part::Mirrors, async move {
+        mirror::run(parts, standing, stop).await;
+        Ok(())
+    });
+}
+
 /// A box whose operator cannot look in trades all the same.
-fn open_operator_door(data: &Path, escrow: &EscrowHandle, doors: &mut Crew) {
+fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
     let door = match OperatorDoor::open(data) {
         Ok(door) => door,
         Err(why) => {
@@ -278,7 +311,6 @@ fn open_operator_door(data: &Path, escrow: &EscrowHandle, doors: &mut Crew) {
             return;
         }
     };
-    let routes = payouts::routes(escrow.views());
     let stop = doors.stop();
     doors.hire(Part::OperatorDoor, async move {
         door.run(routes, stop.cancelled_owned()).await;

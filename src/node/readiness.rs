@@ -1,23 +1,41 @@
 //! What `/readyz` knows.
 
+use std::time::Duration;
+
 use escrow_engine::{EscrowHandle, LightningHealth};
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Part;
 use super::crew::Crew;
 use crate::front_door::Readiness;
+use crate::mirror::Standing;
 
-/// Keeps `/readyz` up to date with the escrow and Lightning.
-pub(super) fn watch(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<Readiness> {
+/// A mirror that is away for so long is told (rule X17).
+const AWAY: Duration = Duration::from_secs(300);
+
+/// How often the mirrors are looked at.
+const MIRRORS_EVERY: Duration = Duration::from_secs(10);
+
+/// Keeps `/readyz` up to date with the escrow, Lightning and the mirrors.
+pub(super) fn watch(
+    escrow: &EscrowHandle,
+    mirrors: &Standing,
+    doors: &mut Crew,
+) -> watch::Receiver<Readiness> {
+    let mirrors = mirrors.clone();
     let (mut decides, mut lightning) = (escrow.readiness(), escrow.lightning());
-    let (tell, told) = watch::channel(readiness_of(&decides.borrow(), &lightning.borrow()));
+    let (tell, told) = watch::channel(readiness_of(&decides.borrow(), &lightning.borrow(), 0));
     let stop = doors.stop();
     doors.hire(Part::Watchman, async move {
+        let mut rounds = interval(MIRRORS_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let changed = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = decides.changed() => changed,
                 changed = lightning.changed() => changed,
+                _ = rounds.tick() => Ok(()),
             };
             if changed.is_err() {
                 let why = "the escrow has ended".to_owned();
@@ -25,7 +43,11 @@ pub(super) fn watch(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<
                 stop.cancelled().await;
                 return Ok(());
             }
-            let now = readiness_of(&decides.borrow_and_update(), &lightning.borrow_and_update());
+            let now = readiness_of(
+                &decides.borrow_and_update(),
+                &lightning.borrow_and_update(),
+                mirrors.away_for(AWAY),
+            );
             tell.send_replace(now);
         }
     });
@@ -34,10 +56,19 @@ pub(super) fn watch(escrow: &EscrowHandle, doors: &mut Crew) -> watch::Receiver<
 
 /// Without Lightning the node still serves and decides whatever needs none,
 /// and refuses the rest fairly, so it stays ready.
-fn readiness_of(decides: &escrow_engine::Readiness, lightning: &LightningHealth) -> Readiness {
+fn readiness_of(
+    decides: &escrow_engine::Readiness,
+    lightning: &LightningHealth,
+    mirrors_away: usize,
+) -> Readiness {
     match decides {
         escrow_engine::Readiness::NotReady(why) => Readiness::NotReady { why: why.clone() },
-        escrow_engine::Readiness::Ready if lightning.is_ready() => Readiness::Ready,
+        escrow_engine::Readiness::Ready if lightning.is_ready() => match mirrors_away {
+            0 => Readiness::Ready,
+            away => Readiness::ReadyBut {
+                why: format!("{away} lines to mirrors are down: see `mostro-relay mirror status`"),
+            },
+        },
         escrow_engine::Readiness::Ready => Readiness::ReadyBut {
             why: match lightning {
                 LightningHealth::Reachable(_) => {
@@ -93,9 +124,18 @@ mod tests {
             why: "reopening".into(),
         };
         for (lightning, told) in table {
-            assert_eq!(readiness_of(&Escrow::Ready, &lightning), told);
+            assert_eq!(readiness_of(&Escrow::Ready, &lightning, 0), told);
             let stopped = Escrow::NotReady("reopening".into());
-            assert_eq!(readiness_of(&stopped, &lightning), closed);
+            assert_eq!(readiness_of(&stopped, &lightning, 1), closed);
         }
+    }
+
+    #[test]
+    fn x17_a_mirror_that_is_away_is_told_and_keeps_nothing_from_working() {
+        let told = readiness_of(&Escrow::Ready, &reachable(1), 2);
+        let Readiness::ReadyBut { why } = told else {
+            panic!("{told:?}")
+        };
+        assert!(why.starts_with("2 lines to mirrors are down"), "{why}");
     }
 }

@@ -7,7 +7,7 @@ use escrow_engine::desk::Stationery;
 use escrow_lightning::InvoiceRules;
 use escrow_lightning::backend::{Capabilities, NodeInfo};
 use nostr::key::PublicKey;
-use nostr::types::Timestamp;
+use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{GateTerms, Rate};
 use storage::events::EventStoreOptions;
 
@@ -55,14 +55,24 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
 }
 
 pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -> Stationery {
+    let mirrors = settings.mirror.relays_of_traders().iter();
+    let relays = [url.to_owned()]
+        .into_iter()
+        .chain(mirrors.map(ToString::to_string));
     Stationery {
         network: lightning.network.to_string(),
-        relays: vec![url.to_owned()],
+        relays: relays.collect(),
         instance: settings.node.name.clone(),
         closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
         dispute_secs: DISPUTE_SECS,
         letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
     }
+}
+
+pub(super) fn mirrors(settings: &Settings) -> Vec<String> {
+    let relays = settings.mirror.relays.iter();
+    let place = |relay: &RelayUrl| relay.as_str_without_trailing_slash().to_owned();
+    relays.map(place).collect()
 }
 
 pub(super) fn invoice_rules(settings: &LightningSettings, lightning: &NodeInfo) -> InvoiceRules {
@@ -108,6 +118,7 @@ pub(super) fn relay_limits(relay: &RelaySettings) -> RelayLimits {
         values_per_filter: relay.max_filter_values,
         subscriptions: relay.max_subscriptions,
         max_limit: relay.max_limit,
+        answer_bytes: relay.max_answer_bytes,
         connections: relay.max_connections,
         connections_per_address: relay.max_connections_per_address,
         future_secs: relay.max_future.as_secs(),
@@ -118,6 +129,7 @@ pub(super) fn relay_limits(relay: &RelaySettings) -> RelayLimits {
                 .saturating_mul(FRAME_BURST_SECS),
         }),
         waiting_bytes: relay.max_waiting_bytes,
+        waiting_bytes_in_all: relay.max_waiting_bytes_in_all,
         ping_every: relay.ping_interval,
         idle_after: relay.idle_timeout,
         ..RelayLimits::default()
@@ -165,6 +177,11 @@ mod tests {
 
     #[test]
     fn without_a_word_of_the_operator_the_usual_terms_hold() {
-        assert_eq!(terms_of_trade(&Settings::default()), Terms::default());
+        let settings = Settings::default();
+        let limits = relay_limits(&settings.relay);
+        assert_eq!(terms_of_trade(&settings), Terms::default());
+        assert_eq!(limits, RelayLimits::default());
+        assert_eq!(gate_terms(&settings, &limits), GateTerms::default());
+        assert_eq!(store_options(&settings.relay), EventStoreOptions::default());
     }
 }

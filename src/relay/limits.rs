@@ -17,16 +17,16 @@ use relay_policy::{GateTerms, Rate};
 /// | two batches of messages that are being judged: 64 KiB and one message each | 1.1 |
 /// | 16 questions that wait for their answer, of `frame_bytes` each | 4 |
 /// | `open_values` in filters and in the index, some 200 bytes each | 1.9 |
-/// | `waiting_bytes` | 4 |
+/// | `answer_bytes`; small events take twice that | 16 |
+/// | `waiting_bytes` | 8 |
 ///
-/// That is 12 MiB: 600 MiB for the 50 connections of one address, and 24 GiB for 2,000
-/// of 40 addresses, all of which must be hostile; live events that wait for several
-/// clients are held once. A machine with less memory than that should admit fewer.
+/// That is 32 MiB: 1.6 GiB for the 50 connections of one address, and 47 GiB for 2,000
+/// of 40 addresses, all of which must be hostile; what waits for them, 8 MiB each, is
+/// `waiting_bytes_in_all` at most. An event that is in several answers or waits for
+/// several clients is often held once. A machine with less memory should admit fewer.
 ///
-/// For all connections together there are `unsaved_bytes`, and 32 MiB of envelopes that
-/// wait to be opened (256 of `message_bytes`). Not bounded in bytes is the stored part
-/// of one answer: `max_limit` events for each filter, of which those count that no
-/// other answer and no cache of the store holds as well.
+/// For all connections together there are `waiting_bytes_in_all`, `unsaved_bytes`, and
+/// 32 MiB of envelopes that wait to be opened (256 of `message_bytes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayLimits {
     /// Largest event in bytes, messages excepted.
@@ -48,6 +48,9 @@ pub struct RelayLimits {
     pub subscription_id_chars: usize,
     /// Stored events for one filter; a filter without limit gets as many.
     pub max_limit: usize,
+    /// Bytes of stored events for one `REQ`, as JSON. The filters share it, what comes
+    /// after the newest events of each is left out, and each shows one event at least.
+    pub answer_bytes: usize,
     /// Open connections.
     pub connections: usize,
     /// Open connections of one address (IPv6: one /64); loopback is exempt, since a
@@ -65,6 +68,10 @@ pub struct RelayLimits {
     pub visit_time: Duration,
     /// Bytes that may wait for a slow subscriber before he is disconnected.
     pub waiting_bytes: usize,
+    /// Bytes that may wait for all of them together, give or take a frame for each. From
+    /// half of it on, a connection with more than its share of the other half gets no
+    /// answers for a while, and no live event but a farewell.
+    pub waiting_bytes_in_all: usize,
     /// Events of one connection that may be on their way to the disk at once; further
     /// frames are read when one has arrived.
     pub saves_per_connection: usize,
@@ -94,6 +101,7 @@ impl Default for RelayLimits {
             open_values: 10_000,
             subscription_id_chars: 64,
             max_limit: 5_000,
+            answer_bytes: 16 * 1024 * 1024,
             connections: 2_000,
             connections_per_address: 50,
             future_secs: gate.future_secs,
@@ -104,7 +112,8 @@ impl Default for RelayLimits {
             message_time: Duration::from_secs(60),
             head_time: Duration::from_secs(10),
             visit_time: Duration::from_secs(60),
-            waiting_bytes: 4 * 1024 * 1024,
+            waiting_bytes: 8 * 1024 * 1024,
+            waiting_bytes_in_all: 256 * 1024 * 1024,
             saves_per_connection: 64,
             unsaved_bytes: 32 * 1024 * 1024,
             receipts_per_connection: 64,

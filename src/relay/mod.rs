@@ -14,6 +14,7 @@ mod session;
 mod subscriptions;
 mod verify;
 mod visibility;
+mod waiting_room;
 mod words;
 
 use std::fmt;
@@ -35,6 +36,7 @@ use self::saver::Saver;
 use self::subscriptions::Subscriptions;
 use self::verify::Verifiers;
 use self::visibility::Visibility;
+use self::waiting_room::WaitingRoom;
 
 /// Tells the time to the relay.
 pub type RelayClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -67,6 +69,7 @@ struct Inner {
     subscriptions: Arc<Subscriptions>,
     saver: Saver,
     verifiers: Verifiers,
+    waiting_room: Arc<WaitingRoom>,
     tasks: TaskTracker,
     sessions: AtomicU64,
 }
@@ -102,6 +105,7 @@ impl Relay {
             parts.clock.clone(),
             parts.limits.unsaved_bytes,
         );
+        let waiting_room = WaitingRoom::new(parts.limits.waiting_bytes_in_all);
         let tasks = TaskTracker::new();
         Self {
             inner: Arc::new(Inner {
@@ -110,6 +114,7 @@ impl Relay {
                 subscriptions,
                 saver,
                 verifiers: Verifiers::new(tasks.clone()),
+                waiting_room,
                 tasks,
                 sessions: AtomicU64::new(0),
             }),

@@ -45,7 +45,8 @@ pub fn nip11(profile: &RelayProfile, limits: &RelayLimits) -> Value {
 ///
 /// There is no `min_pow_difficulty`: work is asked of messages to the node alone, and its
 /// info event tells how much. No content is longer than the largest event, which is a
-/// private message; other kinds have a lower bound that the document has no word for.
+/// private message; other kinds have a lower bound that the document has no word for, as
+/// it has none for the bytes of an answer.
 fn limitation(limits: &RelayLimits) -> Value {
     json!({
         "max_message_length": limits.frame_bytes,

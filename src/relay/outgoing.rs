@@ -2,7 +2,8 @@
 //!
 //! Nothing that a client was promised is ever skipped. Answers wait for room, which in
 //! turn stops the reading of his frames; live events do not wait for anybody: a client
-//! who lets more than the cap pile up is disconnected with a reason.
+//! who lets more than the cap pile up, or more than his share when much waits for all, is
+//! disconnected with a reason.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +14,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::frame::Frame;
 use super::subscriptions::Ticket;
+use super::waiting_room::Seat;
 
-/// Answers fill at most this part of the cap, so that a client who reads a long history
-/// at his own pace is not taken for one who has stopped reading.
+/// Answers fill at most this part of the cap, and of a share in what waits for all, so that
+/// a client who reads a long history at his own pace is not taken for one who has stopped
+/// reading.
 const PART_FOR_ANSWERS: usize = 4;
 
 /// Frames are taken in batches that end with the frame that reaches so many bytes: enough
@@ -69,18 +72,23 @@ pub(super) struct Outgoing {
     closing: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     frames: VecDeque<Frame>,
-    bytes: usize,
+    seat: Seat,
     farewell: Option<Farewell>,
 }
 
 impl Outgoing {
-    /// Holds at most `cap` bytes.
-    pub(super) fn new(cap: usize) -> Self {
+    /// Holds at most `cap` bytes, which count as waiting on this seat.
+    pub(super) fn new(cap: usize, seat: Seat) -> Self {
+        let waiting = Waiting {
+            frames: VecDeque::new(),
+            seat,
+            farewell: None,
+        };
         Self {
-            waiting: Mutex::new(Waiting::default()),
+            waiting: Mutex::new(waiting),
             cap,
             something_to_do: Notify::new(),
             room: Notify::new(),
@@ -94,9 +102,15 @@ impl Outgoing {
         if waiting.farewell.is_some() {
             return;
         }
-        if waiting.bytes.saturating_add(frame.len()) > self.cap {
+        if waiting.seat.bytes().saturating_add(frame.len()) > self.cap {
             drop(waiting);
             return self.overflow();
+        }
+        if waiting.seat.is_over_its_share(1) {
+            let bytes = waiting.seat.bytes();
+            drop(waiting);
+            let why = format!("{bytes} bytes were waiting for you, and too many for all clients");
+            return self.too_slow(&why);
         }
         waiting.push(frame);
         drop(waiting);
@@ -105,9 +119,12 @@ impl Outgoing {
 
     /// Begins to close the connection because its client does not keep up.
     pub(super) fn overflow(&self) {
-        let cap = self.cap;
-        let reason = format!("too slow: over {cap} bytes were waiting for you");
-        self.begin_to_close(Farewell::new(CloseCode::Policy, reason), Unsent::Dropped);
+        self.too_slow(&format!("over {} bytes were waiting for you", self.cap));
+    }
+
+    fn too_slow(&self, why: &str) {
+        let farewell = Farewell::new(CloseCode::Policy, format!("too slow: {why}"));
+        self.begin_to_close(farewell, Unsent::Dropped);
     }
 
     /// Queues an answer once there is room for it.
@@ -115,6 +132,11 @@ impl Outgoing {
         self.room_for_answers().await?.push(words.into());
         self.something_to_do.notify_one();
         Ok(())
+    }
+
+    /// Waits until there is room for an answer.
+    pub(super) async fn has_room(&self) -> Result<(), Closing> {
+        self.room_for_answers().await.map(drop)
     }
 
     /// Queues frames of events once there is room, as many as there is room for and at
@@ -126,7 +148,7 @@ impl Outgoing {
     ) -> Result<&'a [Arc<Kept>], Closing> {
         let mut waiting = self.room_for_answers().await?;
         let mut rest = events;
-        while waiting.bytes <= self.cap / PART_FOR_ANSWERS
+        while self.has_room_for_answers(&waiting)
             && let [next, others @ ..] = rest
         {
             waiting.push(ticket.frame(next.clone()));
@@ -146,12 +168,19 @@ impl Outgoing {
                 if waiting.farewell.is_some() {
                     return Err(Closing);
                 }
-                if waiting.bytes <= self.cap / PART_FOR_ANSWERS {
+                if self.has_room_for_answers(&waiting) {
                     return Ok(waiting);
                 }
             }
             room.await;
         }
+    }
+
+    /// Where there is no room something of this very client waits, so that the sending of
+    /// it makes room.
+    fn has_room_for_answers(&self, waiting: &Waiting) -> bool {
+        let seat = &waiting.seat;
+        seat.bytes() <= self.cap / PART_FOR_ANSWERS && !seat.is_over_its_share(PART_FOR_ANSWERS)
     }
 
     /// Begins to close the connection, after what waits already; the first reason stands.
@@ -163,7 +192,7 @@ impl Outgoing {
         let mut waiting = self.lock();
         if waiting.farewell.is_none() {
             if unsent == Unsent::Dropped {
-                waiting.frames.clear();
+                waiting.drop_unsent();
             }
             waiting.farewell = Some(farewell);
         }
@@ -205,9 +234,7 @@ impl Outgoing {
 
     /// Frees the room of frames that have left.
     pub(super) fn sent(&self, bytes: usize) {
-        let mut waiting = self.lock();
-        waiting.bytes = waiting.bytes.saturating_sub(bytes);
-        drop(waiting);
+        self.lock().seat.take_away(bytes);
         self.room.notify_waiters();
     }
 
@@ -218,8 +245,13 @@ impl Outgoing {
 
 impl Waiting {
     fn push(&mut self, frame: Frame) {
-        self.bytes = self.bytes.saturating_add(frame.len());
+        self.seat.add(frame.len());
         self.frames.push_back(frame);
+    }
+
+    fn drop_unsent(&mut self) {
+        let bytes = self.frames.drain(..).map(|frame| frame.len()).sum();
+        self.seat.take_away(bytes);
     }
 
     fn batch(&mut self) -> VecDeque<Frame> {
@@ -242,10 +274,15 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::relay::waiting_room::WaitingRoom;
+
+    fn outgoing(cap: usize) -> Outgoing {
+        Outgoing::new(cap, WaitingRoom::new(usize::MAX).enter())
+    }
 
     #[tokio::test]
     async fn live_frames_over_the_cap_close_with_a_reason() {
-        let outgoing = Outgoing::new(10);
+        let outgoing = outgoing(10);
         outgoing.push_live("12345".to_owned().into());
         outgoing.push_live("67890".to_owned().into());
         outgoing.push_live("!".to_owned().into());
@@ -259,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_taken_but_not_sent_still_count() {
-        let outgoing = Outgoing::new(10);
+        let outgoing = outgoing(10);
         outgoing.push_live("1234567890".to_owned().into());
         assert!(matches!(outgoing.next().await, Next::Send(frames) if frames.len() == 1));
         outgoing.push_live("!".to_owned().into());
@@ -267,8 +304,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_taken_in_batches_and_in_order() {
+        let outgoing = outgoing(usize::MAX);
+        for number in 0..10 {
+            outgoing.push_live(number.to_string().repeat(BATCH_BYTES / 4).into());
+        }
+        let mut taken = String::new();
+        for expected in [4, 4, 2] {
+            let Next::Send(frames) = outgoing.next().await else {
+                panic!("nobody closed it")
+            };
+            assert_eq!(frames.len(), expected);
+            for frame in frames {
+                let Frame::Words(words) = frame else {
+                    panic!("not pushed: {frame:?}")
+                };
+                taken.push_str(&words[..1]);
+            }
+        }
+        assert_eq!(taken, "0123456789");
+        assert!(outgoing.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_is_told_after_the_batch_that_is_under_way() {
+        let outgoing = outgoing(BATCH_BYTES * 2);
+        let page = || Frame::from("x".repeat(BATCH_BYTES));
+        outgoing.push_live(page());
+        outgoing.push_live(page());
+        assert_eq!(outgoing.next().await, Next::Send([page()].into()));
+        outgoing.push_live("one too many".to_owned().into());
+        assert!(matches!(outgoing.next().await, Next::Close(_)));
+    }
+
+    #[tokio::test]
     async fn an_answer_waits_for_room() {
-        let outgoing = Outgoing::new(16);
+        let outgoing = outgoing(16);
         outgoing.push("12345".to_owned()).await.unwrap();
         let answer = outgoing.push("678".to_owned());
         tokio::pin!(answer);
@@ -279,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_waits_is_woken_by_the_close() {
-        let outgoing = Outgoing::new(16);
+        let outgoing = outgoing(16);
         outgoing.push("12345".to_owned()).await.unwrap();
         let answer = outgoing.push("678".to_owned());
         tokio::pin!(answer);
@@ -287,5 +358,32 @@ mod tests {
         outgoing.close(Farewell::new(CloseCode::Away, "bye"));
         assert_eq!(answer.await, Err(Closing));
         outgoing.closing().await;
+    }
+
+    #[tokio::test]
+    async fn when_much_waits_for_all_who_has_most_of_it_makes_room() {
+        let room = WaitingRoom::new(40);
+        let [slow, quick] = [(); 2].map(|()| Outgoing::new(99, room.enter()));
+        let live = || "123456".to_owned().into();
+        for _ in 0..4 {
+            slow.push_live(live());
+        }
+        let answer = slow.push("an answer".to_owned());
+        tokio::pin!(answer);
+        assert_eq!(answer.as_mut().now_or_never(), None);
+        assert_eq!(quick.push("an answer".to_owned()).await, Ok(()));
+        quick.push_live(live());
+        assert!(matches!(quick.next().await, Next::Send(_)));
+
+        slow.push_live(live());
+        let Next::Close(farewell) = slow.next().await else {
+            panic!("still open")
+        };
+        assert!(farewell.reason.starts_with("too slow: 24 bytes "));
+        assert_eq!(answer.await, Err(Closing));
+        quick.sent("an answer".len() + "123456".len());
+        quick.push_live(live());
+        quick.push_live(live());
+        assert!(matches!(quick.next().await, Next::Send(frames) if frames.len() == 2));
     }
 }

@@ -1,6 +1,9 @@
 //! Values that are right by themselves and impossible together.
 
+use nostr::types::RelayUrl;
+
 use super::sections::Settings;
+use crate::announce::is_of_this_machine;
 
 /// Keys that have to agree.
 pub(super) struct Combination {
@@ -27,6 +30,11 @@ pub(super) const COMBINATIONS: &[Combination] = &[
         reason: "relay.max_waiting_bytes must be at least relay.max_frame_bytes",
     },
     Combination {
+        keys: &["relay.max_waiting_bytes_in_all", "relay.max_waiting_bytes"],
+        agrees: |s| s.relay.max_waiting_bytes_in_all >= s.relay.max_waiting_bytes,
+        reason: "relay.max_waiting_bytes_in_all must be at least relay.max_waiting_bytes",
+    },
+    Combination {
         keys: &["relay.max_connections_per_address", "relay.max_connections"],
         agrees: |s| s.relay.max_connections_per_address <= s.relay.max_connections,
         reason: "relay.max_connections_per_address must be at most relay.max_connections",
@@ -40,6 +48,27 @@ pub(super) const COMBINATIONS: &[Combination] = &[
         keys: &["sandbox.listen", "relay.listen"],
         agrees: |s| !same_door(s),
         reason: "sandbox.listen and relay.listen must be different ports",
+    },
+    Combination {
+        keys: &["mirror.relays", "relay.public_url"],
+        agrees: |s| s.mirror.relays.is_empty() || is_for_others(s.relay.public_url.as_ref()),
+        reason: "mirror.relays needs relay.public_url, and one that others can reach: \
+                 readers of a mirror are sent there",
+    },
+    Combination {
+        keys: &["mirror.relays", "relay.public_url"],
+        agrees: |s| {
+            s.relay
+                .public_url
+                .iter()
+                .all(|own| !names(&s.mirror.relays, own))
+        },
+        reason: "mirror.relays must not name this relay itself",
+    },
+    Combination {
+        keys: &["mirror.relays", "escrow.enabled"],
+        agrees: |s| s.mirror.relays.is_empty() || s.escrow.enabled,
+        reason: "mirror.relays needs escrow.enabled = true: a plain relay has nothing to mirror",
     },
     Combination {
         keys: &["mostro.min_payment_amount", "mostro.max_order_amount"],
@@ -91,6 +120,15 @@ pub(super) const COMBINATIONS: &[Combination] = &[
                  lightning.max_final_cltv_expiry_delta + 576",
     },
 ];
+
+fn is_for_others(url: Option<&RelayUrl>) -> bool {
+    url.is_some_and(|url| !is_of_this_machine(url))
+}
+
+fn names(relays: &[RelayUrl], own: &RelayUrl) -> bool {
+    let place = RelayUrl::as_str_without_trailing_slash;
+    relays.iter().any(|relay| place(relay) == place(own))
+}
 
 /// Port 0 is a free port each time, so it never meets another.
 fn same_door(settings: &Settings) -> bool {

@@ -19,13 +19,14 @@ const FEATURES: [(&str, &str); 2] = [
     ("cashu", "the Cashu escrow"),
 ];
 
-const MOVED: [(&str, &str); 6] = [
+const MOVED: [(&str, &str); 7] = [
     ("nostr.nsec_privkey", "node.key"),
     ("mostro.name", "node.name"),
     ("mostro.about", "node.about"),
     ("mostro.picture", "node.picture"),
     ("mostro.website", "node.website"),
     ("database.url", "node.data_dir"),
+    ("nostr.relays", "mirror.relays"),
 ];
 
 const UNUSED: [(&str, &str); 2] = [
@@ -37,8 +38,7 @@ const UNUSED: [(&str, &str); 2] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 19] = [
-    ("nostr.relays", "mirrors on other relays are"),
+const NOT_YET: [(&str, &str); 18] = [
     ("price.", "market prices are"),
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),

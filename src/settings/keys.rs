@@ -16,6 +16,9 @@ pub(super) struct Key {
     pub(super) set: fn(&mut Settings, &Value) -> Result<(), String>,
 }
 
+/// Each costs a row of the ledger per event, and two connections.
+const MOST_MIRRORS: usize = 16;
+
 const GIB: usize = 1024 * 1024 * 1024;
 
 /// All keys, in the order of the file.
@@ -75,6 +78,9 @@ pub(super) const KEYS: &[Key] = &[
     key("relay.max_limit", |s, v| {
         put(&mut s.relay.max_limit, v.whole(1..=100_000))
     }),
+    key("relay.max_answer_bytes", |s, v| {
+        put(&mut s.relay.max_answer_bytes, v.whole(65_536..=GIB))
+    }),
     key("relay.max_connections", |s, v| {
         put(&mut s.relay.max_connections, v.whole(1..=1_000_000))
     }),
@@ -89,6 +95,12 @@ pub(super) const KEYS: &[Key] = &[
     }),
     key("relay.max_waiting_bytes", |s, v| {
         put(&mut s.relay.max_waiting_bytes, v.whole(65_536..=GIB))
+    }),
+    key("relay.max_waiting_bytes_in_all", |s, v| {
+        put(
+            &mut s.relay.max_waiting_bytes_in_all,
+            v.whole(65_536..=1_024 * GIB),
+        )
     }),
     key("relay.max_future_seconds", |s, v| {
         put(&mut s.relay.max_future, v.seconds(60..=86_400))
@@ -190,6 +202,13 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.payment_cltv_limit", |s, v| {
         put(&mut s.lightning.payment_cltv_limit, v.whole(0..=10_000))
     }),
+    key("mirror.relays", |s, v| {
+        put(&mut s.mirror.relays, mirrors(v))
+    }),
+    key("mirror.inward", |s, v| put(&mut s.mirror.inward, v.truth())),
+    key("mirror.longest_wait_seconds", |s, v| {
+        put(&mut s.mirror.longest_wait, v.seconds(1..=3_600))
+    }),
     key("sandbox.listen", |s, v| {
         put(&mut s.sandbox.listen, loopback(v))
     }),
@@ -269,13 +288,35 @@ fn relay_url(value: &Value) -> Result<Option<RelayUrl>, String> {
     let Some(text) = value.optional_text()? else {
         return Ok(None);
     };
+    read_relay_url(&text).map(Some)
+}
+
+fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
     let reason = "must be a websocket address, such as wss://relay.example";
-    let url = RelayUrl::parse(&text).map_err(|_| reason.to_owned())?;
-    if url.host().is_some() {
-        Ok(Some(url))
-    } else {
-        Err(reason.to_owned())
+    RelayUrl::parse(text)
+        .ok()
+        .filter(|url| url.host().is_some())
+        .ok_or_else(|| reason.to_owned())
+}
+
+fn mirrors(value: &Value) -> Result<Vec<RelayUrl>, String> {
+    let texts = value.list()?;
+    if texts.len() > MOST_MIRRORS {
+        return Err(format!("must be at most {MOST_MIRRORS} addresses"));
     }
+    let mut urls: Vec<RelayUrl> = Vec::with_capacity(texts.len());
+    for text in &texts {
+        let url = read_relay_url(text.trim())?;
+        let place = url.as_str_without_trailing_slash();
+        if urls
+            .iter()
+            .any(|it| it.as_str_without_trailing_slash() == place)
+        {
+            return Err(format!("names {url} twice"));
+        }
+        urls.push(url);
+    }
+    Ok(urls)
 }
 
 fn web_address(value: &Value) -> Result<Option<String>, String> {

@@ -1,7 +1,8 @@
 //! The typed settings: one struct per section, one field per key.
 //!
-//! `Default` of each section is the one place where defaults stand; the file
-//! `settings.toml` repeats them for the operator, and a test compares the two.
+//! `Default` of each section is the one place where defaults stand, but for those that
+//! it takes over from the part of the node they are for; the file `settings.toml` repeats
+//! them for the operator, and a test compares the two.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +11,9 @@ use std::time::Duration;
 use escrow_core::Sats;
 use nostr::key::Keys;
 use nostr::types::RelayUrl;
+use relay_policy::GateTerms;
+
+use crate::relay::RelayLimits;
 
 /// Everything the operator can set, read and checked.
 ///
@@ -27,6 +31,8 @@ pub struct Settings {
     pub mostro: MostroSettings,
     /// Lightning: the backend, and what is asked of invoices and payments.
     pub lightning: LightningSettings,
+    /// External relays.
+    pub mirror: MirrorSettings,
     /// The simulated Lightning.
     pub sandbox: SandboxSettings,
     /// What one party, and all of them together, may hold open.
@@ -81,6 +87,8 @@ pub struct RelaySettings {
     pub max_subscriptions: usize,
     /// Most stored events one filter is answered with.
     pub max_limit: usize,
+    /// Bytes of stored events one REQ is answered with.
+    pub max_answer_bytes: usize,
     /// Most connections at once.
     pub max_connections: usize,
     /// Most connections at once from one address.
@@ -89,6 +97,8 @@ pub struct RelaySettings {
     pub max_messages_per_second: u32,
     /// Bytes that may wait for a slow reader before he is closed.
     pub max_waiting_bytes: usize,
+    /// Bytes that may wait for all readers together.
+    pub max_waiting_bytes_in_all: usize,
     /// How far ahead of the clock a stranger's event may be dated.
     pub max_future: Duration,
     /// Time between two pings on a quiet connection.
@@ -167,6 +177,17 @@ pub struct LightningSettings {
 pub enum Backend {
     /// The simulated Lightning inside this process.
     Sandbox,
+}
+
+/// `[mirror]`: external relays that carry the node's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorSettings {
+    /// Their addresses, each once.
+    pub relays: Vec<RelayUrl>,
+    /// Whether messages to the node are taken from them too.
+    pub inward: bool,
+    /// Longest wait between two tries to reach one of them.
+    pub longest_wait: Duration,
 }
 
 /// `[sandbox]`: the door to the simulated Lightning.
@@ -267,27 +288,30 @@ impl RelaySettings {
 
 impl Default for RelaySettings {
     fn default() -> Self {
+        let limits = RelayLimits::default();
         RelaySettings {
             listen: loopback(7000),
             public_url: None,
             name: "mostro-relay".to_owned(),
             description: "A Nostr relay with a Mostro escrow inside".to_owned(),
             contact: None,
-            max_event_bytes: 32 * 1024,
-            max_message_event_bytes: 128 * 1024,
-            max_frame_bytes: 256 * 1024,
-            max_filters: 20,
-            max_filter_values: 1_000,
-            max_subscriptions: 100,
-            max_limit: 5_000,
-            max_connections: 2_000,
-            max_connections_per_address: 50,
+            max_event_bytes: limits.event_bytes,
+            max_message_event_bytes: limits.message_bytes,
+            max_frame_bytes: limits.frame_bytes,
+            max_filters: limits.filters_per_req,
+            max_filter_values: limits.values_per_filter,
+            max_subscriptions: limits.subscriptions,
+            max_limit: limits.max_limit,
+            max_answer_bytes: limits.answer_bytes,
+            max_connections: limits.connections,
+            max_connections_per_address: limits.connections_per_address,
             max_messages_per_second: 1_000,
-            max_waiting_bytes: 8 * 1024 * 1024,
-            max_future: Duration::from_secs(900),
-            ping_interval: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(120),
-            orders_per_foreign_key: 50,
+            max_waiting_bytes: limits.waiting_bytes,
+            max_waiting_bytes_in_all: limits.waiting_bytes_in_all,
+            max_future: Duration::from_secs(limits.future_secs),
+            ping_interval: limits.ping_every,
+            idle_timeout: limits.idle_after,
+            orders_per_foreign_key: GateTerms::default().orders_per_key,
             stranger_envelopes_per_second: 500,
             max_store_gib: 32,
         }
@@ -331,6 +355,23 @@ impl Default for LightningSettings {
             payment_retries_interval: Duration::from_secs(60),
             max_final_cltv_expiry_delta: 144,
             payment_cltv_limit: 1_008,
+        }
+    }
+}
+
+impl MirrorSettings {
+    /// The mirrors by which traders reach the node.
+    pub(crate) fn relays_of_traders(&self) -> &[RelayUrl] {
+        if self.inward { &self.relays } else { &[] }
+    }
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        MirrorSettings {
+            relays: Vec::new(),
+            inward: true,
+            longest_wait: Duration::from_secs(300),
         }
     }
 }

@@ -203,6 +203,10 @@ fn keys_that_disagree_are_refused() {
             "relay.max_message_event_bytes must be below",
         ),
         (
+            "relay.max_waiting_bytes_in_all = 65536",
+            "relay.max_waiting_bytes_in_all must be at least",
+        ),
+        (
             "relay.max_connections = 10",
             "relay.max_connections_per_address must be at most",
         ),
@@ -306,8 +310,7 @@ fn an_operator_of_mostrod_is_told_where_his_keys_went() {
         refusals(text, &[]),
         [
             "settings.toml:2: nostr.nsec_privkey: is called node.key here",
-            "settings.toml:3: nostr.relays: mirrors on other relays are not supported yet: \
-             remove it",
+            "settings.toml:3: nostr.relays: is called mirror.relays here",
         ]
     );
     let loaded = read("[mostro]\ntransport = 'dm'\n", &[]).unwrap();

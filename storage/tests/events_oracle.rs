@@ -158,10 +158,20 @@ impl Round {
             }
             _ => {
                 let filters = self.filters();
-                let found = self.store.query(filters.clone(), now).await.unwrap();
-                let found: Vec<EventId> = found.iter().map(|kept| kept.id).collect();
-                let expected = self.naive.query(&filters, now);
-                assert_eq!(found, expected, "{case}: {filters:?} at {now}");
+                let most_bytes = if self.dice.one_in(4) {
+                    self.dice.below(8_000)
+                } else {
+                    usize::MAX
+                };
+                let query = self
+                    .store
+                    .query_where(filters.clone(), now, most_bytes, |_, _| true);
+                let found: Vec<EventId> = query.await.unwrap().iter().map(|it| it.id).collect();
+                let expected = self.naive.query(&filters, now, most_bytes);
+                assert_eq!(
+                    found, expected,
+                    "{case}: {filters:?} at {now}, {most_bytes} bytes"
+                );
                 found.len()
             }
         };
@@ -234,12 +244,27 @@ impl Naive {
         self.0.get(&id).filter(|event| !is_over(event, now))
     }
 
-    fn query(&self, filters: &[Filter], now: Timestamp) -> Vec<EventId> {
-        let mut found = BTreeSet::new();
-        for filter in filters {
+    fn query(&self, filters: &[Filter], now: Timestamp, most_bytes: usize) -> Vec<EventId> {
+        let size = |event: &Event| match most_bytes {
+            usize::MAX => 0,
+            _ => event.as_json().len(),
+        };
+        let (mut found, mut bytes_left) = (BTreeSet::new(), most_bytes);
+        for (number, filter) in filters.iter().enumerate() {
+            let share = bytes_left / (filters.len() - number);
             let mut matching = self.matching(filter, now);
             matching.sort_unstable();
-            found.extend(matching.iter().take(filter.limit.unwrap_or(usize::MAX)));
+            matching.truncate(filter.limit.unwrap_or(usize::MAX));
+            let mut bytes = 0;
+            for place in matching {
+                let size = size(&self.0[&place.1]);
+                if bytes > 0 && bytes + size > share {
+                    break;
+                }
+                bytes += size;
+                found.insert(place);
+            }
+            bytes_left = bytes_left.saturating_sub(bytes);
         }
         found.into_iter().map(|(_, id)| id).collect()
     }
@@ -270,7 +295,7 @@ fn tag<'a>(event: &'a Event, name: &'a str) -> impl Iterator<Item = &'a str> {
 fn is_over(event: &Event, now: Timestamp) -> bool {
     tag(event, "expiration")
         .next()
-        .is_some_and(|at| at.parse::<u64>().unwrap() < now.as_secs())
+        .is_some_and(|at| at.parse::<u64>().unwrap() <= now.as_secs())
 }
 
 fn address(event: &Event) -> Option<String> {

@@ -140,13 +140,56 @@ async fn what_may_not_answer_does_not_use_up_the_limit() {
         let filter = Filter::new().limit(limit);
         let may_answer = |_: &Filter, kept: &Kept| usable.iter().any(|event| event.id == kept.id);
         let found = store
-            .query_where(vec![filter], now(), may_answer)
+            .query_where(vec![filter], now(), usize::MAX, may_answer)
             .await
             .unwrap();
         assert!(
             events(&found).iter().eq(usable.iter().take(limit)),
             "{limit} of one in {one_in}"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_large_events_ends_where_its_bytes_do() {
+    const LARGE: usize = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let keys = Keys::generate();
+    // Notes are read page by page and by id, lists of relays from memory. After a page
+    // of small notes comes one of large ones, and all of them share a few seconds.
+    let large = |kind: u16, number: u64, size| {
+        EventBuilder::new(Kind::from(kind), "x".repeat(size))
+            .tag(Tag::parse(["d", &number.to_string()]).unwrap())
+            .custom_created_at(Timestamp::from(NOW - number / 100))
+            .finalize(&keys)
+            .unwrap()
+    };
+    let mut all: Vec<Event> = (0..600_u64)
+        .map(|number| large(1, number, if number < 130 { 0 } else { LARGE }))
+        .collect();
+    all.extend((0..100).map(|number| large(38_383, number, LARGE)));
+    join_all(all.iter().map(|event| save(&store, event))).await;
+    all.sort();
+    for kind in [1, 38_383] {
+        let in_order = all.iter().filter(|event| event.kind.as_u16() == kind);
+        let in_order: Vec<&Event> = in_order.collect();
+        let by_kind = Filter::new().kind(Kind::from(kind));
+        let by_id = Filter::new().ids(in_order.iter().map(|event| event.id));
+        for filter in [by_kind, by_id] {
+            for most_bytes in [0, 1, LARGE, 10 * LARGE, 64 * LARGE, usize::MAX] {
+                let query = store.query_where(vec![filter.clone()], now(), most_bytes, |_, _| true);
+                let found = events(&query.await.unwrap());
+                assert!(found.iter().eq(in_order.iter().copied().take(found.len())));
+                let bytes = |count| -> usize {
+                    let events = in_order.iter().take(count);
+                    events.map(|event| event.as_json().len()).sum()
+                };
+                assert!(!found.is_empty());
+                assert!(found.len() == 1 || bytes(found.len()) <= most_bytes);
+                assert!(found.len() == in_order.len() || bytes(found.len() + 1) > most_bytes);
+            }
+        }
     }
 }
 

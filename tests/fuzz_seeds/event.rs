@@ -85,7 +85,7 @@ impl Events {
         assert!(event.created_at.as_secs() <= NOW + self.terms.future_secs);
         let first = |name: &str| event.tags.iter().find(|tag| tag.kind() == name)?.content();
         let expires = first("expiration").and_then(|at| at.parse::<u64>().ok());
-        assert!(expires.is_none_or(|at| at >= NOW), "it has expired");
+        assert!(expires.is_none_or(|at| at > NOW), "it has expired");
         if (30_000..40_000).contains(&kind) {
             let names = event.tags.iter().filter(|tag| tag.kind() == "d").count();
             let name = first("d").unwrap_or_default();

@@ -96,7 +96,7 @@ impl Filters {
         let expected: Vec<_> = self
             .events
             .iter()
-            .filter(|(event, kept)| kept.matches(filter) && !event.is_expired_at(now))
+            .filter(|(_, kept)| kept.matches(filter) && !kept.is_expired_at(now))
             .map(|(event, _)| event.id)
             .collect();
         let limit = filter.limit.unwrap_or(usize::MAX).min(expected.len());

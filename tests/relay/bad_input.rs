@@ -165,3 +165,31 @@ async fn too_many_frames_are_refused_and_the_connection_lives() {
     assert!((1..=16).contains(&refused), "{refused} refused");
     harbour.stop().await;
 }
+
+#[tokio::test]
+async fn binary_frames_use_up_the_allowance_too() {
+    let frames = Some(Rate {
+        per_second: 0,
+        burst: 4,
+    });
+    let harbour = Harbour::with(RelayLimits { frames, ..limits() }).await;
+    let mut client = harbour.client().await;
+    for _ in 0..20 {
+        client.send(Message::binary(vec![7_u8])).await;
+    }
+    let mut notices = Vec::new();
+    for _ in 0..20 {
+        notices.push(client.notice().await);
+    }
+    for (number, notice) in notices.iter().enumerate() {
+        let expected = if number < 4 {
+            "invalid: "
+        } else {
+            "rate-limited: "
+        };
+        assert!(notice.starts_with(expected), "{number}: {notice}");
+    }
+    let (accepted, _) = client.publish(&draft(1).by(&Keys::generate())).await;
+    assert!(!accepted, "the allowance is one for all frames");
+    harbour.stop().await;
+}

@@ -57,7 +57,7 @@ async fn nip45_a_count_is_what_a_req_would_show_each_event_once() {
     for (case, filters, expected) in table {
         assert_eq!(client.count(case, &filters).await, expected, "{case}");
     }
-    harbour.set_clock(NOW + 11);
+    harbour.set_clock(NOW + 10);
     assert_eq!(client.count("expired", &[json!({"kinds": [7]})]).await, 0);
     client.hears_nothing_else().await;
     harbour.stop().await;

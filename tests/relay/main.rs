@@ -11,6 +11,7 @@ mod auth;
 mod bad_input;
 mod counting;
 mod crowd;
+mod fan_out;
 mod harbour;
 mod http;
 mod http_abuse;

@@ -204,15 +204,15 @@ async fn nip09_what_a_deletion_says_besides_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn nip40_an_event_lives_to_its_last_second_and_no_longer() {
+async fn nip40_an_event_is_over_in_the_second_it_expires() {
     let harbour = Harbour::open().await;
     let (mut client, mut listener) = (harbour.client().await, harbour.client().await);
     let keys = Keys::generate();
     let until = |kind: u16, second: u64| draft(kind).tag("expiration", second).by(&keys);
     let endless = draft(1).tag("expiration", "never").by(&keys);
     listener.req("live", &[json!({})]).await;
-    refuses(&mut client, &until(1, NOW - 1), "invalid: ").await;
-    refuses(&mut client, &until(20_001, NOW - 1), "invalid: ").await;
+    refuses(&mut client, &until(1, NOW), "invalid: ").await;
+    refuses(&mut client, &until(20_001, NOW), "invalid: ").await;
     let fleeting = [
         until(1, NOW + 5),
         until(38_383, NOW + 5),
@@ -222,13 +222,13 @@ async fn nip40_an_event_lives_to_its_last_second_and_no_longer() {
         keeps(&mut client, event).await;
         assert_eq!(listener.live("live").await, hex(event));
     }
-    harbour.set_clock(NOW + 5);
+    harbour.set_clock(NOW + 4);
     let stored = sorted(&[&fleeting[0], &fleeting[1], &endless]);
     let mut found = all(&mut client).await;
     found.sort();
     assert_eq!(found, stored);
     assert_eq!(client.count("all", &[json!({})]).await, 3);
-    harbour.set_clock(NOW + 6);
+    harbour.set_clock(NOW + 5);
     assert_eq!(all(&mut client).await, [hex(&endless)]);
     assert_eq!(client.count("all", &[json!({})]).await, 1);
     let by_id = json!({"ids": [hex(&fleeting[0])]});

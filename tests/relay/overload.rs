@@ -24,12 +24,7 @@ async fn a_subscriber_who_stops_reading_is_closed_with_a_reason() {
     let mut reader = harbour.client().await;
     sleeper.req("all", &[json!({"kinds": [1]})]).await;
     reader.req("all", &[json!({"kinds": [1]})]).await;
-    let keys = Keys::generate();
-    let page = "x".repeat(30_000);
-    let pages: Vec<Event> = (0..300_u16)
-        .map(|number| draft(1).text(format!("{number}{page}")).by(&keys))
-        .collect();
-    for event in &pages {
+    for event in &pages(300) {
         assert_eq!(author.publish(event).await, (true, String::new()));
         assert_eq!(
             reader.live("all").await,
@@ -51,12 +46,7 @@ async fn a_long_history_waits_for_a_slow_reader() {
         ..limits()
     };
     let harbour = Harbour::with(limits).await;
-    let keys = Keys::generate();
-    let page = "x".repeat(30_000);
-    let pages: Vec<Event> = (0..200_u16)
-        .map(|number| draft(1).text(format!("{number}{page}")).by(&keys))
-        .collect();
-    harbour.relay.publish(pages).await.unwrap();
+    harbour.relay.publish(pages(200)).await.unwrap();
     let mut slow = harbour.client_with_small_buffer().await;
     slow.subscribe("history", &[json!({"kinds": [1]})]).await;
     let mut other = harbour.client().await;
@@ -66,6 +56,63 @@ async fn a_long_history_waits_for_a_slow_reader() {
     );
     assert_eq!(slow.stored("history").await.len(), 200);
     harbour.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_much_waits_for_all_who_does_not_read_is_closed() {
+    let limits = RelayLimits {
+        waiting_bytes_in_all: 600_000,
+        closing_time: Duration::from_secs(30),
+        ..limits()
+    };
+    let harbour = Harbour::with(limits).await;
+    let mut sleeper = harbour.client_with_small_buffer().await;
+    let mut reader = harbour.client().await;
+    sleeper.req("all", &[json!({"kinds": [1]})]).await;
+    reader.req("all", &[json!({"kinds": [1]})]).await;
+    for page in pages(300) {
+        harbour.relay.publish(vec![page.clone()]).await.unwrap();
+        assert_eq!(reader.live("all").await, page.id.to_hex());
+    }
+    let ended = sleeper.reads_to_the_end().await;
+    assert_eq!(ended.frame.map(|frame| frame.code), Some(CloseCode::Policy));
+    let told = &ended.notices[0];
+    assert!(told.contains("too many for all clients"), "{told}");
+    drop((sleeper, reader));
+    harbour.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stored_part_of_an_answer_ends_where_its_bytes_do() {
+    let limits = RelayLimits {
+        answer_bytes: 1_000_000,
+        ..limits()
+    };
+    let harbour = Harbour::with(limits).await;
+    let mut pages = pages(101);
+    let live = pages.pop().unwrap();
+    harbour.relay.publish(pages.clone()).await.unwrap();
+    pages.sort();
+    let newest: Vec<String> = pages.iter().map(|page| page.id.to_hex()).collect();
+    let mut client = harbour.client().await;
+    let notes = json!({"kinds": [1]});
+    let two = [notes.clone(), json!({"kinds": [1], "limit": 40})];
+    assert_eq!(client.req("all", &[notes]).await, newest[..32]);
+    assert_eq!(client.req("each", &two).await, newest[..16]);
+    let ids = json!({"ids": newest});
+    assert_eq!(client.req("ids", &[ids]).await, newest[..32]);
+    harbour.relay.publish(vec![live.clone()]).await.unwrap();
+    assert_eq!(client.live("all").await, live.id.to_hex());
+    harbour.stop().await;
+}
+
+/// Notes of some 30,300 bytes each.
+fn pages(count: u16) -> Vec<Event> {
+    let (keys, page) = (Keys::generate(), "x".repeat(30_000));
+    let numbers = 0..count;
+    numbers
+        .map(|number| draft(1).text(format!("{number}{page}")).by(&keys))
+        .collect()
 }
 
 #[tokio::test]

@@ -171,9 +171,9 @@ async fn an_expired_event_is_gone_to_the_second() {
     let mut client = harbour.client().await;
     let offer = draft(1).tag("expiration", NOW + 10).by(&Keys::generate());
     client.publish(&offer).await;
-    harbour.set_clock(NOW + 10);
+    harbour.set_clock(NOW + 9);
     assert_eq!(client.req("a", &[json!({})]).await, [hex(&offer)]);
-    harbour.set_clock(NOW + 11);
+    harbour.set_clock(NOW + 10);
     assert!(client.req("b", &[json!({})]).await.is_empty());
     let (accepted, message) = client.publish(&offer).await;
     assert!(!accepted && message.starts_with("invalid: "), "{message}");

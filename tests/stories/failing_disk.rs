@@ -195,6 +195,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
         strangers_per_second: 500,
+        mirrors: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use escrow_core::wire::{self, DisputeEvent, Initiator, Seed};
 use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
-use storage::ledger::{Lane, OutboxRow, Page, StorageError};
+use storage::ledger::{Lane, MirrorNo, OutboxRow, Page, SeenKey, StorageError};
 
 use crate::book;
 use crate::desk::{Desk, Sealing};
@@ -173,13 +173,46 @@ impl Draft {
         self.touched.iter().map(is_known).collect()
     }
 
-    /// Makes the events and puts them into the outbox, in order.
-    pub(crate) fn post(&self, page: &mut Page<'_>, desk: &Desk) -> Result<(), StorageError> {
-        let rows = make_all(&self.pieces, desk);
-        for row in rows.into_iter().flatten() {
-            page.push_outbox(&row)?;
+    /// Makes the events and puts them into the outbox, in order, and into what
+    /// waits for the mirrors; returns whether anything waits for them now.
+    pub(crate) fn post(
+        &self,
+        page: &mut Page<'_>,
+        desk: &Desk,
+        mirrors: &[MirrorNo],
+    ) -> Result<bool, StorageError> {
+        let mut mirrored = false;
+        for row in make_all(&self.pieces, desk).into_iter().flatten() {
+            let seq = page.push_outbox(&row)?;
+            for mirror in readers(page, &row.lane, mirrors)? {
+                page.push_backlog(mirror, seq, &row)?;
+                mirrored = true;
+            }
+            if row.lane == Lane::Recipient(TradeKey(desk.keys.public_key())) {
+                // It looks like a message to the node when it comes back, and the
+                // answer to it would come back too, for ever.
+                page.put_seen(SeenKey::Event(row.event_id.to_bytes()), row.created_at)?;
+            }
         }
-        Ok(())
+        Ok(mirrored)
+    }
+}
+
+/// The mirrors an event goes to: all, if it is public; those through which
+/// its recipient has asked, if it is a letter.
+fn readers(
+    page: &Page<'_>,
+    lane: &Lane,
+    mirrors: &[MirrorNo],
+) -> Result<Vec<MirrorNo>, StorageError> {
+    match lane {
+        Lane::Address(_) => Ok(mirrors.to_vec()),
+        Lane::Recipient(_) if mirrors.is_empty() => Ok(Vec::new()),
+        Lane::Recipient(to) => {
+            let mut paths = page.paths_of(*to)?;
+            paths.retain(|mirror| mirrors.contains(mirror));
+            Ok(paths)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
 use escrow_lightning::LightningBackend;
 use nostr::event::Event;
-use storage::ledger::{Ledger, NodeIdentity, StorageError, Views};
+use storage::ledger::{Ledger, MirrorNo, NodeIdentity, StorageError, Views};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -23,7 +23,7 @@ use crate::mailbox::{Lane, Mailbox, MailboxLimits, STOPPING, Waiting};
 use crate::mailroom::Mailroom;
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
-use crate::submission::{Announcement, Receipt, Submission};
+use crate::submission::{Announcement, MirrorReport, Path, Receipt, Submission, TraderMessage};
 use crate::workers::alarms;
 use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
@@ -62,6 +62,8 @@ pub struct Parts {
     pub mailbox: MailboxLimits,
     /// Envelopes of unknown keys opened per second.
     pub strangers_per_second: u32,
+    /// Addresses of the external relays that get a copy of what is published.
+    pub mirrors: Vec<String>,
 }
 
 /// Why the escrow cannot start or go on.
@@ -112,6 +114,7 @@ impl Escrow {
         let preimages = parts.desk.preimages.clone();
         let mut engine = Engine::new(parts.ledger, parts.desk, known.clone())?;
         engine.adopt(&node)?;
+        let mirrors = engine.set_mirrors(&parts.mirrors)?;
         let mailbox = Arc::new(Mailbox::new(parts.mailbox));
         let health = HealthWatch::begin(parts.backend.clone()).await;
         let board = Switchboard {
@@ -135,6 +138,7 @@ impl Escrow {
         let mailroom = Arc::new(Mailroom::new(parts.intake, known.clone(), strangers));
         let committed = Arc::new(Notify::new());
         let (nudge, nudges) = mpsc::channel(NUDGES);
+        let (mirrored, mirrored_seen) = watch::channel(());
         let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
         let handle = EscrowHandle {
             mailbox: mailbox.clone(),
@@ -143,6 +147,8 @@ impl Escrow {
             health: health.health(),
             readiness: readiness_seen,
             views: engine.views(),
+            mirrors: mirrors.into(),
+            mirrored: mirrored_seen,
         };
         let desk = WritingDesk {
             mailbox,
@@ -153,6 +159,7 @@ impl Escrow {
             standing: health.standing(),
             delivered,
             committed: committed.clone(),
+            mirrored,
             nudge,
             readiness,
             stop,
@@ -200,6 +207,8 @@ pub struct EscrowHandle {
     health: watch::Receiver<LightningHealth>,
     readiness: watch::Receiver<Readiness>,
     views: Views,
+    mirrors: Arc<[MirrorNo]>,
+    mirrored: watch::Receiver<()>,
 }
 
 impl EscrowHandle {
@@ -210,8 +219,13 @@ impl EscrowHandle {
     /// Who is not known by his key waits for his source's turn (rule Y4); the
     /// sender of a gift wrap is known only once it is open.
     pub async fn submit(&self, source: Source, event: Event) -> Receipt {
+        self.submit_by(Path::OwnRelay, source, event).await
+    }
+
+    /// As [`EscrowHandle::submit`], for a message that came by this path.
+    pub async fn submit_by(&self, path: Path, source: Source, event: Event) -> Receipt {
         let message = match self.mailroom.open(source, event).await {
-            Ok(message) => message,
+            Ok(message) => TraderMessage { path, ..message },
             Err(receipt) => return receipt,
         };
         let lane = if self.known.knows(&message.request.sender.trade_key.0) {
@@ -230,6 +244,24 @@ impl EscrowHandle {
         self.mailbox
             .report(Submission::Announce(announcement))
             .await
+    }
+
+    /// The numbers of the mirrors, in the order of [`Parts::mirrors`].
+    #[must_use]
+    pub fn mirrors(&self) -> &[MirrorNo] {
+        &self.mirrors
+    }
+
+    /// Changes whenever something new waits for the mirrors.
+    #[must_use]
+    pub fn mirrored(&self) -> watch::Receiver<()> {
+        self.mirrored.clone()
+    }
+
+    /// Writes down what became of a mirror's backlog and of what was read from
+    /// it. Returns once it is on disk; none if the escrow has ended.
+    pub async fn report_mirror(&self, report: MirrorReport) -> Option<Receipt> {
+        self.mailbox.report(Submission::Mirror(report)).await
     }
 
     /// Trade keys of living orders.
@@ -268,6 +300,7 @@ struct WritingDesk {
     standing: watch::Receiver<Standing>,
     delivered: Delivered,
     committed: Arc<Notify>,
+    mirrored: watch::Sender<()>,
     nudge: mpsc::Sender<Nudge>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
@@ -378,6 +411,9 @@ impl WritingDesk {
             Ok(outcome) => {
                 self.timers_move_by = None;
                 self.committed.notify_one();
+                if outcome.mirrored {
+                    self.mirrored.send_replace(());
+                }
                 for (waiting, receipt) in receipts.into_iter().zip(outcome.receipts.iter()) {
                     // Who does not wait any more does not want to know.
                     let _ = waiting.send(receipt.clone());
@@ -432,6 +468,8 @@ impl WritingDesk {
         }
         self.wake_all(engine).await?;
         self.committed.notify_one();
+        // The commit that failed may be on disk.
+        self.mirrored.send_replace(());
         self.readiness.send_replace(Readiness::Ready);
         Ok(())
     }

@@ -15,7 +15,7 @@ use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
 use nostr::event::Event;
 use nostr::key::Keys;
 
-use crate::submission::{Receipt, TraderMessage};
+use crate::submission::{Path, Receipt, TraderMessage};
 
 /// Opens and reads messages to the node.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Intake {
             event: event.id.to_bytes(),
             inner: opened.inner_digest,
             request,
+            path: Path::OwnRelay,
         })
     }
 

@@ -1,9 +1,10 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
+use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
 use escrow_core::timer::Timer;
 use nostr::event::{EventId, Kind, Tag};
-use storage::ledger::SeenKey;
+use storage::ledger::{MirrorNo, OutboxSeq, SeenKey};
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
+    /// What a mirror has done with events, and how far it was read.
+    Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
     Tip(Option<u32>),
@@ -34,6 +37,7 @@ impl Submission {
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
+            Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Heartbeat => "heartbeat".into(),
         }
@@ -49,6 +53,17 @@ pub struct TraderMessage {
     pub inner: [u8; 32],
     /// What it asks for.
     pub request: Request,
+    /// How it came.
+    pub path: Path,
+}
+
+/// How a message came to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Through the node's own relay, whose `OK` tells its sender what became of it.
+    OwnRelay,
+    /// Through an external relay: nobody hears an `OK`, and answers go there too.
+    Mirror(MirrorNo),
 }
 
 impl TraderMessage {
@@ -58,6 +73,20 @@ impl TraderMessage {
         let inner = (self.inner != self.event).then_some(SeenKey::Inner(self.inner));
         [SeenKey::Event(self.event)].into_iter().chain(inner)
     }
+}
+
+/// What became of the backlog of a mirror, and of what was read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorReport {
+    /// The mirror.
+    pub mirror: MirrorNo,
+    /// Rows it has acknowledged.
+    pub acknowledged: Vec<OutboxSeq>,
+    /// Rows it has refused for good.
+    pub given_up: Vec<OutboxSeq>,
+    /// Everything addressed to the node that was on it before this moment is
+    /// decided; none if nothing is new about that.
+    pub read_until: Option<UnixTime>,
 }
 
 /// An event about the node.

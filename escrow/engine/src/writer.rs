@@ -4,6 +4,7 @@
 //! [`Engine::step`] is synchronous and takes the time as an argument, so a
 //! simulation drives the very code that serves traders.
 
+mod mirrors;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ use escrow_core::payout::Payout;
 use escrow_core::timer::Timer;
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{
-    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
+    JournalEntry, Ledger, MirrorNo, NodeIdentity, OutboxSeq, Page, SetAside, StorageError, Views,
 };
 
 use crate::desk::Desk;
@@ -30,7 +31,7 @@ use crate::escrow::EscrowError;
 use crate::gather::Gather;
 use crate::known_keys::KnownKeys;
 use crate::recovery;
-use crate::submission::{Receipt, Submission, TraderMessage};
+use crate::submission::{Path, Receipt, Submission, TraderMessage};
 use crate::treasury::Promises;
 
 use self::upkeep::Rounds;
@@ -56,6 +57,8 @@ pub struct Engine {
     ledger: Ledger,
     desk: Desk,
     known: KnownKeys,
+    /// The external relays that get a copy of what is published.
+    mirrors: Vec<MirrorNo>,
     /// Time inside the ledger never runs backwards.
     latest: UnixTime,
     timers_are_held: bool,
@@ -76,6 +79,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// What was said, for those who watch a run; already in the outbox.
     pub letters: Vec<Letter>,
+    /// Whether there is something new for the mirrors.
+    pub mirrored: bool,
 }
 
 /// A step that could not be committed. Nothing of it may be believed: the
@@ -94,6 +99,7 @@ impl Engine {
             ledger,
             desk,
             known,
+            mirrors: Vec::new(),
             latest: UnixTime(0),
             timers_are_held: false,
             outbound: None,
@@ -261,6 +267,7 @@ impl Engine {
             page: &mut page,
             desk: &mut self.desk,
             draft: &mut draft,
+            mirrors: &self.mirrors,
             rounds: &mut self.rounds,
             promises: self.promises,
             outbound: self.outbound,
@@ -270,7 +277,9 @@ impl Engine {
         };
         let decided = decide(&mut turn)?;
         let (promises, tip_height) = (turn.promises, turn.tip_height);
-        draft.post(&mut page, &self.desk).map_err(failed)?;
+        let mirrored = draft
+            .post(&mut page, &self.desk, &self.mirrors)
+            .map_err(failed)?;
         let known = draft.known_keys(&page).map_err(failed)?;
         page.commit().map_err(failed)?;
         self.known.apply(known);
@@ -280,6 +289,7 @@ impl Engine {
             receipts: Vec::new(),
             effects: draft.effects,
             letters: draft.letters,
+            mirrored,
         };
         Ok((decided, outcome))
     }
@@ -312,6 +322,7 @@ impl Outcome {
         self.receipts.extend(later.receipts);
         self.effects.extend(later.effects);
         self.letters.extend(later.letters);
+        self.mirrored |= later.mirrored;
     }
 }
 
@@ -339,6 +350,7 @@ struct Turn<'a, 'p> {
     page: &'a mut Page<'p>,
     desk: &'a mut Desk,
     draft: &'a mut Draft,
+    mirrors: &'a [MirrorNo],
     rounds: &'a mut Rounds,
     /// With what this turn has promised.
     promises: Promises,
@@ -360,6 +372,7 @@ impl Turn<'_, '_> {
                 self.draft
                     .announce(self.page, self.desk, event.clone(), self.now)?;
             }
+            Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Heartbeat => self.heartbeat()?,
         }
@@ -367,16 +380,22 @@ impl Turn<'_, '_> {
     }
 
     fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
+        self.note_path(message)?;
         for name in message.names() {
             if self.page.seen(name)?.is_some() {
                 return Ok(Receipt::Duplicate);
             }
         }
         let request = &message.request;
-        if let Err(stale) = self.is_fresh(request)? {
-            return Ok(Receipt::invalid(stale.to_string()));
-        }
-        let outcome = match self.gather().request(request)? {
+        let decision = match (self.is_fresh(request)?, message.path) {
+            (Ok(()), _) => self.gather().request(request)?,
+            (Err(stale), Path::OwnRelay) => return Ok(Receipt::invalid(stale.to_string())),
+            (Err(stale), Path::Mirror(_)) => match stale.answer(&request.ask) {
+                Some(why) => Err(why),
+                None => return Ok(Receipt::invalid(stale.to_string())),
+            },
+        };
+        let outcome = match decision {
             Ok(decision) => {
                 self.apply(decision)?;
                 "done"
@@ -422,6 +441,7 @@ impl Turn<'_, '_> {
         self.page
             .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
         self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
+        self.tidy_mirrors()?;
         self.go_round()
     }
 

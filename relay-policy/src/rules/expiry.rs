@@ -1,11 +1,13 @@
 //! Nothing from the far future, nothing that is already over.
 
+use nostr::types::Timestamp;
+
 use crate::gate::GateTerms;
 use crate::{Arrival, Refusal};
 
 /// Refuses events that have expired (NIP-40) or are dated too far ahead.
 pub(crate) fn check(arrival: Arrival<'_>, terms: &GateTerms) -> Result<(), Refusal> {
-    if arrival.event.is_expired_at(arrival.now) {
+    if has_passed(arrival.event.tags.expiration(), arrival.now) {
         return Err(Refusal::invalid("the event has expired"));
     }
     let latest = arrival.now.as_secs().saturating_add(terms.future_secs);
@@ -16,6 +18,11 @@ pub(crate) fn check(arrival: Arrival<'_>, terms: &GateTerms) -> Result<(), Refus
         )));
     }
     Ok(())
+}
+
+/// Tells whether what expires then has expired at `now`: in that very second it has.
+pub(super) fn has_passed(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    expires_at.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]
@@ -34,8 +41,8 @@ mod tests {
             ("900 s ahead", NOW + 900, vec![], true),
             ("901 s ahead", NOW + 901, vec![], false),
             ("the end of time", u64::MAX, vec![], false),
-            ("expires this second", NOW, expiring(NOW), true),
-            ("expired a second ago", NOW, expiring(NOW - 1), false),
+            ("expires this second", NOW, expiring(NOW), false),
+            ("expires in a second", NOW, expiring(NOW + 1), true),
             ("expires tomorrow", NOW, expiring(NOW + 86_400), true),
         ];
         for (case, created_at, tags, passes) in table {

@@ -10,6 +10,7 @@ use nostr::event::Event;
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
 
+use super::expiry::has_passed;
 use crate::gate::GateTerms;
 use crate::{Arrival, Prefix, Refusal};
 
@@ -22,8 +23,8 @@ pub(crate) struct OrderBook {
     shelves: Mutex<Shelves>,
 }
 
-/// `d` tag → the second after which the address is free again.
-type Shelf = HashMap<String, u64>;
+/// `d` tag → the second in which the address is free again, if there is one.
+type Shelf = HashMap<String, Option<Timestamp>>;
 
 #[derive(Debug, Default)]
 struct Shelves {
@@ -75,9 +76,9 @@ impl Shelves {
 
     fn put(&mut self, order: OrderHead<'_>) {
         // An order without expiration holds its place for as long as the process lives.
-        let free_after = order.expires_at.map_or(u64::MAX, |at| at.as_secs());
         let held = self.by_author.entry(order.author).or_default();
-        if held.insert(order.name.to_owned(), free_after).is_none() {
+        let before = held.insert(order.name.to_owned(), order.expires_at);
+        if before.is_none() {
             self.total = self.total.saturating_add(1);
         }
     }
@@ -109,7 +110,7 @@ impl Shelves {
 
     fn clear_expired(&mut self, now: Timestamp) {
         self.by_author.retain(|_, shelf| {
-            shelf.retain(|_, free_after| *free_after >= now.as_secs());
+            shelf.retain(|_, expires_at| !has_passed(*expires_at, now));
             !shelf.is_empty()
         });
         self.total = self.by_author.values().map(Shelf::len).sum();
@@ -186,7 +187,11 @@ mod tests {
             "only orders are counted"
         );
         assert!(
-            carried(&order(&alice, "c", NOW + 99), NOW + 21),
+            !carried(&order(&alice, "c", NOW + 99), NOW + 19),
+            "its last second is not over"
+        );
+        assert!(
+            carried(&order(&alice, "c", NOW + 99), NOW + 20),
             "an expired order frees room"
         );
     }

@@ -64,7 +64,7 @@ impl Sight<'_> {
         let Some(at) = position(self.whole, NAME) else {
             return self.event()?.get("created_at")?.as_u64();
         };
-        let digits = self.whole.get(at + NAME.len()..)?;
+        let digits = self.whole.get(at + NAME.len()..)?.trim_ascii_start();
         let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
         digits.copied().try_fold(0_u64, |number, digit| {
             number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))

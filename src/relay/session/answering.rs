@@ -1,7 +1,7 @@
 //! The loop that answers questions from the store.
 
 use nostr::filter::Filter;
-use storage::events::Counted;
+use storage::events::{Counted, Kept};
 use tokio::sync::mpsc;
 
 use super::Client;
@@ -13,16 +13,17 @@ use crate::relay::words;
 impl Client<'_> {
     /// Answers one at a time: the stored part of one subscription is all that a connection may
     /// hold in memory, however slowly its client reads.
-    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Waiting>) {
+    pub(super) async fn answer_from_store(self, mut questions: mpsc::Receiver<Box<Waiting>>) {
         loop {
             let waiting = tokio::select! {
                 () = self.outgoing.closing() => return,
                 waiting = questions.recv() => waiting,
             };
             let Some(waiting) = waiting else { return };
+            // Boxed, since it is much larger than this loop, which mostly waits.
             let answered = match waiting.question {
-                Question::Stored(ticket) => self.answer(ticket).await,
-                Question::Count(name, filters) => self.answer_count(&name, filters).await,
+                Question::Stored(ticket) => Box::pin(self.answer(ticket)).await,
+                Question::Count(name, filters) => Box::pin(self.answer_count(&name, filters)).await,
             };
             if let Err(Closing) = answered {
                 return;
@@ -36,12 +37,14 @@ impl Client<'_> {
         }
         let parts = &self.relay.inner.parts;
         let now = self.relay.now();
+        let (filters, most_bytes) = (ticket.filters().to_vec(), parts.limits.answer_bytes);
+        let may_answer = |filter: &Filter, kept: &Kept| {
+            let visibility = &self.relay.inner.visibility;
+            visibility.permits(self.session, filter, kept)
+        };
         let found = parts
             .store
-            .query_where(ticket.filters().to_vec(), now, |filter, kept| {
-                let visibility = &self.relay.inner.visibility;
-                visibility.permits(self.session, filter, kept)
-            })
+            .query_where(filters, now, most_bytes, may_answer)
             .await;
         let found = match found {
             Ok(found) => found,
@@ -61,6 +64,9 @@ impl Client<'_> {
             }
             rest = self.outgoing.push_events(&ticket, rest).await?;
         }
+        // What follows goes as live events do, and would end a connection that is full of
+        // the answer.
+        self.outgoing.has_room().await?;
         self.relay.inner.subscriptions.go_live(&ticket, &found);
         Ok(())
     }

@@ -23,7 +23,10 @@ pub(super) enum Frame {
         in_time: bool,
     },
     /// One with bytes, which nobody understands.
-    Binary,
+    Binary {
+        /// Whether the client still had the right to say it.
+        in_time: bool,
+    },
 }
 
 /// What a frame says.
@@ -40,8 +43,14 @@ impl Frame {
     /// Finds out what it says; an event or a proof without a refusal has a right id and
     /// signature.
     pub(super) fn understand(&self, relay: &Relay, session: &Session) -> Understood {
-        let Self::Text { text, in_time } = self else {
-            return unclear(words::notice("invalid: binary frames are not understood"));
+        let (text, in_time) = match self {
+            Self::Text { text, in_time } => (text, in_time),
+            Self::Binary { in_time: false } => {
+                return unclear(words::notice(&too_fast().to_string()));
+            }
+            Self::Binary { in_time: true } => {
+                return unclear(words::notice("invalid: binary frames are not understood"));
+            }
         };
         let (size, limit) = (text.len(), relay.limits().frame_bytes);
         if size > limit {

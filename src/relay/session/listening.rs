@@ -46,7 +46,7 @@ const BATCHES_AT_ONCE: usize = 2;
 /// The loop that listens.
 pub(super) struct Ears<'a> {
     client: Client<'a>,
-    to_answer: mpsc::Sender<Waiting>,
+    to_answer: mpsc::Sender<Box<Waiting>>,
     /// As much room for waiting questions as for open subscriptions.
     room_to_wait: Arc<Semaphore>,
     judging: FuturesOrdered<oneshot::Receiver<Vec<Understood>>>,
@@ -66,7 +66,7 @@ struct Heard {
 }
 
 impl<'a> Ears<'a> {
-    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Waiting>) -> Self {
+    pub(super) fn new(client: Client<'a>, to_answer: mpsc::Sender<Box<Waiting>>) -> Self {
         let limits = client.relay.limits();
         Self {
             client,
@@ -114,15 +114,17 @@ impl<'a> Ears<'a> {
         let mut end = None;
         loop {
             let may_hear = end.is_none() && self.judging.len() < BATCHES_AT_ONCE;
+            // Most sessions are silent most of the time, and keep no room for what is needed
+            // only while something is followed: it is boxed.
             tokio::select! {
                 biased;
                 Some(judged) = self.judging.next() => match judged {
-                    Ok(batch) => self.follow(batch).await?,
+                    Ok(batch) => Box::pin(self.follow(batch)).await?,
                     Err(_) => return Ok(Farewell::new(CloseCode::Error, "the relay failed")),
                 },
                 heard = hear(stream, &mut self.allowance, idle_after), if may_hear => {
                     end = heard.end;
-                    self.judge(heard.frames).await?;
+                    Box::pin(self.judge(heard.frames)).await?;
                 }
                 else => return Ok(end.expect("the relay listens until there is an end")),
             }
@@ -289,10 +291,11 @@ impl<'a> Ears<'a> {
         };
         let values = question.values(self.client.relay.limits().open_values);
         let room = self.room_to_wait.clone().acquire_many_owned(values).await;
-        let waiting = Waiting {
+        // The channel has room for many from the beginning, so each is small.
+        let waiting = Box::new(Waiting {
             question,
             _room: room.map_err(|_| Closing)?,
-        };
+        });
         self.to_answer.send(waiting).await.map_err(|_| Closing)
     }
 }
@@ -341,7 +344,9 @@ impl Heard {
                 text,
                 in_time: allowance.take(),
             }),
-            Message::Binary(_) => self.frames.push(Frame::Binary),
+            Message::Binary(_) => self.frames.push(Frame::Binary {
+                in_time: allowance.take(),
+            }),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => (),
             Message::Close(_) => self.end = Some(Farewell::new(CloseCode::Normal, "")),
         }

@@ -44,7 +44,8 @@ pub(super) async fn serve<Stream>(
     Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = relay.limits();
-    let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
+    let seat = relay.inner.waiting_room.enter();
+    let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes, seat));
     let subscriptions = &relay.inner.subscriptions;
     let joined = subscriptions.join(session.clone(), outgoing.clone(), limits);
     let (to_answer, answers) = mpsc::channel(QUESTIONS);

@@ -114,3 +114,32 @@ impl<Stream: Unpin> AsyncWrite for Incoming<Stream> {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::duplex;
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::*;
+    use crate::relay::outgoing::Next;
+    use crate::relay::waiting_room::WaitingRoom;
+
+    #[tokio::test]
+    async fn a_pong_waits_its_turn_among_the_other_frames() {
+        let (ours, theirs) = duplex(1_024);
+        let outgoing = Arc::new(Outgoing::new(1_024, WaitingRoom::new(usize::MAX).enter()));
+        let limits = RelayLimits::default();
+        let (mut incoming, _wire) = directions(ours, outgoing.clone(), &limits).await;
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        outgoing.push_live("an event".to_owned().into());
+        client.send(Message::Ping("hey".into())).await.unwrap();
+        client.send(Message::text("a question")).await.unwrap();
+        for _ in ["the ping", "the question"] {
+            incoming.next().await.unwrap().unwrap();
+        }
+        let pong = Frame::Encoded([&[0x8a, 3], &b"hey"[..]].concat().into());
+        let expected = Next::Send(["an event".to_owned().into(), pong].into());
+        assert_eq!(outgoing.next().await, expected);
+    }
+}

@@ -15,6 +15,7 @@ use relay_policy::{Prefix, Reading};
 use super::*;
 use crate::relay::frame::Frame;
 use crate::relay::outgoing::Next;
+use crate::relay::waiting_room::WaitingRoom;
 use crate::relay::words;
 
 fn subscriptions() -> Arc<Subscriptions> {
@@ -24,7 +25,8 @@ fn subscriptions() -> Arc<Subscriptions> {
 
 fn join_with(subscriptions: &Arc<Subscriptions>, limits: &RelayLimits) -> Connection {
     let session = Session::new(1, IpAddr::from([192, 0, 2, 7]));
-    let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes));
+    let seat = WaitingRoom::new(limits.waiting_bytes_in_all).enter();
+    let outgoing = Arc::new(Outgoing::new(limits.waiting_bytes, seat));
     let joined = subscriptions.join(session, outgoing.clone(), limits);
     Connection { joined, outgoing }
 }

@@ -10,8 +10,12 @@ use nostr_database::NostrDatabase;
 use tokio::sync::SemaphorePermit;
 use tokio::task::spawn_blocking;
 
+use super::newest::{Newest, Room};
 use super::plan::Plan;
 use super::{EventStore, EventStoreError, Kept};
+
+/// Events that are read by id in one go: few enough to be large.
+pub(super) const IDS_READ_AT_ONCE: usize = 64;
 
 /// More events than this are not written down between two turns of other tasks.
 const WRITTEN_DOWN_AT_ONCE: usize = 64;
@@ -30,11 +34,16 @@ impl EventStore {
         filters: Vec<Filter>,
         now: Timestamp,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        self.query_where(filters, now, |_, _| true).await
+        self.query_where(filters, now, usize::MAX, |_, _| true)
+            .await
     }
 
     /// Finds as [`Self::query`] does, but only events that `may_answer` admits to the
     /// filter; others do not count towards its limit.
+    ///
+    /// All filters together find at most `most_bytes` of JSON: each has an equal share,
+    /// and what is left of those before it, but always finds its newest event. Like a
+    /// limit it leaves out what comes after everything that the filter finds.
     ///
     /// # Errors
     ///
@@ -43,15 +52,23 @@ impl EventStore {
         &self,
         filters: Vec<Filter>,
         now: Timestamp,
+        most_bytes: usize,
         may_answer: impl Fn(&Filter, &Kept) -> bool + Send + Sync,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         let mut found = Vec::new();
-        for filter in &filters {
-            let wanted = filter.limit.unwrap_or(usize::MAX);
+        let mut bytes_left = most_bytes;
+        for (filters_left, filter) in (1..=filters.len()).rev().zip(&filters) {
+            let room = Room {
+                events: filter.limit.unwrap_or(usize::MAX),
+                bytes: bytes_left / filters_left,
+            };
             let answers = |kept: &Kept| {
                 kept.matches(filter) && !kept.is_expired_at(now) && may_answer(filter, kept)
             };
-            found.extend(self.newest(filter, wanted, answers).await?);
+            let newest = self.newest(filter, room, answers).await?;
+            let bytes: usize = newest.iter().map(|kept| kept.json().len()).sum();
+            bytes_left = bytes_left.saturating_sub(bytes);
+            found.extend(newest);
         }
         if filters.len() > 1 {
             found.sort();
@@ -70,7 +87,7 @@ impl EventStore {
         id: EventId,
         now: Timestamp,
     ) -> Result<Option<Arc<Kept>>, EventStoreError> {
-        let found = self.by_ids(&[id].into()).await?;
+        let found = self.by_ids(&[id]).await?;
         let mut found = found.into_iter();
         Ok(found.find(|kept| !kept.is_expired_at(now)))
     }
@@ -79,36 +96,49 @@ impl EventStore {
     async fn newest(
         &self,
         filter: &Filter,
-        wanted: usize,
+        room: Room,
         answers: impl Fn(&Kept) -> bool + Send + Sync,
     ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        let Some(plan) = Plan::of(filter).filter(|_| wanted > 0) else {
+        let Some(plan) = Plan::of(filter).filter(|_| room.events > 0) else {
             return Ok(Vec::new());
         };
-        if let Some(found) = self.memory.newest(filter, wanted, &answers).await {
+        if let Some(found) = self.memory.newest(filter, room, &answers).await {
             return Ok(found);
         }
+        let mut newest = Newest::new(room);
         match plan {
             Plan::ByIds(ids) => {
-                let mut found = self.by_ids(&ids).await?;
-                found.retain(|kept| answers(kept));
-                found.sort();
-                found.truncate(wanted);
-                Ok(found)
+                for ids in ids.chunks(IDS_READ_AT_ONCE) {
+                    let read = self.by_ids(ids).await?.into_iter();
+                    newest.extend(read.filter(|kept| answers(kept)));
+                    newest.cut();
+                }
             }
-            Plan::NewestFirst(question) => self.newest_by_pages(question, wanted, answers).await,
+            Plan::NewestFirst(question) => {
+                // A superset of the answer: it is read back in time until enough of it
+                // could be used, or nothing is left.
+                let mut pages = self.pages(question, room.events);
+                while !newest.is_full() {
+                    let page = pages.next().await?;
+                    if page.is_empty() {
+                        break;
+                    }
+                    let read = page.write_down().await.into_iter();
+                    newest.extend(read.filter(|kept| answers(kept)));
+                }
+            }
         }
+        Ok(newest.into_found())
     }
 
-    /// Finds stored events by id, expired or not, in no order.
-    pub(super) async fn by_ids(
-        &self,
-        ids: &BTreeSet<EventId>,
-    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
+    /// Finds stored events by id, expired or not, in no order; not more than
+    /// [`IDS_READ_AT_ONCE`].
+    pub(super) async fn by_ids(&self, ids: &[EventId]) -> Result<Vec<Arc<Kept>>, EventStoreError> {
         let (mut found, unknown) = self.memory.find(ids);
         if !unknown.is_empty() {
             let since = self.memory.read_begins();
-            let read = self.read(Filter::new().ids(unknown)).await?;
+            let _turn = self.reading_turn().await;
+            let read = self.ask(Filter::new().ids(unknown)).await?;
             for kept in write_down(read.into_iter().collect()).await {
                 self.memory.read(&kept, since);
                 found.push(kept);
@@ -117,36 +147,19 @@ impl EventStore {
         Ok(found)
     }
 
-    /// Reads the answer to a question back in time, until enough of it could be used or
-    /// nothing is left: the question asks for a superset.
-    async fn newest_by_pages(
-        &self,
-        question: Filter,
-        wanted: usize,
-        answers: impl Fn(&Kept) -> bool + Send + Sync,
-    ) -> Result<Vec<Arc<Kept>>, EventStoreError> {
-        let mut found = Vec::new();
-        let mut pages = self.pages(question, wanted);
-        while found.len() < wanted {
-            let page = pages.next().await?;
-            if page.is_empty() {
-                break;
-            }
-            let read = write_down(page).await.into_iter();
-            let missing = wanted.saturating_sub(found.len());
-            found.extend(read.filter(|kept| answers(kept)).take(missing));
-        }
-        Ok(found)
-    }
-
-    /// Asks the database one question that it answers rightly.
+    /// Asks the database one question that it answers rightly, with a few events.
     pub(super) async fn read(&self, question: Filter) -> Result<BTreeSet<Event>, EventStoreError> {
         let _turn = self.reading_turn().await;
+        self.ask(question).await
+    }
+
+    /// Asks the database in a turn of the caller's.
+    pub(super) async fn ask(&self, question: Filter) -> Result<BTreeSet<Event>, EventStoreError> {
         self.db.query(question).await.map_err(EventStoreError::Read)
     }
 
     /// Waits for a place among the readers: LMDB has a fixed number of them.
-    async fn reading_turn(&self) -> SemaphorePermit<'_> {
+    pub(super) async fn reading_turn(&self) -> SemaphorePermit<'_> {
         self.reads
             .acquire()
             .await

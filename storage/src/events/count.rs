@@ -7,15 +7,13 @@ use nostr::event::EventId;
 use nostr::filter::Filter;
 use nostr::types::Timestamp;
 
-use super::answer::write_down;
+use super::answer::IDS_READ_AT_ONCE;
+use super::newest::Room;
 use super::plan::Plan;
 use super::{EventStore, EventStoreError, Kept};
 
 /// Events the database is asked for before the filters are called too broad.
 const MOST_READ: usize = 100_000;
-
-/// Events read in one go, at first.
-const PAGE: usize = 500;
 
 /// How many events answer some filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +66,17 @@ impl EventStore {
     ) -> Result<Counted, EventStoreError> {
         match Plan::of(filter) {
             None => (),
-            Some(Plan::ByIds(ids)) => tally.add(self.by_ids(&ids).await?, answers),
+            Some(Plan::ByIds(ids)) => {
+                for ids in ids.chunks(IDS_READ_AT_ONCE) {
+                    tally.add(self.by_ids(ids).await?, &answers);
+                }
+            }
             Some(Plan::NewestFirst(question)) => {
-                if let Some(found) = self.memory.newest(filter, usize::MAX, &answers).await {
+                if let Some(found) = self.memory.newest(filter, Room::UNBOUNDED, &answers).await {
                     tally.add(found, |_| true);
                     return Ok(tally.so_far());
                 }
-                let mut pages = self.pages(question, PAGE);
+                let mut pages = self.pages(question, usize::MAX);
                 loop {
                     let page = pages.next().await?;
                     if page.is_empty() {
@@ -84,7 +86,7 @@ impl EventStore {
                         return Ok(Counted::TooBroad);
                     };
                     tally.left_to_read = left;
-                    tally.add(write_down(page).await, &answers);
+                    tally.add(page.write_down().await, &answers);
                 }
             }
         }

@@ -11,11 +11,8 @@ use nostr::event::{Event, EventId, Kind};
 use nostr::filter::{Filter, SingleLetterTag};
 
 use super::address::Address;
-use super::save::IDS_AT_ONCE;
+use super::answer::IDS_READ_AT_ONCE;
 use super::{EventStore, EventStoreError};
-
-/// Deletions read in one go.
-const PAGE: usize = 2_000;
 
 impl EventStore {
     /// Tells whether the author of this event has deleted it.
@@ -33,27 +30,45 @@ impl EventStore {
         }
         let by_author = Filter::new().author(event.pubkey);
         // Author and tag without the kind: the three together are answered wrongly.
-        let naming_it = self.read(by_author.clone().event(event.id)).await?;
-        if naming_it.iter().any(|found| deletes_id(found, event.id)) {
+        let names_it = |found: &Event| deletes_id(found, event.id);
+        if self
+            .is_any(by_author.clone().event(event.id), names_it)
+            .await?
+        {
             return Ok(true);
         }
         let Some(address) = address else {
             return Ok(false);
         };
-        let spellings = address.spellings();
-        let naming_its_address = self
-            .read(by_author.custom_tags(SingleLetterTag::LOWERCASE_A, spellings))
-            .await?;
-        Ok(naming_its_address
-            .iter()
-            .any(|found| found.created_at >= event.created_at && deletes_address(found, address)))
+        let by_address = by_author.custom_tags(SingleLetterTag::LOWERCASE_A, address.spellings());
+        let names_its_address =
+            |found: &Event| found.created_at >= event.created_at && deletes_address(found, address);
+        self.is_any(by_address, names_its_address).await
+    }
+
+    /// Tells whether there is such an event among those that match.
+    async fn is_any(
+        &self,
+        question: Filter,
+        is_such: impl Fn(&Event) -> bool,
+    ) -> Result<bool, EventStoreError> {
+        let mut pages = self.pages(question, usize::MAX);
+        loop {
+            let page = pages.next().await?.into_events();
+            if page.is_empty() {
+                return Ok(false);
+            }
+            if page.iter().any(&is_such) {
+                return Ok(true);
+            }
+        }
     }
 
     /// Learns who has deleted something.
     pub(super) async fn remember_deleters(&self) -> Result<(), EventStoreError> {
-        let mut pages = self.pages(Filter::new().kind(Kind::EventDeletion), PAGE);
+        let mut pages = self.pages(Filter::new().kind(Kind::EventDeletion), usize::MAX);
         loop {
-            let page = pages.next().await?;
+            let page = pages.next().await?.into_events();
             if page.is_empty() {
                 return Ok(());
             }
@@ -68,7 +83,7 @@ impl EventStore {
         deletion: &Event,
     ) -> Result<(), EventStoreError> {
         let ids: Vec<EventId> = named_ids(deletion).collect();
-        for ids in ids.chunks(IDS_AT_ONCE) {
+        for ids in ids.chunks(IDS_READ_AT_ONCE) {
             let found = self.read(Filter::new().ids(ids.iter().copied())).await?;
             let own = found.iter().filter(|event| {
                 event.pubkey == deletion.pubkey && event.kind != Kind::EventDeletion

@@ -26,7 +26,7 @@ pub struct Kept {
     pub kind: Kind,
     /// When its author made it.
     pub created_at: Timestamp,
-    /// The last second in which it may be shown (NIP-40).
+    /// The second in which it expires (NIP-40).
     pub expires_at: Option<Timestamp>,
     tags: TagValues,
     json: Box<str>,
@@ -79,7 +79,7 @@ impl Kept {
     /// Tells whether it may no longer be shown at `now`.
     #[must_use]
     pub fn is_expired_at(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|last| now > last)
+        has_passed(self.expires_at, now)
     }
 
     /// Tells whether it matches every condition of a filter; the limit is none.
@@ -117,6 +117,11 @@ impl Kept {
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.json.len() + self.tags.size_bytes()
     }
+}
+
+/// Tells whether what expires then has expired at `now`: in that very second it has.
+pub(super) fn has_passed(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    expires_at.is_some_and(|at| at <= now)
 }
 
 impl Ord for Kept {
@@ -219,7 +224,7 @@ mod tests {
             .unwrap();
         let kept = Kept::of(&event);
         assert_eq!(kept.event(), event);
-        assert!(!kept.is_expired_at(2_000.into()) && kept.is_expired_at(2_001.into()));
+        assert!(!kept.is_expired_at(1_999.into()) && kept.is_expired_at(2_000.into()));
         let values: Vec<_> = kept.values(SingleLetterTag::LOWERCASE_K).collect();
         assert_eq!(values, ["buy", "later"]);
 

@@ -20,6 +20,7 @@ mod count;
 mod deletion;
 mod kept;
 mod memory;
+mod newest;
 mod pages;
 mod plan;
 mod purge;
@@ -34,7 +35,7 @@ use nostr::event::EventId;
 use nostr::key::PublicKey;
 use nostr_database::error::Error as DatabaseError;
 use nostr_lmdb::NostrLmdb;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, RwLock, Semaphore};
 
 use self::author_locks::AuthorLocks;
 pub use self::count::Counted;
@@ -110,12 +111,16 @@ pub struct EventStore {
     db: NostrLmdb,
     lanes: Lanes,
     reads: Semaphore,
+    /// Who reads a second with so many events that they must be read at once.
+    crowded_seconds: Semaphore,
     /// Held shared by every first attempt to write, alone by a second one.
     shared_batch: RwLock<()>,
     /// Held shared by a save until memory has taken it in, alone by a purge while it
     /// removes: memory must hear of both in the order in which they were done.
     purging: RwLock<()>,
     memory: Memory,
+    /// Held by the one who reads the database into memory.
+    filling: AsyncMutex<()>,
     authors: AuthorLocks,
     /// Authors of stored deletion events; all others are spared the look-up.
     deleters: Mutex<HashSet<PublicKey>>,
@@ -155,9 +160,11 @@ impl EventStore {
                 own: Semaphore::new(options.own_saves_in_flight),
             },
             reads: Semaphore::new(options.reads_at_once),
+            crowded_seconds: Semaphore::new(1),
             shared_batch: RwLock::new(()),
             purging: RwLock::new(()),
             memory: Memory::new(options.live_bytes, options.recent_bytes),
+            filling: AsyncMutex::new(()),
             authors: AuthorLocks::new(),
             deleters: Mutex::default(),
         };

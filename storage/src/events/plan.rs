@@ -14,7 +14,7 @@ use nostr::filter::{Filter, SingleLetterTag};
 pub(super) enum Plan {
     /// Which of these events are stored? By id the database would cut at a limit in the
     /// order of the ids, not of time.
-    ByIds(BTreeSet<EventId>),
+    ByIds(Vec<EventId>),
     /// Which are the newest events that match? It may be asked with a limit.
     NewestFirst(Filter),
 }
@@ -31,7 +31,7 @@ impl Plan {
             ..filter.clone()
         };
         Some(match all.ids {
-            Some(ids) => Self::ByIds(ids),
+            Some(ids) => Self::ByIds(ids.into_iter().collect()),
             None => Self::NewestFirst(by_one_index(all)),
         })
     }
@@ -138,7 +138,7 @@ mod tests {
     fn ids_are_looked_up_without_a_limit() {
         let id = EventId::from_byte_array([7; 32]);
         let plan = Plan::of(&Filter::new().id(id).kind(Kind::TextNote).limit(1)).unwrap();
-        assert_eq!(plan, Plan::ByIds([id].into()));
+        assert_eq!(plan, Plan::ByIds(vec![id]));
     }
 
     #[test]

@@ -4,10 +4,8 @@ use nostr::event::{Event, EventId, Kind};
 use nostr::filter::Filter;
 use nostr::types::Timestamp;
 
+use super::kept::has_passed;
 use super::{EventStore, EventStoreError};
-
-/// Events looked at in one go, at first.
-const PAGE: usize = 500;
 
 impl EventStore {
     /// Removes the events that have expired at `now`, and says how many.
@@ -23,9 +21,9 @@ impl EventStore {
     /// what was removed before stays removed.
     pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, EventStoreError> {
         let mut purged: usize = 0;
-        let mut pages = self.pages(Filter::new(), PAGE);
+        let mut pages = self.pages(Filter::new(), usize::MAX);
         loop {
-            let page = pages.next().await?;
+            let page = pages.next().await?.into_events();
             if page.is_empty() {
                 break;
             }
@@ -43,5 +41,5 @@ impl EventStore {
 }
 
 fn is_over(event: &Event, now: Timestamp) -> bool {
-    event.kind != Kind::EventDeletion && event.is_expired_at(now)
+    event.kind != Kind::EventDeletion && has_passed(event.tags.expiration(), now)
 }

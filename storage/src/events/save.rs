@@ -12,8 +12,8 @@ use super::address::{Address, Place, outlasts};
 use super::memory::Memory;
 use super::{EventStore, EventStoreError, Kept};
 
-/// Events looked up or removed at once: others are to have their turn in between.
-pub(super) const IDS_AT_ONCE: usize = 500;
+/// Events removed at once: others are to have their turn in between.
+const REMOVED_AT_ONCE: usize = 500;
 
 /// What became of an event that was to be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,11 +145,15 @@ impl EventStore {
                 .author(address.author)
                 .identifier(&address.name);
         }
-        let candidates = self.read(filter).await?;
-        Ok(candidates
-            .into_iter()
-            .filter(|event| address.holds(event))
-            .collect())
+        let mut pages = self.pages(filter, usize::MAX);
+        let mut stored = Vec::new();
+        loop {
+            let page = pages.next().await?.into_events();
+            if page.is_empty() {
+                return Ok(stored);
+            }
+            stored.extend(page.into_iter().filter(|event| address.holds(event)));
+        }
     }
 
     /// Writes an event, and has memory take it in.
@@ -220,7 +224,7 @@ impl EventStore {
 
     /// Removes events by id, and has memory forget them.
     pub(super) async fn remove(&self, ids: &[EventId]) -> Result<(), EventStoreError> {
-        for ids in ids.chunks(IDS_AT_ONCE) {
+        for ids in ids.chunks(REMOVED_AT_ONCE) {
             let begun = self.memory.removal_begins();
             let removed = self.delete(Filter::new().ids(ids.iter().copied())).await;
             // Also when it failed: the removal may have reached the disk. What is still

@@ -21,6 +21,7 @@
 //! # Ok::<(), storage::ledger::StorageError>(())
 //! ```
 
+mod backlog;
 mod changes;
 mod disputes;
 mod ended_takes;
@@ -30,10 +31,12 @@ mod holds;
 mod invoices;
 mod journal;
 mod key;
+mod mirrors;
 mod node;
 mod orders;
 mod outbox;
 mod page;
+mod paths;
 mod payouts;
 mod record;
 mod seen;
@@ -52,9 +55,11 @@ use redb::StorageBackend;
 use crate::testing::PowerCutDisk;
 use file::{File, Opener};
 
+pub use backlog::BacklogRow;
 pub use error::StorageError;
 pub use holds::HoldCounts;
 pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
+pub use mirrors::{Mirror, MirrorNo};
 pub use node::{NodeIdentity, Tip};
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;

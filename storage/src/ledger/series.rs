@@ -9,6 +9,8 @@ use super::table::Table;
 pub(super) enum Series {
     /// Rows of the outbox.
     Outbox,
+    /// Mirrors.
+    Mirrors,
     /// Entries of the journal.
     Journal,
     /// Messages set aside.
@@ -19,6 +21,7 @@ impl Series {
     fn key(self) -> &'static [u8] {
         match self {
             Series::Outbox => b"outbox",
+            Series::Mirrors => b"mirrors",
             Series::Journal => b"journal",
             Series::SetAside => b"set_aside",
         }

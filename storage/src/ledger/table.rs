@@ -58,6 +58,16 @@ pub(crate) enum Table {
     SeenTimes,
     /// Signed events that wait to be delivered.
     Outbox,
+    /// External relays that get a copy of what the node publishes.
+    Mirrors,
+    /// Signed events that wait to be acknowledged by a mirror.
+    Backlog,
+    /// Index: what waits of each public address.
+    BacklogAddresses,
+    /// Mirrors through which a trade key has asked.
+    Paths,
+    /// Index: paths by time.
+    PathTimes,
     /// Moments at which an order wants to be looked at.
     Timers,
     /// Index: the timer of an order and kind.
@@ -78,7 +88,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 34] = [
+    pub(crate) const ALL: [Table; 39] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -105,6 +115,11 @@ impl Table {
         Table::Seen,
         Table::SeenTimes,
         Table::Outbox,
+        Table::Mirrors,
+        Table::Backlog,
+        Table::BacklogAddresses,
+        Table::Paths,
+        Table::PathTimes,
         Table::Timers,
         Table::TimersOfOrder,
         Table::Stamps,
@@ -144,6 +159,11 @@ impl Table {
             Table::Seen => "seen",
             Table::SeenTimes => "seen_times",
             Table::Outbox => "outbox",
+            Table::Mirrors => "mirrors",
+            Table::Backlog => "backlog",
+            Table::BacklogAddresses => "backlog_addresses",
+            Table::Paths => "paths",
+            Table::PathTimes => "path_times",
             Table::Timers => "timers",
             Table::TimersOfOrder => "timers_of_order",
             Table::Stamps => "stamps",

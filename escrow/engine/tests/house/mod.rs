@@ -200,6 +200,7 @@ impl House {
             clock: Arc::new(self.clock.clone()),
             mailbox: MailboxLimits::default(),
             strangers_per_second: 1_000,
+            mirrors: Vec::new(),
         };
         let escrow = Escrow::start(parts, CancellationToken::new())
             .await

@@ -9,7 +9,7 @@ use escrow_core::payout::PayoutState;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{CantDo, Transport};
 use escrow_core::{Msat, PaymentHash, Sats, UnixTime};
-use escrow_engine::submission::TraderMessage;
+use escrow_engine::submission::{Path, TraderMessage};
 use escrow_lightning::backend::HoldState;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, WalletPays};
 use escrow_lightning::{InvoiceRules, read_payout_invoice};
@@ -381,6 +381,7 @@ pub(crate) fn envelope(request: Request, dice: &mut Dice) -> TraderMessage {
         event,
         inner,
         request,
+        path: Path::OwnRelay,
     }
 }
 

@@ -284,6 +284,7 @@ impl Town {
             receipts,
             effects,
             letters,
+            mirrored: _,
         } = outcome;
         assert_eq!(receipts.len(), own + mail.len());
         for (message, receipt) in mail.iter().zip(receipts.iter().skip(own)) {

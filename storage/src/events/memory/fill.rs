@@ -13,9 +13,6 @@ use super::super::{EventStore, EventStoreError, Kept};
 use super::rack::Rack;
 use super::{Holding, Memory};
 
-/// Events read in one go.
-const PAGE: usize = 1_000;
-
 impl EventStore {
     /// Reads into memory what it does not hold, as far as there is room.
     ///
@@ -27,7 +24,10 @@ impl EventStore {
     /// [`EventStoreError::Read`] or [`EventStoreError::Remove`] when the database fails;
     /// then the kinds that were not read through are asked of the database as before.
     pub(in super::super) async fn fill_memory(&self) -> Result<(), EventStoreError> {
-        let doubts = self.memory.doubts();
+        let _nobody_else = self.filling.lock().await;
+        let Some(doubts) = self.memory.doubts_if_it_lacks_something() else {
+            return Ok(());
+        };
         self.earlier_writes().await?;
         let kinds = self.memory.begin_filling(doubts);
         let filled = kinds.iter().map(|kind| self.fill_rack(*kind));
@@ -44,14 +44,14 @@ impl EventStore {
 
     /// Reads one page while the one before is written down.
     async fn fill_rack(&self, kind: Kind) -> Result<(), EventStoreError> {
-        let mut pages = self.pages(Filter::new().kind(kind), PAGE);
-        let mut page = pages.next().await?;
+        let mut pages = self.pages(Filter::new().kind(kind), usize::MAX);
+        let mut page = pages.next().await?.into_events();
         while !page.is_empty() {
             let (next, kept) = join(pages.next(), write_down(page)).await;
             if !self.memory.fill(kind, &kept) {
                 return Ok(());
             }
-            page = next?;
+            page = next?.into_events();
         }
         self.memory.end_filling(kind);
         Ok(())
@@ -59,11 +59,17 @@ impl EventStore {
 }
 
 impl Memory {
-    fn doubts(&self) -> u64 {
-        self.look_up().doubts
+    /// Tells how often it has been in doubt, if some kind is not held.
+    fn doubts_if_it_lacks_something(&self) -> Option<u64> {
+        let book = self.look_up();
+        let mut racks = book.racks.values();
+        racks
+            .any(|holding| holding.whole().is_none())
+            .then_some(book.doubts)
     }
 
-    /// Begins to hold the kinds of which nothing is held, unless a new doubt arose.
+    /// Begins to hold the kinds that are not held, unless a new doubt arose. What a read
+    /// that failed has left of a kind is begun anew.
     fn begin_filling(&self, doubts: u64) -> Vec<Kind> {
         let mut book = self.write();
         if book.doubts != doubts {
@@ -72,7 +78,7 @@ impl Memory {
         self.recent().open();
         let mut begun = Vec::new();
         for (kind, holding) in &mut book.racks {
-            if let Holding::Nothing = holding {
+            if holding.whole().is_none() {
                 *holding = Holding::Filling {
                     rack: Rack::default(),
                     disturbed: false,

@@ -14,7 +14,7 @@ mod recent;
 mod tests;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -28,6 +28,7 @@ pub(super) use self::recent::ReadSince;
 use self::recent::Recent;
 use self::walk::Walk;
 use super::Kept;
+use super::newest::{Newest, Room};
 
 const ORDER: Kind = Kind::Custom(38_383);
 
@@ -164,7 +165,7 @@ impl Memory {
     }
 
     /// Finds events by id, and names those it does not know about.
-    pub(super) fn find(&self, ids: &BTreeSet<EventId>) -> (Vec<Arc<Kept>>, Vec<EventId>) {
+    pub(super) fn find(&self, ids: &[EventId]) -> (Vec<Arc<Kept>>, Vec<EventId>) {
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
         for id in ids {
             match self.get(*id) {
@@ -194,16 +195,16 @@ impl Memory {
     pub(super) async fn newest(
         &self,
         filter: &Filter,
-        wanted: usize,
+        room: Room,
         answers: impl Fn(&Kept) -> bool,
     ) -> Option<Vec<Arc<Kept>>> {
-        let mut found = Vec::new();
+        let mut newest = Newest::new(room);
         let mut from = filter.until.map_or(Second::LAST, Second::of);
         loop {
             let rest = {
                 let book = self.look_up();
                 let mut walk = book.walk(filter, from)?;
-                look_at_some(&mut walk, wanted, &answers, &mut found)
+                look_at_some(&mut walk, &answers, &mut newest)
             };
             match rest {
                 Some(second) => from = second,
@@ -211,9 +212,7 @@ impl Memory {
             }
             yield_now().await;
         }
-        found.sort();
-        found.truncate(wanted);
-        Some(found)
+        Some(newest.into_found())
     }
 
     fn look_up(&self) -> RwLockReadGuard<'_, Book> {
@@ -233,14 +232,13 @@ impl Memory {
 /// says with which second to go on. It only stops between seconds.
 fn look_at_some(
     walk: &mut Walk<'_>,
-    wanted: usize,
     answers: impl Fn(&Kept) -> bool,
-    found: &mut Vec<Arc<Kept>>,
+    newest: &mut Newest,
 ) -> Option<Second> {
     let (mut looked_at, mut this) = (0, walk.second()?);
     loop {
         let next = walk.second()?;
-        if next != this && found.len() >= wanted {
+        if next != this && newest.is_full() {
             return None;
         }
         if next != this && looked_at >= LOOKED_AT_ONCE {
@@ -248,7 +246,7 @@ fn look_at_some(
         }
         this = next;
         looked_at += 1;
-        found.extend(walk.next().filter(|kept| answers(kept)).cloned());
+        newest.extend(walk.next().filter(|kept| answers(kept)).cloned());
     }
 }
 

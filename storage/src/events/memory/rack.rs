@@ -15,8 +15,9 @@ use super::list::{CELLS, List, Second, Spot};
 /// What one line of a list takes of memory, in bytes, on average.
 const LINE_BYTES: usize = 28;
 
-/// The largest sum of [`Rack::size_bytes`] for which there are always cells.
-pub(super) const LARGEST_BYTES: usize = CELLS * LINE_BYTES;
+/// The largest sum of [`Rack::size_bytes`] for which there are always cells: each event
+/// stands on four lists at least.
+pub(super) const LARGEST_BYTES: usize = CELLS * 4 * LINE_BYTES;
 
 /// More pairs of author and status are not looked up.
 const MOST_PAIRS: usize = 1_000;

@@ -17,7 +17,9 @@ use super::samples::{attempts, fixture, holds, orders, payouts};
 use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
-use crate::ledger::{JournalEntry, Ledger, NodeIdentity, OutboxRow, SetAside, StorageError};
+use crate::ledger::{
+    JournalEntry, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+};
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
 fn survives<R: Record + PartialEq + Debug>(table: Table, bytes: &[u8]) {
@@ -44,6 +46,7 @@ fn records_of_version_1_are_read() {
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
     survives::<JournalEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
+    survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
 }
 

@@ -287,7 +287,7 @@ fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
         .create_with_backend(disk.clone())
         .unwrap();
     let transaction = database.begin_write().unwrap();
-    for table in [Table::Disputes, Table::EndedTakes, Table::HoldExpiries] {
+    for table in [Table::Disputes, Table::HoldExpiries, Table::Backlog] {
         assert!(transaction.delete_table(table.definition()).unwrap());
     }
     let mut node = transaction.open_table(Table::Node.definition()).unwrap();
@@ -403,10 +403,10 @@ fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(3);
+    let newer = opening_format(4);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 3, known: 2 }
+        StorageError::NewerFormat { found: 4, known: 3 }
     ));
     assert!(matches!(
         opening_format(0),

@@ -1,0 +1,69 @@
+//! What the writer does for external relays.
+
+use escrow_core::UnixTime;
+use storage::ledger::{MirrorNo, StorageError};
+
+use super::{Engine, TIDY_ROWS, Turn};
+use crate::submission::{MirrorReport, Path, TraderMessage};
+
+/// How long a path through a mirror is remembered; longer than any trade is open.
+const PATH_SECS: u64 = 60 * 86_400;
+
+impl Engine {
+    /// Makes these external relays the mirrors, and returns their numbers in
+    /// the same order. What waited for any other is forgotten.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn set_mirrors(&mut self, urls: &[String]) -> Result<Vec<MirrorNo>, StorageError> {
+        let mut page = self.ledger.page()?;
+        let mirrors = page.set_mirrors(urls)?;
+        page.commit()?;
+        self.mirrors.clone_from(&mirrors);
+        Ok(mirrors)
+    }
+}
+
+impl Turn<'_, '_> {
+    /// Remembers through which mirror a trade key asks; also for a copy,
+    /// because who asks in two places listens in both.
+    pub(super) fn note_path(&mut self, message: &TraderMessage) -> Result<(), StorageError> {
+        match message.path {
+            Path::OwnRelay => Ok(()),
+            Path::Mirror(mirror) => {
+                let asker = message.request.sender.trade_key;
+                self.page.put_path(asker, mirror, self.now)
+            }
+        }
+    }
+
+    /// Writes down what became of a mirror's backlog, and how far it was read.
+    pub(super) fn mirror(&mut self, report: &MirrorReport) -> Result<(), StorageError> {
+        let Some(mut mirror) = self.page.mirror(report.mirror)? else {
+            return Ok(());
+        };
+        for rows in [&report.acknowledged, &report.given_up] {
+            self.page.done_backlog(report.mirror, rows)?;
+        }
+        if !report.acknowledged.is_empty() {
+            mirror.acknowledged_at = Some(self.now);
+        }
+        let given_up = u64::try_from(report.given_up.len()).unwrap_or(u64::MAX);
+        mirror.given_up = mirror.given_up.saturating_add(given_up);
+        mirror.read_until = mirror.read_until.max(report.read_until);
+        self.page.put_mirror(report.mirror, &mirror)
+    }
+
+    /// Forgets paths that nobody uses, and events that have expired: relays
+    /// refuse those.
+    pub(super) fn tidy_mirrors(&mut self) -> Result<(), StorageError> {
+        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
+        let stationery = &self.desk.stationery;
+        let longest = before(stationery.letter_secs.max(stationery.closed_order_secs));
+        self.page.purge_paths(before(PATH_SECS), TIDY_ROWS)?;
+        for mirror in self.mirrors {
+            self.page.purge_backlog(*mirror, longest, TIDY_ROWS)?;
+        }
+        Ok(())
+    }
+}

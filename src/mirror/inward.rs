@@ -1,0 +1,347 @@
+//! Takes messages to the node from one mirror.
+//!
+//! What is stored there is asked for from some time before the moment until
+//! which the mirror was read, because gift wraps are dated up to two days back;
+//! the ledger knows what was decided, and copies cost a look. Relays show the
+//! newest first and only so many, so the past is read page by page and then
+//! decided from its beginning. One message is decided after the other: while
+//! one waits, the mirror waits too, and nothing piles up here.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use escrow_core::UnixTime;
+use escrow_core::party::TradeKey;
+use escrow_engine::clock::{Clock, SystemClock};
+use escrow_engine::submission::MirrorReport;
+use nostr::event::{Event, EventId, Kind};
+use nostr::filter::{Filter, MatchEventOptions};
+use nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
+use nostr::types::Timestamp;
+use relay_policy::GateTerms;
+use storage::ledger::{SeenKey, StorageError};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::doorstep::Doorstep;
+use super::line::{Line, Proof};
+use super::tempo::Backoff;
+use super::{Direction, Ended, Post};
+
+/// Gift wraps are dated up to two days back, and clocks are not all right.
+const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600;
+
+/// Events asked for in one page.
+const PAGE: usize = 500;
+
+/// Messages of the past that are held at once before they are decided.
+const MOST_HELD: usize = 2_000;
+
+/// Pages of the past that are read; a mirror that has more to tell is odd.
+const MOST_PAGES: u32 = 1_000;
+
+/// Subscription to everything from some moment on.
+const LETTERS: &str = "letters";
+/// Subscription to a page of the past.
+const PAST: &str = "past";
+
+/// The way from one mirror to the node.
+pub(super) struct Inward {
+    post: Post,
+    doorstep: Doorstep,
+    backoff: Backoff,
+}
+
+/// What is known on one line.
+struct Reading {
+    since: Timestamp,
+    past: Past,
+    /// Whether the mirror was asked again after it learned who we are.
+    is_admitted: bool,
+    /// When it was last written down how far the mirror was read.
+    marked_at: Instant,
+    /// When the mirror last told something that was asked for.
+    told_at: Instant,
+}
+
+/// How far the past is read.
+enum Past {
+    /// Pages are coming.
+    Coming(Pages),
+    /// All of it is decided.
+    Decided,
+}
+
+/// What the pages held that is not decided, and where they stand.
+#[derive(Default)]
+struct Pages {
+    held: BTreeMap<(Timestamp, EventId), Event>,
+    /// The moment until which the last page was asked for; none for the first.
+    until: Option<Timestamp>,
+    /// The earliest event of the page that is coming.
+    earliest: Option<Timestamp>,
+    count: u32,
+}
+
+impl Inward {
+    pub(super) fn new(post: Post, terms: GateTerms) -> Inward {
+        Inward {
+            doorstep: Doorstep::new(&post, terms),
+            backoff: Backoff::new(&post.number.tempo),
+            post,
+        }
+    }
+
+    /// Reads, over as many lines as it takes, until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let wait = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.converse() => {
+                    let Err(why) = ended;
+                    self.post.lost(Direction::Inward, &why);
+                    self.backoff.wait()
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> Result<Infallible, Ended> {
+        let known = self.post.escrow.views().view()?.mirror(self.post.mirror)?;
+        let read_until = known.and_then(|mirror| mirror.read_until);
+        let from = read_until.unwrap_or_else(|| SystemClock.now()).0;
+        let mut line = Line::open(&self.post.number).await?;
+        self.post.connected(Direction::Inward);
+        let mut reading = Reading {
+            since: Timestamp::from_secs(from.saturating_sub(OVERLAP_SECS)),
+            past: Past::Coming(Pages::default()),
+            is_admitted: false,
+            marked_at: Instant::now(),
+            told_at: Instant::now(),
+        };
+        ask(&mut line, LETTERS, self.letters(reading.since)).await?;
+        loop {
+            let mark_at = reading.marked_at + self.post.number.tempo.mark;
+            tokio::select! {
+                heard = line.hear() => self.heard(&mut line, &mut reading, heard?).await?,
+                () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
+            }
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "nothing else was asked of the mirror"
+    )]
+    async fn heard(
+        &mut self,
+        line: &mut Line,
+        reading: &mut Reading,
+        message: RelayMessage<'static>,
+    ) -> Result<(), Ended> {
+        match message {
+            RelayMessage::Event { event, .. } => self.event(reading, event.into_owned()).await,
+            RelayMessage::EndOfStoredEvents(name) => {
+                self.end_of_page(line, reading, name.as_str()).await
+            }
+            RelayMessage::Closed {
+                subscription_id,
+                message,
+            } => closed(line, subscription_id.as_str(), &message),
+            RelayMessage::Ok { .. } if line.proof() == Proof::Believed => {
+                if !std::mem::replace(&mut reading.is_admitted, true) {
+                    reading.past = Past::Coming(Pages::default());
+                    ask(line, LETTERS, self.letters(reading.since)).await?;
+                }
+                Ok(())
+            }
+            RelayMessage::Ok { .. } if line.proof() == Proof::Doubted => {
+                Err(Ended::Unread("it does not believe the node's key".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn event(&mut self, reading: &mut Reading, event: Event) -> Result<(), Ended> {
+        let asked = self.letters(reading.since);
+        if !asked.match_event(&event, MatchEventOptions::new()) {
+            return Ok(());
+        }
+        reading.told_at = Instant::now();
+        let is_new = self.is_new(&event)?;
+        let Past::Coming(pages) = &mut reading.past else {
+            if is_new {
+                self.doorstep.decide(event).await;
+            }
+            return Ok(());
+        };
+        let at = event.created_at;
+        pages.earliest = Some(pages.earliest.map_or(at, |earliest| earliest.min(at)));
+        if is_new {
+            pages.held.insert((at, event.id), event);
+        }
+        if pages.held.len() >= MOST_HELD {
+            // So many are a flood: its order matters less than room.
+            self.decide_all(std::mem::take(&mut pages.held)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether a message is worth opening: it is not decided, or its author was
+    /// not known to read this mirror.
+    fn is_new(&self, event: &Event) -> Result<bool, StorageError> {
+        let view = self.post.escrow.views().view()?;
+        if view.seen(SeenKey::Event(event.id.to_bytes()))?.is_none() {
+            return Ok(true);
+        }
+        if event.kind != Kind::PrivateDirectMessage {
+            return Ok(false);
+        }
+        let path = view.path(TradeKey(event.pubkey), self.post.mirror)?;
+        Ok(path.is_none())
+    }
+
+    async fn end_of_page(
+        &mut self,
+        line: &mut Line,
+        reading: &mut Reading,
+        name: &str,
+    ) -> Result<(), Ended> {
+        let Past::Coming(pages) = &mut reading.past else {
+            return Ok(());
+        };
+        if name != pages.name() {
+            return Ok(());
+        }
+        reading.told_at = Instant::now();
+        if let Some(until) = pages.turn(reading.since) {
+            let page = self.letters(reading.since).until(until);
+            return ask(line, PAST, page).await;
+        }
+        let held = std::mem::take(&mut pages.held);
+        let was_paged = pages.until.is_some();
+        self.decide_all(held).await;
+        reading.past = Past::Decided;
+        self.backoff.reset();
+        if was_paged {
+            let close = ClientMessage::close(SubscriptionId::new(PAST));
+            line.say(close.as_json()).await?;
+            line.flush().await?;
+        }
+        self.mark(line, reading).await
+    }
+
+    async fn decide_all(&self, held: BTreeMap<(Timestamp, EventId), Event>) {
+        for event in held.into_values() {
+            self.doorstep.decide(event).await;
+        }
+    }
+
+    /// Writes down how far the mirror is read, if all of that is decided. What
+    /// it said came in its order, so nothing of before is still to come.
+    async fn mark(&self, line: &Line, reading: &mut Reading) -> Result<(), Ended> {
+        reading.marked_at = Instant::now();
+        if let Past::Coming(_) = reading.past {
+            if reading.told_at.elapsed() > self.post.number.tempo.silence {
+                return Err(Ended::Unread("it does not answer".into()));
+            }
+            return Ok(());
+        }
+        let quiet_secs = line.heard_at().elapsed().as_secs() + 1;
+        let read_until = UnixTime(SystemClock.now().0.saturating_sub(quiet_secs));
+        let report = MirrorReport {
+            mirror: self.post.mirror,
+            acknowledged: Vec::new(),
+            given_up: Vec::new(),
+            read_until: Some(read_until),
+        };
+        let written = self.post.escrow.report_mirror(report).await;
+        written.map(drop).ok_or(Ended::Stopping)
+    }
+
+    fn letters(&self, since: Timestamp) -> Filter {
+        Filter::new()
+            .kinds([Kind::PrivateDirectMessage, Kind::GiftWrap])
+            .pubkey(self.post.number.keys.public_key())
+            .since(since)
+    }
+}
+
+async fn ask(line: &mut Line, name: &str, filter: Filter) -> Result<(), Ended> {
+    let ask = ClientMessage::req(SubscriptionId::new(name), [filter.limit(PAGE)]);
+    line.say(ask.as_json()).await?;
+    Ok(line.flush().await?)
+}
+
+fn closed(line: &Line, name: &str, why: &str) -> Result<(), Ended> {
+    // It is asked again when the node's key is proven, or the silence ends the line.
+    let may_be_let_in = why.starts_with("auth-required:") && line.proof() != Proof::Believed;
+    if may_be_let_in || (name != LETTERS && name != PAST) {
+        return Ok(());
+    }
+    Err(Ended::Unread(why.to_owned()))
+}
+
+impl Pages {
+    /// The subscription by which the page comes.
+    fn name(&self) -> &'static str {
+        if self.until.is_some() { PAST } else { LETTERS }
+    }
+
+    /// Turns the page: until when the next one is asked for, if there is one.
+    /// Several events of one second may stand on two pages.
+    fn turn(&mut self, since: Timestamp) -> Option<Timestamp> {
+        let earliest = self.earliest.take()?;
+        self.count += 1;
+        let until = match self.until {
+            Some(until) if earliest >= until => Timestamp::from_secs(until.as_secs() - 1),
+            Some(_) | None => earliest,
+        };
+        if until < since || self.count >= MOST_PAGES {
+            return None;
+        }
+        self.until = Some(until);
+        Some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turned(pages: &mut Pages, earliest: Option<u64>) -> Option<u64> {
+        pages.earliest = earliest.map(Timestamp::from_secs);
+        let since = Timestamp::from_secs(90);
+        pages.turn(since).map(|until| until.as_secs())
+    }
+
+    #[test]
+    fn the_past_is_read_page_by_page_until_nothing_is_left() {
+        let mut pages = Pages::default();
+        assert_eq!(pages.name(), LETTERS);
+        let table = [
+            (Some(100), Some(100)),
+            (Some(97), Some(97)),
+            // The whole page is of one second, or the mirror does not listen.
+            (Some(97), Some(96)),
+            (Some(99), Some(95)),
+            (None, None),
+        ];
+        for (earliest, until) in table {
+            assert_eq!(turned(&mut pages, earliest), until);
+            assert_eq!(pages.name(), PAST);
+        }
+        assert_eq!(turned(&mut Pages::default(), None), None);
+    }
+
+    #[test]
+    fn a_mirror_that_always_has_more_comes_to_an_end() {
+        let mut pages = Pages::default();
+        let turns = (0..).take_while(|_| turned(&mut pages, Some(100)).is_some());
+        assert_eq!(turns.count(), 11, "from 100 to 90");
+    }
+}

@@ -1,0 +1,70 @@
+//! A relay that says what a test tells it to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use nostr::event::Event;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+/// What it says to an event that it hears for the n-th time.
+pub(crate) type Answers = fn(&Event, usize) -> Vec<Value>;
+
+pub(crate) struct Liar {
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Liar {
+    pub(crate) async fn saying(answers: Answers) -> Liar {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut talks = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                talks.spawn(talk(stream, answers));
+            }
+        });
+        Liar {
+            address,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+}
+
+async fn talk(stream: TcpStream, answers: Answers) {
+    let mut socket = accept_async(stream).await.unwrap();
+    let mut heard = BTreeMap::new();
+    while let Some(Ok(Message::Text(text))) = socket.next().await {
+        let words: Value = serde_json::from_str(&text).unwrap();
+        let said = match words[0].as_str().unwrap() {
+            "EVENT" => {
+                let event = Event::from_json(words[1].to_string()).unwrap();
+                let times = heard.entry(event.id).or_insert(0);
+                *times += 1;
+                answers(&event, *times)
+            }
+            "REQ" => vec![json!(["EOSE", words[1]])],
+            _ => Vec::new(),
+        };
+        for words in said {
+            let frame = match words {
+                Value::String(text) => Message::text(text),
+                other => Message::text(other.to_string()),
+            };
+            if socket.send(frame).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! A node and its mirrors: external relays of another make, and lines to them
+//! that break, hang and lie.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "a test that cannot go on shall stop there"
+)]
+
+mod bridge;
+mod healthy;
+mod liar;
+mod place;
+mod reader;
+mod story;
+mod troubles;
