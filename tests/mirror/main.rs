@@ -11,8 +11,10 @@
 
 mod bridge;
 mod healthy;
+mod inward;
 mod liar;
 mod place;
 mod reader;
+mod speed;
 mod story;
 mod troubles;
