@@ -93,6 +93,7 @@ async fn g2_a_message_that_comes_both_ways_and_again_is_decided_once() {
         let mut here = Somebody::at(place.relay(), &place, transport).await;
         let told = here.publishes(&first).await;
         assert!(told.starts_with("duplicate:"), "{told}");
+        drop(here);
 
         place.closes().await;
         place.opens().await;

@@ -3,9 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::large_futures,
     reason = "a test that cannot go on shall stop there"
 )]
 

@@ -48,9 +48,10 @@ impl Witness for Saboteur<'_> {
             Scene::Book { .. } => return,
         };
         match told.as_str() {
-            "alice heard pay-invoice" => self.bridge.falls(),
             "alice heard buyer-took-order" => self.bridge.stands_again(),
-            "robert heard hold-invoice-payment-accepted" => self.bridge.falls(),
+            "alice heard pay-invoice" | "robert heard hold-invoice-payment-accepted" => {
+                self.bridge.falls();
+            }
             _ => {}
         }
         self.told.push(told);
