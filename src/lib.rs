@@ -3,9 +3,9 @@
 //! This crate is the top floor: it opens the other rooms and wires them, and
 //! knows no rule of trade. [`node::Node`] is all of it together; [`relay`]
 //! serves websockets behind [`front_door`], the one port; [`announce`] tells
-//! the world the node's terms; [`operator_door`] lets the operator look at a
-//! running box, [`payouts`] for one; [`settings`] and [`identity`] say what it is;
-//! [`cli`] is for people. [`trader`] stands on the other side: the traders of
+//! the world the node's terms; [`mirror`] carries them to other relays;
+//! [`operator_door`] lets the operator look at a running box, [`payouts`] for
+//! one; [`settings`] and [`identity`] say what it is; [`cli`] is for people. [`trader`] stands on the other side: the traders of
 //! the demonstration and of [`mod@bench`].
 //!
 //! A node is started with settings and stopped by whoever started it:

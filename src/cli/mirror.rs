@@ -63,8 +63,7 @@ pub async fn run(args: &MirrorArgs, data_dir: &Path) -> Result<(), MirrorCallErr
         None => of_stopped_box(&data_dir.join(LEDGER))?,
     };
     let text = if args.json {
-        let json = serde_json::to_string(&all).expect("a list of plain data");
-        format!("{json}\n")
+        json_line(&all)
     } else {
         told(&all, SystemClock.now())
     };
@@ -78,6 +77,11 @@ fn of_stopped_box(ledger: &Path) -> Result<Vec<MirrorStatus>, MirrorCallError> {
     }
     let view = Ledger::open(ledger)?.views().view()?;
     Ok(MirrorStatus::of_ledger(&view)?)
+}
+
+fn json_line(all: &[MirrorStatus]) -> String {
+    let json = serde_json::to_string(all).expect("a list of plain data");
+    format!("{json}\n")
 }
 
 fn told(all: &[MirrorStatus], now: UnixTime) -> String {

@@ -163,10 +163,6 @@ impl Outward {
         Ok(rows)
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "nothing was asked of the mirror on this line"
-    )]
     fn heard(&mut self, line: &Line, message: RelayMessage<'_>) {
         let RelayMessage::Ok {
             event_id,

@@ -180,3 +180,35 @@ impl Standing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x17_a_line_is_away_from_its_first_failure_on() {
+        let standing = Standing::default();
+        let (one, way) = (MirrorNo(1), Direction::Outward);
+        let away = |time| standing.away_for(Duration::from_secs(time));
+        standing.up(one, way);
+        assert_eq!(away(0), 0);
+        assert!(standing.away(one, way, "first".into()), "it was up");
+        let since = |standing: &Standing| match standing.lock().states.get(&(one, way)) {
+            Some(LineState::Away { since, .. }) => *since,
+            Some(LineState::Up { .. }) | None => panic!("it is away"),
+        };
+        let began = UnixTime(since(&standing).0 - 300);
+        standing.lock().states.insert(
+            (one, way),
+            LineState::Away {
+                since: began,
+                why: "first".into(),
+            },
+        );
+        assert!(!standing.away(one, way, "again".into()), "that is no news");
+        assert_eq!(since(&standing), began);
+        assert_eq!((away(300), away(1_000)), (1, 0));
+        standing.up(one, way);
+        assert_eq!(away(0), 0);
+    }
+}

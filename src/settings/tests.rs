@@ -304,6 +304,44 @@ fn z2_features_that_are_not_built_cannot_be_enabled() {
 }
 
 #[test]
+fn z2_mirrors_need_an_address_that_others_can_reach() {
+    let mirrors = "[mirror]\nrelays = ['wss://a.example']\n";
+    let with = |public_url: &str| format!("{mirrors}[relay]\npublic_url = '{public_url}'\n");
+    for text in [
+        mirrors,
+        &with("ws://127.0.0.1:7000"),
+        &with("wss://a.example/"),
+        &format!("{}[escrow]\nenabled = false\n", with("wss://b.example")),
+    ] {
+        let found = refusals(text, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("mirror.relays"), "{found:?}");
+    }
+    let settings = settings(&with("wss://b.example"), &[]);
+    assert_eq!(settings.mirror.relays.len(), 1);
+    assert!(settings.mirror.inward);
+}
+
+#[test]
+fn mirrors_are_few_and_each_is_named_once() {
+    let many: Vec<_> = (0..17).map(|n| format!("wss://{n}.example")).collect();
+    let table = [
+        (many.join(","), "at most 16"),
+        ("wss://a.example,wss://a.example/".to_owned(), "twice"),
+        ("https://a.example".to_owned(), "websocket address"),
+    ];
+    for (relays, reason) in table {
+        let environment = [
+            ("MOSTRO_RELAY__MIRROR__RELAYS", relays.as_str()),
+            ("MOSTRO_RELAY__RELAY__PUBLIC_URL", "wss://own.example"),
+        ];
+        let found = refusals("", &environment);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(reason), "{found:?}");
+    }
+}
+
+#[test]
 fn an_operator_of_mostrod_is_told_where_his_keys_went() {
     let text = "[nostr]\nnsec_privkey = 'nsec1'\nrelays = []\n[mostro]\ntransport = 'dm'\n";
     assert_eq!(

@@ -25,10 +25,10 @@ impl Liar {
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut talks = JoinSet::new();
+            let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                talks.spawn(talk(stream, answers));
+                conversations.spawn(talk(stream, answers));
             }
         });
         Liar {
@@ -58,11 +58,10 @@ async fn talk(stream: TcpStream, answers: Answers) {
             _ => Vec::new(),
         };
         for words in said {
-            let frame = match words {
-                Value::String(text) => Message::text(text),
-                other => Message::text(other.to_string()),
-            };
-            if socket.send(frame).await.is_err() {
+            let text = words
+                .as_str()
+                .map_or_else(|| words.to_string(), str::to_owned);
+            if socket.send(Message::text(text)).await.is_err() {
                 return;
             }
         }

@@ -3,16 +3,16 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::large_futures,
     reason = "a test that cannot go on shall stop there"
 )]
 
 mod bridge;
 mod healthy;
+mod inward;
 mod liar;
 mod place;
 mod reader;
+mod speed;
 mod story;
 mod troubles;

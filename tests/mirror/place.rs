@@ -73,9 +73,10 @@ impl Place {
         self.node().relay_address()
     }
 
-    /// Everything of the node's that is public.
+    /// The node's orders and its list of relays; it says its terms whenever
+    /// Lightning changes, so of these a mirror may miss some.
     pub(crate) fn public(&self) -> Value {
-        json!({ "authors": [self.keys.public_key()] })
+        json!({ "authors": [self.keys.public_key()], "kinds": [38_383, 10_002] })
     }
 
     /// What the node's own relay shows of it.

@@ -56,6 +56,14 @@ impl Reader {
         }
     }
 
+    /// Reads until this revision of so many orders was shown.
+    pub(crate) async fn sees_revisions(&mut self, revision: &str, orders: usize) {
+        let shown = |seen: &[Event]| seen.iter().filter(|it| it.content == revision).count();
+        while shown(&self.seen) < orders {
+            self.event().await;
+        }
+    }
+
     /// The next event that is shown.
     pub(crate) async fn event(&mut self) -> Event {
         loop {

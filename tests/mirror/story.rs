@@ -1,5 +1,6 @@
 //! A trade between a trader on our relay and one who only knows another.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use escrow_core::amount::Sats;
 use escrow_core::wire::{Action, Transport};
 use mostro_relay::trader::deal::{self, Player, Scene, Terms, Witness};
 use mostro_relay::trader::{Persona, Trader, Wallet};
+use nostr::key::PublicKey;
 use serde_json::json;
 
 use crate::bridge::Bridge;
@@ -48,9 +50,10 @@ impl Witness for Saboteur<'_> {
             Scene::Book { .. } => return,
         };
         match told.as_str() {
-            "alice heard pay-invoice" => self.bridge.falls(),
             "alice heard buyer-took-order" => self.bridge.stands_again(),
-            "robert heard hold-invoice-payment-accepted" => self.bridge.falls(),
+            "alice heard pay-invoice" | "robert heard hold-invoice-payment-accepted" => {
+                self.bridge.falls();
+            }
             _ => {}
         }
         self.told.push(told);
@@ -66,6 +69,16 @@ async fn lays_the_bridge(place: &Place, relay: SocketAddr, bridge: &Bridge, mess
         reader.event().await;
     }
     bridge.stands_again();
+}
+
+/// To whom the letters on a relay are, those to the node left out.
+async fn readers_of_letters(place: &Place, relay: SocketAddr) -> BTreeSet<PublicKey> {
+    let letters = json!({ "kinds": [14, 1059] });
+    let stored = Reader::stored(relay, &letters).await;
+    let readers = stored.iter().flat_map(|event| event.tags.public_keys());
+    readers
+        .filter(|key| *key != place.keys.public_key())
+        .collect()
 }
 
 #[tokio::test]
@@ -103,5 +116,10 @@ async fn g16_a_trade_with_one_who_only_knows_a_mirror_survives_its_outages() {
         let balance = robert.wallet.balance().await.unwrap();
         assert_eq!(balance.0, 109_970_000);
         place.all_is_acknowledged().await;
+        assert_eq!(
+            readers_of_letters(&place, relay).await.len(),
+            1,
+            "robert alone"
+        );
     }
 }
