@@ -67,7 +67,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
 
     let store = Arc::new(open_events(&data, &settings).await?);
     let desk = EscrowDesk::default();
-    let relay = open_relay(&settings, &identity, &store, &desk).await?;
+    let (relay, gate) = open_relay(&settings, &identity, &store, &desk);
     let (mut doors, mut rooms) = (Crew::default(), Crew::default());
 
     let mut sandbox = None;
@@ -94,7 +94,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         escrow = Some(handle);
     }
 
-    doors.hire(Part::Purge, purge(store, doors.stop()));
+    doors.hire(Part::Purge, housekeeping(store, gate, doors.stop()));
     let door = FrontDoor {
         relay,
         profile: terms::relay_profile(&settings.relay, public_key),
@@ -142,41 +142,33 @@ async fn open_ledger(data: &Path) -> Result<Ledger, StorageError> {
     }
 }
 
-async fn open_relay(
+fn open_relay(
     settings: &Settings,
     identity: &Identity,
     store: &Arc<EventStore>,
     desk: &EscrowDesk,
-) -> Result<Relay, NodeError> {
+) -> (Relay, Arc<Gate>) {
     let node = identity.keys.public_key();
     let limits = terms::relay_limits(&settings.relay);
     let inbox = settings.escrow.enabled.then(|| {
         let inbox: Arc<dyn Inbox> = Arc::new(desk.clone());
         inbox
     });
-    let gate = Gate::new(
+    let gate = Arc::new(Gate::new(
         node,
         terms::gate_terms(settings, &limits),
         Arc::new(desk.clone()),
         inbox,
-    );
-    let orders = Filter::new().kind(Kind::from_u16(escrow_core::wire::order_event::ORDER));
-    for order in store.query(vec![orders], Timestamp::now()).await? {
-        let mut names = order.values(SingleLetterTag::LOWERCASE_D);
-        gate.remember_order(OrderHead {
-            author: order.author,
-            name: names.next().unwrap_or_default(),
-            expires_at: order.expires_at,
-        });
-    }
-    Ok(Relay::new(RelayParts {
+    ));
+    let relay = Relay::new(RelayParts {
         store: store.clone(),
-        writing: Arc::new(gate),
+        writing: gate.clone(),
         reading: Arc::new(Reading::new(node)),
         limits,
         urls: settings.relay.urls(),
         clock: terms::relay_clock(),
-    }))
+    });
+    (relay, gate)
 }
 
 /// Opens the simulated Lightning, its clock and its door.
@@ -318,12 +310,46 @@ fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
     });
 }
 
-async fn purge(store: Arc<EventStore>, stop: CancellationToken) -> Result<(), NodeError> {
+/// Keeps the store in order beside everything else. It begins with what a full store
+/// makes long, so that the port need not wait for it: until then the database answers
+/// what memory will, and foreign orders that are stored count towards no quota.
+async fn housekeeping(
+    store: Arc<EventStore>,
+    gate: Arc<Gate>,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        remembered = remember(&store, &gate) => {
+            if let Err(why) = remembered {
+                tracing::warn!(%why, "the order book could not be read into memory");
+            }
+        }
+    }
+    purge(&store, stop).await;
+    Ok(())
+}
+
+async fn remember(store: &EventStore, gate: &Gate) -> Result<(), EventStoreError> {
+    store.fill_memory().await?;
+    let orders = Filter::new().kind(Kind::from_u16(escrow_core::wire::order_event::ORDER));
+    for order in store.query(vec![orders], Timestamp::now()).await? {
+        let mut names = order.values(SingleLetterTag::LOWERCASE_D);
+        gate.remember_order(OrderHead {
+            author: order.author,
+            name: names.next().unwrap_or_default(),
+            expires_at: order.expires_at,
+        });
+    }
+    Ok(())
+}
+
+async fn purge(store: &EventStore, stop: CancellationToken) {
     let mut hours = interval(PURGE_EVERY);
     hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             _ = hours.tick() => match store.purge_expired(Timestamp::now()).await {
                 Ok(0) => {}
                 Ok(purged) => tracing::info!(purged, "expired events were removed"),

@@ -158,6 +158,7 @@ pub(super) fn store_options(relay: &RelaySettings) -> EventStoreOptions {
     let gib = usize::try_from(relay.max_store_gib).unwrap_or(usize::MAX);
     EventStoreOptions {
         map_size_bytes: gib.saturating_mul(1 << 30),
+        fill_at_open: false,
         ..EventStoreOptions::default()
     }
 }

@@ -30,7 +30,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use futures_util::future::try_join;
 use nostr::event::EventId;
 use nostr::key::PublicKey;
 use nostr_database::error::Error as DatabaseError;
@@ -61,6 +60,10 @@ pub struct EventStoreOptions {
     pub recent_bytes: usize,
     /// Queries that may read at once, each on its own thread; further ones wait.
     pub reads_at_once: usize,
+    /// Whether opening waits until memory holds what it shall; otherwise whoever opened
+    /// calls [`EventStore::fill_memory`] when he likes, and the database answers until
+    /// then.
+    pub fill_at_open: bool,
 }
 
 impl Default for EventStoreOptions {
@@ -72,6 +75,7 @@ impl Default for EventStoreOptions {
             live_bytes: 256 << 20,
             recent_bytes: 32 << 20,
             reads_at_once: 16,
+            fill_at_open: true,
         }
     }
 }
@@ -168,7 +172,10 @@ impl EventStore {
             authors: AuthorLocks::new(),
             deleters: Mutex::default(),
         };
-        try_join(store.remember_deleters(), store.fill_memory()).await?;
+        store.remember_deleters().await?;
+        if options.fill_at_open {
+            store.fill_memory().await?;
+        }
         Ok(store)
     }
 }

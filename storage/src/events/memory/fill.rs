@@ -16,14 +16,15 @@ use super::{Holding, Memory};
 impl EventStore {
     /// Reads into memory what it does not hold, as far as there is room.
     ///
-    /// Called when the store is opened, and after each purge: what was given up in
-    /// between is held again.
+    /// Called once after the store is opened, if opening did not wait for it, and by each
+    /// purge: what was given up in between is held again. Reads and writes go on
+    /// meanwhile.
     ///
     /// # Errors
     ///
     /// [`EventStoreError::Read`] or [`EventStoreError::Remove`] when the database fails;
     /// then the kinds that were not read through are asked of the database as before.
-    pub(in super::super) async fn fill_memory(&self) -> Result<(), EventStoreError> {
+    pub async fn fill_memory(&self) -> Result<(), EventStoreError> {
         let _nobody_else = self.filling.lock().await;
         let Some(doubts) = self.memory.doubts_if_it_lacks_something() else {
             return Ok(());
