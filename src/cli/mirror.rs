@@ -1,32 +1,22 @@
 //! `mostro-relay mirror status`: how the external relays are.
-//!
-//! A running box is asked through its [operator's door](crate::operator_door);
-//! of one that is stopped, the ledger is read.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fmt::Write;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use escrow_core::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
-use storage::ledger::{Ledger, StorageError};
 
+use super::inspect::{self, InspectArgs, InspectError};
 use crate::mirror::{self, LineState, MirrorStatus};
-use crate::node::LEDGER;
-use crate::operator_door::{self, DoorError};
 
 /// Look at the external relays.
 #[derive(Clone, Debug, Args)]
 pub struct MirrorArgs {
     #[command(subcommand)]
     action: Action,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    json: bool,
-    /// Data directory of the box; without it, that of the settings.
-    #[arg(long, global = true, value_name = "FOLDER")]
-    pub(super) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    inspect: InspectArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -35,53 +25,16 @@ enum Action {
     Status,
 }
 
-/// Why nothing can be told.
-#[derive(Debug, thiserror::Error)]
-pub enum MirrorCallError {
-    /// No box was ever started on this folder.
-    #[error("{} does not exist: no box has run with this data directory", .0.display())]
-    NoLedger(PathBuf),
-    /// The ledger of a stopped box cannot be read.
-    #[error("the ledger cannot be read: {0}")]
-    Ledger(#[from] StorageError),
-    /// The running box does not say.
-    #[error(transparent)]
-    Door(#[from] DoorError),
-    /// Nowhere to print.
-    #[error("cannot print: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// Does what `args` ask for with the box on `data_dir`.
+/// Does what `args` ask for with the box of the settings, unless
+/// they name another.
 ///
 /// # Errors
 /// Why nothing can be told.
-pub async fn run(args: &MirrorArgs, data_dir: &Path) -> Result<(), MirrorCallError> {
+pub async fn run(args: &MirrorArgs, data_dir: &Path) -> Result<(), InspectError> {
     let Action::Status = args.action;
-    let all = match operator_door::ask(data_dir, mirror::PATH).await? {
-        Some(all) => all,
-        None => of_stopped_box(&data_dir.join(LEDGER))?,
-    };
-    let text = if args.json {
-        json_line(&all)
-    } else {
-        told(&all, SystemClock.now())
-    };
-    Ok(io::stdout().write_all(text.as_bytes())?)
-}
-
-fn of_stopped_box(ledger: &Path) -> Result<Vec<MirrorStatus>, MirrorCallError> {
-    // To open a ledger that is not there would make one.
-    if !ledger.try_exists()? {
-        return Err(MirrorCallError::NoLedger(ledger.into()));
-    }
-    let view = Ledger::open(ledger)?.views().view()?;
-    Ok(MirrorStatus::of_ledger(&view)?)
-}
-
-fn json_line(all: &[MirrorStatus]) -> String {
-    let json = serde_json::to_string(all).expect("a list of plain data");
-    format!("{json}\n")
+    let of_ledger = MirrorStatus::of_ledger;
+    let in_words = |all: &Vec<MirrorStatus>| told(all, SystemClock.now());
+    inspect::print(&args.inspect, data_dir, mirror::PATH, of_ledger, in_words).await
 }
 
 fn told(all: &[MirrorStatus], now: UnixTime) -> String {

@@ -3,12 +3,14 @@
 mod banner;
 pub mod bench;
 pub mod demo;
+pub mod inspect;
 pub mod mirror;
 pub mod payouts;
 mod run;
 pub mod sandbox;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,15 +64,17 @@ impl CommandLine {
                 Err(wrong) => wrong,
             },
             Some(Command::Sandbox(ref args)) => match self.settings() {
-                Ok(loaded) => sandbox(args.clone(), loaded).await,
+                Ok(loaded) => {
+                    told(sandbox::run(args.clone(), loaded.settings.sandbox.listen).await)
+                }
                 Err(wrong) => wrong,
             },
             Some(Command::Payouts(ref args)) => match self.settings() {
-                Ok(loaded) => payouts(args, &loaded).await,
+                Ok(loaded) => told(payouts::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Mirror(ref args)) => match self.settings() {
-                Ok(loaded) => mirror(args, &loaded).await,
+                Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
@@ -97,31 +101,8 @@ impl CommandLine {
     }
 }
 
-async fn mirror(args: &MirrorArgs, loaded: &Loaded) -> ExitCode {
-    let data_dir = args.data_dir.as_ref();
-    let data_dir = data_dir.unwrap_or(&loaded.settings.node.data_dir);
-    match mirror::run(args, data_dir).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            complain(&why.to_string());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn sandbox(args: SandboxArgs, loaded: Loaded) -> ExitCode {
-    match sandbox::run(args, loaded.settings.sandbox.listen).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            complain(&why.to_string());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn payouts(args: &PayoutsArgs, loaded: &Loaded) -> ExitCode {
-    let data_dir = args.data_dir.as_ref();
-    match payouts::run(args, data_dir.unwrap_or(&loaded.settings.node.data_dir)).await {
+fn told(outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain(&why.to_string());

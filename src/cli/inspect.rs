@@ -1,0 +1,77 @@
+//! What the operator asks of a box, whether it runs or not.
+//!
+//! A running box is asked through its [operator's door](crate::operator_door);
+//! of one that is stopped, the ledger is read.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use storage::ledger::{Ledger, StorageError, View};
+
+use crate::node::LEDGER;
+use crate::operator_door::{self, DoorError};
+
+/// Which box, and how its answer is printed.
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Data directory of the box; without it, that of the settings.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Why nothing can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// No box was ever started on this folder.
+    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    NoLedger(PathBuf),
+    /// The ledger of a stopped box cannot be read.
+    #[error("the ledger cannot be read: {0}")]
+    Ledger(#[from] StorageError),
+    /// The running box does not say.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// Nowhere to print.
+    #[error("cannot print: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Asks the box under `path`, or its ledger, and prints the answer. It is the one whose
+/// folder `args` name, or else that of the settings.
+pub(super) async fn print<T>(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+    path: &str,
+    of_ledger: impl FnOnce(&View) -> Result<T, StorageError>,
+    in_words: impl FnOnce(&T) -> String,
+) -> Result<(), InspectError>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
+    let answer = match operator_door::ask(data_dir, path).await? {
+        Some(answer) => answer,
+        None => of_ledger(&view_of_stopped_box(&data_dir.join(LEDGER))?)?,
+    };
+    let text = if args.json {
+        let json = serde_json::to_string(&answer).map_err(io::Error::other)?;
+        format!("{json}\n")
+    } else {
+        in_words(&answer)
+    };
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn view_of_stopped_box(ledger: &Path) -> Result<View, InspectError> {
+    // To open a ledger that is not there would make one.
+    if !ledger.try_exists()? {
+        return Err(InspectError::NoLedger(ledger.into()));
+    }
+    Ok(Ledger::open(ledger)?.views().view()?)
+}
