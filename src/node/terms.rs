@@ -183,6 +183,10 @@ mod tests {
         assert_eq!(terms_of_trade(&settings), Terms::default());
         assert_eq!(limits, RelayLimits::default());
         assert_eq!(gate_terms(&settings, &limits), GateTerms::default());
-        assert_eq!(store_options(&settings.relay), EventStoreOptions::default());
+        let store = EventStoreOptions {
+            fill_at_open: false,
+            ..EventStoreOptions::default()
+        };
+        assert_eq!(store_options(&settings.relay), store);
     }
 }
