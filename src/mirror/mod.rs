@@ -3,8 +3,8 @@
 //!
 //! Each mirror has two lines, so that neither way waits for the other. What is
 //! to be sent waits in the ledger until the mirror has acknowledged it
-//! ([`outward`]); what comes goes through the gate and the intake of the
-//! node's own relay ([`inward`]). Nothing of the node waits for a mirror.
+//! (`outward`); what comes goes through the gate and the intake of the
+//! node's own relay (`inward`). Nothing of the node waits for a mirror.
 
 mod answer;
 mod doorstep;
