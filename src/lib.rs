@@ -35,6 +35,7 @@ pub mod announce;
 pub mod bench;
 pub mod cli;
 pub mod front_door;
+mod http_exchange;
 pub mod identity;
 pub mod mirror;
 pub mod node;

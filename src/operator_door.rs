@@ -14,13 +14,16 @@ use std::time::Duration;
 
 use axum::Router;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::http_exchange::exchange;
 
 /// The socket file in the data directory.
 const SOCKET: &str = "operator.sock";
@@ -32,8 +35,6 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for a whole question.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// The door, open and not served yet.
 #[derive(Debug)]
@@ -143,8 +144,15 @@ pub async fn ask<T: DeserializeOwned>(
         Err(error) if is_nobody(&error) => return Ok(None),
         Err(source) => return Err(DoorError::Closed { socket, source }),
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange(stream, question)).await;
-    let (status, body) = answer.map_err(|_| silence("it takes too long"))??;
+    let request = Request::get(question)
+        .header(header::HOST, "operator")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|why| DoorError::Silence(why.to_string()))?;
+    let (status, body) = timeout(PATIENCE, exchange(stream, request))
+        .await
+        .map_err(|_| DoorError::Silence("it takes too long".into()))?
+        .map_err(DoorError::Silence)?;
     if status != StatusCode::OK {
         let words = String::from_utf8_lossy(&body);
         return Err(DoorError::Refused(format!("{status} {}", words.trim())));
@@ -160,39 +168,6 @@ fn is_nobody(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
     )
-}
-
-async fn exchange(stream: UnixStream, question: &str) -> Result<(StatusCode, Bytes), DoorError> {
-    let request = Request::get(question)
-        .header(header::HOST, "operator")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(silence)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(silence)?;
-    let conversation = async {
-        let response = sender.send_request(request).await.map_err(silence)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-        let body = body.collect().await.map_err(silence)?.to_bytes();
-        Ok((status, body))
-    };
-    // The connection carries the conversation and ends with it, or before the
-    // answer's last bytes are taken.
-    let mut conversation = std::pin::pin!(conversation);
-    tokio::select! {
-        answer = &mut conversation => answer,
-        _ended = connection => conversation.await,
-    }
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err asks for"
-)]
-fn silence(why: impl ToString) -> DoorError {
-    DoorError::Silence(why.to_string())
 }
 
 #[cfg(test)]

@@ -15,19 +15,18 @@ use escrow_lightning::sandbox::{
     CreateInvoice, DEFAULT_WALLET, FailPayments, Fund, Mine, WalletPayment, WalletPays, WorldState,
 };
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use crate::http_exchange::exchange;
 use crate::sandbox_door::Refusal;
 
 /// Time for a whole request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1_024 * 1_024;
 /// Longest invoice that is read from the standard input.
 const MAX_INVOICE_BYTES: u64 = 8 * 1_024;
 /// What `invoice` asks payers for: a day, and no longer lock than usual.
@@ -291,9 +290,15 @@ impl Door {
             .header(header::CONNECTION, "close")
             .body(Full::new(body))
             .map_err(gibberish)?;
-        let exchange = tokio::time::timeout(PATIENCE, self.exchange(request));
-        let (granted, body) = exchange.await.map_err(|_| SandboxCallError::Silence)??;
-        if granted {
+        let asking = async {
+            let stream = TcpStream::connect(self.address).await;
+            let stream = stream.map_err(|_| SandboxCallError::NobodyThere(self.address))?;
+            let answer = exchange(stream, request).await;
+            answer.map_err(SandboxCallError::Gibberish)
+        };
+        let answer = timeout(PATIENCE, asking).await;
+        let (status, body) = answer.map_err(|_| SandboxCallError::Silence)??;
+        if status.is_success() {
             return serde_json::from_slice(&body).map_err(gibberish);
         }
         match serde_json::from_slice::<Refusal>(&body) {
@@ -301,32 +306,6 @@ impl Door {
             Err(_) => Err(SandboxCallError::Gibberish(
                 String::from_utf8_lossy(&body).into(),
             )),
-        }
-    }
-
-    /// Sends a request; returns whether it was granted, and the body.
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(bool, Bytes), SandboxCallError> {
-        let nobody = |_| SandboxCallError::NobodyThere(self.address);
-        let stream = TcpStream::connect(self.address).await.map_err(nobody)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(gibberish)?;
-        let conversation = async {
-            let response = sender.send_request(request).await.map_err(gibberish)?;
-            let granted = response.status().is_success();
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-            let body = body.collect().await.map_err(gibberish)?.to_bytes();
-            Ok((granted, body))
-        };
-        // The connection carries the conversation and ends with it, or
-        // before the answer's last bytes are taken.
-        let mut conversation = std::pin::pin!(conversation);
-        tokio::select! {
-            answer = &mut conversation => answer,
-            _ended = connection => conversation.await,
         }
     }
 }
