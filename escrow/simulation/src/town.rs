@@ -65,7 +65,7 @@ pub(crate) struct Town {
 }
 
 impl Town {
-    pub(crate) fn new(seed: u64, sealing: Sealing, is_shown: bool) -> Town {
+    pub(crate) fn new(seed: u64, sealing: Sealing, show: Option<fn(&str)>) -> Town {
         let mut dice = Dice::new(seed);
         let now = UnixTime(1_750_000_000);
         let mut line = Line::new(dice.bytes(), now);
@@ -93,7 +93,7 @@ impl Town {
             post: Vec::new(),
             sent: Vec::new(),
             steps: 0,
-            trace: Trace::new(is_shown),
+            trace: Trace::new(show),
             tally: Tally::default(),
             dice,
         };

@@ -8,25 +8,25 @@ use sha2::{Digest, Sha256};
 /// Takes down everything that goes in and comes out.
 pub(crate) struct Trace {
     hash: Sha256,
-    is_shown: bool,
+    show: Option<fn(&str)>,
 }
 
 /// Characters of a line that are shown.
 const SHOWN: usize = 40_000;
 
 impl Trace {
-    pub(crate) fn new(is_shown: bool) -> Trace {
+    pub(crate) fn new(show: Option<fn(&str)>) -> Trace {
         Trace {
             hash: Sha256::new(),
-            is_shown,
+            show,
         }
     }
 
     pub(crate) fn note(&mut self, what: &str, detail: &dyn Debug) {
         let line = format!("{what} {detail:?}");
         self.hash.update(&line);
-        if self.is_shown {
-            println!("{}", line.chars().take(SHOWN).collect::<String>());
+        if let Some(show) = self.show {
+            show(&line.chars().take(SHOWN).collect::<String>());
         }
     }
 

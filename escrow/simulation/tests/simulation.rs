@@ -3,22 +3,7 @@
 //! and wallets must agree.
 //!
 //! A thousand seeds run; `SIMULATION_SEED=42` runs one and shows what happens.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
-    clippy::print_stdout,
-    reason = "a simulation ends at its first surprise, and tells what it did"
-)]
-
-mod dice;
-mod lightning;
-mod people;
-mod tally;
-mod town;
-mod trace;
-mod witness;
+#![expect(clippy::print_stdout, reason = "a simulation tells what it did")]
 
 use std::num::NonZero;
 use std::panic::catch_unwind;
@@ -26,10 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use escrow_engine::desk::Sealing;
-
-use tally::Tally;
-use town::Town;
+use escrow_simulation::{Tally, run};
 
 const SEEDS: u64 = 1_000;
 
@@ -55,7 +37,7 @@ const WANTED: [&str; 15] = [
 #[test]
 fn book_ledger_lightning_and_wallets_agree_whatever_happens() {
     if let Some(seed) = seed_from_env() {
-        let (digest, tally) = run(seed, true);
+        let (digest, tally) = run(seed, Some(show));
         println!("seed {seed} trace {digest}\n{tally:#?}");
         return;
     }
@@ -71,7 +53,7 @@ fn book_ledger_lightning_and_wallets_agree_whatever_happens() {
                     if seed > SEEDS {
                         return;
                     }
-                    match catch_unwind(|| run(seed, false)) {
+                    match catch_unwind(|| run(seed, None)) {
                         Ok((_, tally)) => total.lock().unwrap().merge(&tally),
                         Err(_) => failed.lock().unwrap().push(seed),
                     }
@@ -92,24 +74,16 @@ fn book_ledger_lightning_and_wallets_agree_whatever_happens() {
 #[test]
 fn the_same_seed_leaves_the_same_trace() {
     for seed in [1, 50, 1_001] {
-        let (first, _) = run(seed, false);
-        let (second, _) = run(seed, false);
+        let (first, _) = run(seed, None);
+        let (second, _) = run(seed, None);
         println!("seed {seed} trace {first}");
         assert_eq!(first, second);
     }
-    assert_ne!(run(1, false).0, run(2, false).0);
+    assert_ne!(run(1, None).0, run(2, None).0);
 }
 
-fn run(seed: u64, is_shown: bool) -> (String, Tally) {
-    // Sealing costs most of the time, so few seeds seal.
-    let sealing = if seed.is_multiple_of(50) {
-        Sealing::Full
-    } else {
-        Sealing::Off
-    };
-    let mut town = Town::new(seed, sealing, is_shown);
-    town.live();
-    (town.trace.digest(), town.tally)
+fn show(line: &str) {
+    println!("{line}");
 }
 
 fn seed_from_env() -> Option<u64> {

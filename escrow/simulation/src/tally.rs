@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally(pub(crate) BTreeMap<&'static str, u64>);
+pub struct Tally(pub BTreeMap<&'static str, u64>);
 
 impl Tally {
     pub(crate) fn add(&mut self, name: &'static str) {
@@ -13,13 +13,15 @@ impl Tally {
     }
 
     /// One run's counts: each name counts once per run, and by its number.
-    pub(crate) fn merge(&mut self, run: &Tally) {
+    pub fn merge(&mut self, run: &Tally) {
         for (name, count) in &run.0 {
             *self.0.entry(name).or_default() += count;
         }
     }
 
-    pub(crate) fn of(&self, name: &str) -> u64 {
+    /// How often this happened.
+    #[must_use]
+    pub fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 }
