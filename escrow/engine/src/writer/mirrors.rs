@@ -3,7 +3,8 @@
 use escrow_core::UnixTime;
 use storage::ledger::{MirrorNo, StorageError};
 
-use super::{Engine, TIDY_ROWS, Turn};
+use super::turn::Turn;
+use super::{Engine, TIDY_ROWS};
 use crate::submission::{MirrorReport, Path, TraderMessage};
 
 /// How long a path through a mirror is remembered; longer than any trade is open.
