@@ -322,9 +322,17 @@ impl Gather<'_, '_> {
             hold: self.hold_of(&order)?,
             owed: self.owed(&order)?,
             shown_at: self.page.stamp(&self.desk.address(order.id))?,
-            buyer_asked_at: None,
+            buyer_heard_at: self.buyer_heard_at(&order)?,
         };
         Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
+    }
+
+    /// The stamp of a letter outlives restarts and needs no row of its own.
+    fn buyer_heard_at(&self, order: &Order) -> Result<Option<UnixTime>, StorageError> {
+        match order.buyer() {
+            Some(buyer) => self.page.letter_stamp(buyer.trade_key),
+            None => Ok(None),
+        }
     }
 
     fn now(&self) -> Now<'_> {

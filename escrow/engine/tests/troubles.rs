@@ -312,3 +312,34 @@ async fn g15_who_was_told_to_wait_is_decided_later() {
     let again = handle.submit(SOURCE, letters[told].clone()).await;
     assert_eq!(again, Receipt::Decided);
 }
+
+/// His answer and the question could come in any order otherwise.
+#[tokio::test(start_paused = true)]
+async fn p10_a_buyer_is_not_asked_again_within_a_minute_of_a_request_of_his() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    house
+        .sandbox
+        .apply(FailPayments { count: 2 })
+        .await
+        .unwrap();
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
+    bob.hears(&house, Action::PaymentFailed).await;
+    bob.hears(&house, Action::AddInvoice).await;
+    let asked_at = house.clock.now();
+
+    tokio::time::sleep(Duration::from_secs(3_600 - 20)).await;
+    bob.says(&house, Action::Cancel, Some(order), None).await;
+    let answered_at = house.clock.now();
+    bob.hears(&house, Action::CantDo).await;
+    house.lose_power();
+    house.start().await.unwrap();
+
+    bob.hears(&house, Action::AddInvoice).await;
+    let again_at = house.clock.now();
+    assert!(again_at.secs_since(asked_at) >= 3_600, "{again_at:?}");
+    let quiet_secs = again_at.secs_since(answered_at);
+    assert!((60..90).contains(&quiet_secs), "{quiet_secs} s");
+}

@@ -114,12 +114,12 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
 }
 
 /// The timer of a payout that wants an invoice is due: the buyer is asked
-/// again (rule P10). Not right after a request of his, whose answer he waits
-/// for: `buyer_asked_at`.
+/// again (rule P10). Not right after a request of his, whose answer he has
+/// just got: `buyer_heard_at`.
 pub fn ask_again(
     order: &Order,
     owed: &PayoutFacts,
-    buyer_asked_at: Option<UnixTime>,
+    buyer_heard_at: Option<UnixTime>,
     now: Now,
 ) -> Decision {
     let payout = &owed.payout;
@@ -128,7 +128,7 @@ pub fn ask_again(
     else {
         return nothing();
     };
-    let quiet_from = buyer_asked_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
+    let quiet_from = buyer_heard_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
     let not_before = again_at.max(quiet_from);
     if not_before > now.at {
         return Decision {
@@ -386,9 +386,9 @@ mod tests {
         payout(PayoutState::NeedInvoice { asked, again_at }).edit(|payout| payout.tries = 3)
     }
 
-    fn reprompt(payout: Payout, buyer_asked_at: Option<UnixTime>) -> Decision {
+    fn reprompt(payout: Payout, buyer_heard_at: Option<UnixTime>) -> Decision {
         let order = paying(Side::Sell).order;
-        ask_again(&order, &owed(payout, None), buyer_asked_at, now())
+        ask_again(&order, &owed(payout, None), buyer_heard_at, now())
     }
 
     #[test]
