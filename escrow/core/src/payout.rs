@@ -39,6 +39,13 @@ pub enum PayoutState {
         /// Earliest moment of the next try.
         not_before: UnixTime,
     },
+    /// To be paid when fewer payments are on their way (rule P11).
+    Queued {
+        /// When it came to wait; who came first is paid first.
+        since: UnixTime,
+        /// When it is tried again, should no place have been free before.
+        again_at: UnixTime,
+    },
     /// One attempt is with Lightning.
     Paying,
     /// The buyer has to give another invoice.

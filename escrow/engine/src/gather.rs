@@ -460,7 +460,8 @@ impl Gather<'_, '_> {
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
         let all = clamp(self.page.sent_attempt_count()?);
-        if all < self.desk.terms.max_inflight_payouts_per_payee {
+        let cap = self.desk.terms.max_inflight_payouts_per_payee;
+        if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use escrow_core::order::OrderId;
 use escrow_core::party::TradeIndex;
+use escrow_core::payout::PayoutState;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
 use escrow_engine::Readiness;
@@ -342,4 +343,37 @@ async fn p10_a_buyer_is_not_asked_again_within_a_minute_of_a_request_of_his() {
     assert!(again_at.secs_since(asked_at) >= 3_600, "{again_at:?}");
     let quiet_secs = again_at.secs_since(answered_at);
     assert!((60..90).contains(&quiet_secs), "{quiet_secs} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p11_at_the_cap_a_payout_waits_uncounted_and_goes_on_when_another_has_ended() {
+    let mut house = House::build().await;
+    house.terms.max_inflight_payouts = 1;
+    house.start().await.unwrap();
+    let (mut alice, mut bob) = (alice(), bob());
+    let mut carol = carol();
+    let mut dave = Trader::new(4, "alice", Transport::Direct);
+    let first = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    let second = trade_until_fiat_sent(&house, &mut dave, &mut carol).await;
+    let hang = FaultAction::Hang;
+    house.sandbox.add_fault(Fault::on(Op::StartPayment, hang));
+    alice.says(&house, Action::Release, Some(first), None).await;
+    bob.hears(&house, Action::Released).await;
+    dave.says(&house, Action::Release, Some(second), None).await;
+    carol.hears(&house, Action::Released).await;
+    let waiting = house.view().payouts_of(second).unwrap().remove(0);
+    assert!(
+        matches!(waiting.state, PayoutState::Queued { .. }),
+        "{waiting:?}"
+    );
+
+    let freed_at = house.clock.now();
+    house.sandbox.let_go().await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    carol.hears(&house, Action::PurchaseCompleted).await;
+    let waited_secs = house.clock.now().secs_since(freed_at);
+    let before_its_own_timer = house.terms.payment_retry_secs;
+    assert!(waited_secs < before_its_own_timer, "{waited_secs} s");
+    let paid = house.view().payouts_of(second).unwrap().remove(0);
+    assert_eq!((paid.state, paid.tries), (PayoutState::Paid, 0));
 }

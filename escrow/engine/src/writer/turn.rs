@@ -11,7 +11,7 @@ use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::Identity;
 use escrow_core::payout::Payout;
-use escrow_core::timer::Timer;
+use escrow_core::timer::{Timer, TimerKind};
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 
@@ -23,6 +23,10 @@ use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
+
+/// Queued payouts that are called when one payment ends. One place is free; the
+/// first in line may yet have to wait for their own payee.
+const CALLED_AT_ONCE: usize = 16;
 
 /// One submission's turn at the open page.
 pub(super) struct Turn<'a, 'p> {
@@ -152,9 +156,11 @@ impl Turn<'_, '_> {
             self.page.put_dispute(dispute)?;
         }
         self.write_money(&decision.holds, &decision.payouts)?;
+        let in_flight = self.page.sent_attempt_count()?;
         for attempt in &decision.attempts {
             self.page.put_attempt(attempt)?;
         }
+        let is_place_free = self.page.sent_attempt_count()? < in_flight;
         for (identity, user) in &decision.users {
             self.page.put_user(*identity, user)?;
         }
@@ -173,6 +179,21 @@ impl Turn<'_, '_> {
         }
         for wake in wakes {
             self.start(wake)?;
+        }
+        if is_place_free {
+            self.call_queue()?;
+        }
+        Ok(())
+    }
+
+    /// A payment has ended: those who wait for a place are tried (rules P11, P16).
+    fn call_queue(&mut self) -> Result<(), StorageError> {
+        for payout in self.page.queued_payouts(CALLED_AT_ONCE)? {
+            self.report(&Command::Elapsed(Timer {
+                at: self.now,
+                order: payout.order,
+                kind: TimerKind::PayoutRetry,
+            }))?;
         }
         Ok(())
     }
