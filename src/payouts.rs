@@ -46,6 +46,7 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
         let attempt = view.attempt(payout.destination.hash)?;
         let reason = match attempt.map(|attempt| attempt.state) {
             Some(AttemptState::Failed { reason, .. }) => Some(format!("{reason:?}")),
+            Some(AttemptState::Lost { .. }) => Some("Lost".into()),
             Some(AttemptState::Sent | AttemptState::Succeeded { .. }) | None => None,
         };
         list.push(UnpaidPayout {

@@ -79,6 +79,8 @@ pub enum Alarm {
     UnexpectedPayment(PaymentHash),
     /// A payment failed for a reason that is ours.
     OwnFault(PaymentHash),
+    /// A payment is in flight by Lightning's books alone (rule P13).
+    PaymentLost(PaymentHash),
     /// A payment waits because too many are on their way (rule P11).
     TooManyInFlight(PaymentHash),
     /// A payout waits for another invoice of its buyer.

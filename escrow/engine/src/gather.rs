@@ -253,6 +253,14 @@ impl Gather<'_, '_> {
                 let why = (*reason, *in_trouble);
                 payout::payment_failed(order, payout, attempt, why, this.now())
             }),
+            Command::PaymentMissing { hash, locked_until } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    payout::payment_missing(order, payout, attempt, *locked_until, this.now())
+                })
+            }
+            Command::PaymentTraced { hash } => {
+                self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
+            }
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),

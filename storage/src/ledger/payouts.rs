@@ -164,10 +164,16 @@ impl Page<'_> {
                     key(&attempt.hash),
                 )?;
             }
-            (AttemptState::Succeeded { .. } | AttemptState::Failed { .. }, _) if is_its_own => {
-                self.remove(Table::SentAttempts, key(&attempt.payout))?;
+            (
+                AttemptState::Succeeded { .. }
+                | AttemptState::Failed { .. }
+                | AttemptState::Lost { .. },
+                _,
+            ) => {
+                if is_its_own {
+                    self.remove(Table::SentAttempts, key(&attempt.payout))?;
+                }
             }
-            (AttemptState::Succeeded { .. } | AttemptState::Failed { .. }, _) => {}
         }
         let of_payout = key(&(attempt.payout, attempt.hash));
         self.put(Table::AttemptsOfPayout, of_payout, Vec::new())?;

@@ -16,9 +16,11 @@ use crate::view;
 use super::{alarm, nothing};
 
 mod failed;
+mod lost;
 mod succeeded;
 
 pub use failed::payment_failed;
+pub use lost::{payment_missing, payment_traced};
 pub use succeeded::payment_succeeded;
 
 /// The life an invoice must have left to be tried, in seconds (rule P9).
@@ -67,7 +69,7 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         None => first_try(payout, amount, fee_limit, now),
         Some(attempt) => match attempt.state {
             AttemptState::Failed { reason, .. } => tried_again(attempt, reason, now),
-            AttemptState::Sent | AttemptState::Succeeded { .. } => {
+            AttemptState::Sent | AttemptState::Succeeded { .. } | AttemptState::Lost { .. } => {
                 return alarm(Alarm::UnexpectedPayment(hash));
             }
         },
@@ -271,6 +273,7 @@ fn first_try(payout: &Payout, amount: Msat, fee_limit: Msat, now: Now) -> Attemp
         cltv_limit_blocks: now.terms.payment_cltv_limit_blocks,
         tries: 1,
         first_sent_at: now.at,
+        missing: None,
         state: AttemptState::Sent,
     }
 }
@@ -286,6 +289,7 @@ fn tried_again(attempt: &Attempt, failed: PaymentFailure, now: Now) -> Attempt {
         } else {
             now.terms.payment_cltv_limit_blocks
         },
+        missing: None,
         state: AttemptState::Sent,
         ..attempt.clone()
     }

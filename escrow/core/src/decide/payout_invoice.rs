@@ -164,7 +164,7 @@ fn is_over(attempt: &Attempt, now: Now) -> bool {
         } => now
             .tip_height
             .is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS),
-        AttemptState::Failed { .. } => true,
+        AttemptState::Failed { .. } | AttemptState::Lost { .. } => true,
     }
 }
 
