@@ -422,6 +422,7 @@ async fn p15_at_start_nothing_is_sent_before_every_payment_under_way_was_looked_
     house.sandbox.add_fault(Fault::on(Op::StartPayment, hang));
     alice.says(&house, Action::Release, Some(first), None).await;
     bob.hears(&house, Action::Released).await;
+    house.sandbox.add_fault(Fault::on(Op::SettleHold, hang));
     dave.says(&house, Action::Release, Some(second), None).await;
     house.lose_power();
 
