@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
 use nostr::event::Event;
@@ -14,8 +15,12 @@ use tokio_tungstenite::tungstenite::Message;
 /// What it says to an event that it hears for the n-th time.
 pub(crate) type Answers = fn(&Event, usize) -> Vec<Value>;
 
+/// What it shows to whoever asks for anything.
+type Shown = Arc<Mutex<Vec<Value>>>;
+
 pub(crate) struct Liar {
     pub(crate) address: SocketAddr,
+    shown: Shown,
     _tasks: JoinSet<()>,
 }
 
@@ -23,18 +28,26 @@ impl Liar {
     pub(crate) async fn saying(answers: Answers) -> Liar {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let shown = Shown::default();
+        let shows = shown.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                conversations.spawn(talk(stream, answers));
+                conversations.spawn(talk(stream, answers, shows.clone()));
             }
         });
         Liar {
             address,
+            shown,
             _tasks: tasks,
         }
+    }
+
+    /// Shows this, too, from the next question on.
+    pub(crate) fn shows(&self, event: Value) {
+        self.shown.lock().unwrap().push(event);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -42,7 +55,7 @@ impl Liar {
     }
 }
 
-async fn talk(stream: TcpStream, answers: Answers) {
+async fn talk(stream: TcpStream, answers: Answers, shown: Shown) {
     let mut socket = accept_async(stream).await.unwrap();
     let mut heard = BTreeMap::new();
     while let Some(Ok(Message::Text(text))) = socket.next().await {
@@ -54,7 +67,11 @@ async fn talk(stream: TcpStream, answers: Answers) {
                 *times += 1;
                 answers(&event, *times)
             }
-            "REQ" => vec![json!(["EOSE", words[1]])],
+            "REQ" => {
+                let shown = shown.lock().unwrap().clone();
+                let shown = shown.into_iter().map(|it| json!(["EVENT", words[1], it]));
+                shown.chain([json!(["EOSE", words[1]])]).collect()
+            }
             _ => Vec::new(),
         };
         for words in said {
