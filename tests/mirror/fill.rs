@@ -1,6 +1,7 @@
 //! A mirror that is listed when the node has published already.
 
-use storage::ledger::Filled;
+use escrow_engine::submission::{MirrorNews, MirrorReport};
+use storage::ledger::{Filled, OutboxSeq};
 
 use crate::bridge::Bridge;
 use crate::place::{Place, foreign_relay};
@@ -34,7 +35,7 @@ async fn a_mirror_that_is_listed_later_gets_the_book_once() {
 }
 
 #[tokio::test]
-async fn a_fill_goes_on_where_it_was_cut_off_and_brings_no_old_revision() {
+async fn a_fill_survives_outages_and_restarts_and_brings_no_old_revision() {
     let (_relay, relay) = foreign_relay().await;
     let bridge = Bridge::to(relay).await;
     let mut place = Place::with_mirrors(&[]).await;
@@ -53,6 +54,11 @@ async fn a_fill_goes_on_where_it_was_cut_off_and_brings_no_old_revision() {
     );
     bridge.stands_again();
     let mut reader = place.reader_of(relay).await;
+    reader.sees_revisions("1", 20).await;
+    bridge.falls();
+    place.closes().await;
+    bridge.stands_again();
+    place.opens().await;
     reader.sees_revisions("1", ORDERS - ORDERS / 2).await;
     reader.sees_revisions("2", ORDERS / 2).await;
     place.status(|mirror| mirror.is_filled).await;
@@ -62,4 +68,38 @@ async fn a_fill_goes_on_where_it_was_cut_off_and_brings_no_old_revision() {
         event.content == "1" && name.is_some_and(|name: usize| name < ORDERS / 2)
     });
     assert_eq!(outdated.count(), 0);
+}
+
+#[tokio::test]
+async fn a_revision_that_was_read_too_long_ago_is_left_out() {
+    let (_relay, relay) = foreign_relay().await;
+    let bridge = Bridge::to(relay).await;
+    let place = Place::with_mirrors(&[bridge.url()]).await;
+    place.status(|mirror| mirror.is_filled).await;
+    place.all_is_acknowledged().await;
+    bridge.falls();
+    place.says("a", 1).await;
+    let escrow = place.node().escrow().unwrap();
+    let mirror = escrow.mirrors()[0];
+    let view = escrow.views().view().unwrap();
+    let rows = view.backlog_from(mirror, OutboxSeq(0), 10).unwrap();
+    let orders = rows.into_iter().map(|(_, row)| row);
+    let of_order = orders.filter(|row| row.event.contains("38383"));
+    let read: Vec<_> = of_order.collect();
+    assert_eq!(read.len(), 1);
+    place.says("a", 2).await;
+    bridge.stands_again();
+    place.all_is_acknowledged().await;
+    bridge.falls();
+    let news = MirrorNews::Fill {
+        events: read,
+        filled: Filled::All,
+    };
+    escrow
+        .report_mirror(MirrorReport { mirror, news })
+        .await
+        .unwrap();
+    let view = escrow.views().view().unwrap();
+    let rows = view.backlog_from(mirror, OutboxSeq(0), 10).unwrap();
+    assert!(!rows.iter().any(|(_, row)| row.event.contains("38383")));
 }

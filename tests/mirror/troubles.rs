@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use escrow_engine::clock::{Clock, SystemClock};
 use mostro_relay::mirror::{Calling, LineState};
 use nostr::event::Event;
 use nostr_relay_builder::builder::{RelayBuilder, RelayBuilderNip42, RelayBuilderNip42Mode};
@@ -142,25 +141,6 @@ async fn a_mirror_that_freezes_is_given_up_and_nobody_at_home_waits_for_it() {
         .await;
     let mut reader = place.reader_of(relay).await;
     reader.sees_all(&place.shown().await).await;
-}
-
-#[tokio::test]
-async fn a_mirror_that_is_silent_is_told_from_one_that_has_nothing_to_say() {
-    let (_relay, relay) = foreign_relay().await;
-    let bridge = Bridge::to(relay).await;
-    let place = Place::with(&[bridge.url()], |_, calling| hurried(calling)).await;
-    place.all_is_acknowledged().await;
-    let crossings = bridge.crossings();
-    let up = place
-        .status(|mirror| matches!(mirror.inward, Some(LineState::Up { since }) if SystemClock.now().secs_since(since) >= 1))
-        .await;
-    assert_eq!(bridge.crossings(), crossings, "{up:?}");
-    bridge.freezes();
-    let away = place.status(|mirror| matches!(mirror.inward, Some(LineState::Away { .. })));
-    let Some(LineState::Away { why, .. }) = away.await.inward else {
-        panic!("it was away a moment ago");
-    };
-    assert!(why.contains("silent") || why.contains("in time"), "{why}");
 }
 
 #[tokio::test]
