@@ -162,6 +162,8 @@ async fn carry(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
@@ -174,8 +176,8 @@ mod tests {
         assert_eq!(says(&mut call, b"two").await.unwrap(), b"two");
 
         proxy.becomes(Line::Deaf);
-        call.write_all(b"lost").await.unwrap();
-        sleep(Duration::from_millis(50)).await;
+        let answer = timeout(Duration::from_millis(50), says(&mut call, b"lost")).await;
+        assert!(answer.is_err(), "nothing is heard, not even an end");
         proxy.becomes(Line::Good);
         let end = says(&mut call, b"gap").await;
         assert!(end.is_err(), "nothing can follow a gap: {end:?}");
