@@ -21,6 +21,18 @@ const DEED: &str = "network.json";
 
 const TEST_FOLDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/regtest-tests");
 
+/// Reads until the other end of its pipe is closed, which the system does for a
+/// process of any end; then kills what still runs with the folder `$0` among
+/// its arguments, and no stranger who got its number.
+const GUARD: &str = r#"
+    cat >/dev/null
+    for file in "$0"/*/"$1"; do
+        pid=$(cat "$file") || continue
+        { cat "/proc/$pid/cmdline" || ps -ww -o command= -p "$pid"; } | grep -aqF "$0" &&
+            kill -KILL "$pid"
+    done
+"#;
+
 /// The name of each node that has channels.
 const NODES: [&str; 3] = ["seller", "operator", "buyer"];
 /// How many channels each of them has.
@@ -133,12 +145,9 @@ impl Network {
     /// # Errors
     /// When the system refuses.
     pub fn ends_with_this_process(mut self) -> Result<Network> {
-        // The guard reads until the other end of its pipe is closed, which the
-        // system does for a process of any end.
-        let script = format!("cat >/dev/null; kill -KILL $(cat \"$0\"/*/{PID}) 2>/dev/null");
         let guard = Command::new("sh")
-            .args(["-c", &script])
-            .arg(&self.folder)
+            .args(["-c", GUARD])
+            .args([self.folder.as_os_str(), PID.as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
