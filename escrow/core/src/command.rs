@@ -2,7 +2,7 @@
 
 use crate::amount::Msat;
 use crate::lightning::{PaymentHash, PayoutInvoice};
-use crate::order::{OrderId, Side};
+use crate::order::{NextTrade, OrderId, Side};
 use crate::party::{Asker, Identity, TradeKey};
 use crate::payout::PaymentFailure;
 use crate::time::UnixTime;
@@ -170,18 +170,29 @@ pub enum Ask {
     TakeSell {
         /// The buyer's invoice, if he gave one.
         payout: Option<GivenInvoice>,
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
     },
     /// Sell to a buy order.
-    TakeBuy,
+    TakeBuy {
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
+    },
     /// The buyer's invoice.
     AddInvoice {
         /// What he gave.
         payout: GivenInvoice,
     },
     /// The fiat is on its way.
-    FiatSent,
+    FiatSent {
+        /// For the rest of a buying maker's range.
+        next: Option<NextTrade>,
+    },
     /// The fiat has come; pay the buyer.
-    Release,
+    Release {
+        /// For the rest of a selling maker's range.
+        next: Option<NextTrade>,
+    },
     /// End the trade.
     Cancel,
     /// Have it judged by a solver.
@@ -202,10 +213,10 @@ impl Ask {
         match self {
             Ask::NewOrder(_) => "new-order",
             Ask::TakeSell { .. } => "take-sell",
-            Ask::TakeBuy => "take-buy",
+            Ask::TakeBuy { .. } => "take-buy",
             Ask::AddInvoice { .. } => "add-invoice",
-            Ask::FiatSent => "fiat-sent",
-            Ask::Release => "release",
+            Ask::FiatSent { .. } => "fiat-sent",
+            Ask::Release { .. } => "release",
             Ask::Cancel => "cancel",
             Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",

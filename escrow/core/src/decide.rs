@@ -28,6 +28,7 @@ pub mod open;
 mod opening;
 pub mod payout;
 pub mod payout_invoice;
+mod range;
 pub mod rate;
 pub mod release;
 pub mod take;

@@ -88,10 +88,10 @@ pub fn check(signed_at: UnixTime, now: UnixTime, subject: Subject) -> Result<(),
 
 fn needs_to_be_fresh(ask: &Ask) -> bool {
     match ask {
-        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy => true,
+        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. } => true,
         Ask::AddInvoice { .. }
-        | Ask::FiatSent
-        | Ask::Release
+        | Ask::FiatSent { .. }
+        | Ask::Release { .. }
         | Ask::Cancel
         | Ask::Dispute
         | Ask::RateUser { .. }

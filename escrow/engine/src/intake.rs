@@ -5,15 +5,15 @@
 //! the sender is not proven (rule G4), by a durable `cant-do` when he is.
 
 use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
-use escrow_core::order::{OrderId, Side};
-use escrow_core::party::{Identity, IdentityKey, TradeKey};
+use escrow_core::order::{NextTrade, OrderId, Side};
+use escrow_core::party::{Identity, IdentityKey, TradeIndex, TradeKey};
 use escrow_core::wire::{
     self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
     UnreadableMessage,
 };
 use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
 use nostr::event::Event;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 
 use crate::submission::{Path, Receipt, TraderMessage};
 
@@ -77,16 +77,21 @@ impl Intake {
         }
         let ask = match message.action {
             Action::NewOrder => self.new_order(message.payload.as_ref())?,
-            Action::TakeSell => Ask::TakeSell {
-                payout: self.take_payload(message)?,
-            },
+            Action::TakeSell => {
+                let (payout, fiat) = self.take_payload(message)?;
+                Ask::TakeSell { payout, fiat }
+            }
             Action::TakeBuy => {
-                self.take_payload(message)?;
-                Ask::TakeBuy
+                let (_, fiat) = self.take_payload(message)?;
+                Ask::TakeBuy { fiat }
             }
             Action::AddInvoice => self.add_invoice(message)?,
-            Action::FiatSent => only_next_trade(message, Ask::FiatSent)?,
-            Action::Release => only_next_trade(message, Ask::Release)?,
+            Action::FiatSent => Ask::FiatSent {
+                next: next_trade(message)?,
+            },
+            Action::Release => Ask::Release {
+                next: next_trade(message)?,
+            },
             Action::Cancel => any_harmless(message, Ask::Cancel)?,
             Action::Dispute => any_harmless(message, Ask::Dispute)?,
             Action::RateUser => rating(message)?,
@@ -126,10 +131,17 @@ impl Intake {
         }
     }
 
-    fn take_payload(&self, message: &Message) -> Result<Option<GivenInvoice>, CantDo> {
+    /// An invoice, and the fiat amount chosen in a range (rule T8).
+    fn take_payload(
+        &self,
+        message: &Message,
+    ) -> Result<(Option<GivenInvoice>, Option<i64>), CantDo> {
         match &message.payload {
-            Some(Payload::PaymentRequest(_, invoice, _)) => Ok(Some(self.given_invoice(invoice))),
-            _ => any_harmless(message, None),
+            Some(Payload::PaymentRequest(_, invoice, fiat)) => {
+                Ok((Some(self.given_invoice(invoice)), *fiat))
+            }
+            Some(Payload::Amount(fiat)) => Ok((None, Some(*fiat))),
+            _ => any_harmless(message, (None, None)),
         }
     }
 
@@ -181,11 +193,23 @@ fn any_harmless<T>(message: &Message, ask: T) -> Result<T, CantDo> {
     }
 }
 
-fn only_next_trade(message: &Message, ask: Ask) -> Result<Ask, CantDo> {
-    match message.payload {
-        None | Some(Payload::NextTrade(..)) => Ok(ask),
+/// A key that is none counts as not named (rule N5).
+fn next_trade(message: &Message) -> Result<Option<NextTrade>, CantDo> {
+    match &message.payload {
+        None => Ok(None),
+        Some(Payload::NextTrade(key, index)) => Ok(usable_key(key).map(|key| NextTrade {
+            key,
+            index: TradeIndex(*index),
+        })),
         Some(_) => Err(CantDo::InvalidParameters),
     }
+}
+
+fn usable_key(hex: &str) -> Option<TradeKey> {
+    let key = PublicKey::from_hex(hex).ok()?;
+    // Nobody could be written to at a point that is not on the curve.
+    key.xonly().ok()?;
+    Some(TradeKey(key))
 }
 
 fn rating(message: &Message) -> Result<Ask, CantDo> {

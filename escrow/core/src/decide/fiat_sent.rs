@@ -4,7 +4,7 @@ use crate::command::Request;
 use crate::decision::Decision;
 use crate::facts::Now;
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Role};
+use crate::order::{NextTrade, Order, Role, Side};
 use crate::stage::Stage;
 use crate::wire::CantDo;
 
@@ -17,7 +17,12 @@ use super::ensure;
 ///
 /// `invalid_order_status` unless the trade is active, `invalid_pubkey` from
 /// anybody but the buyer.
-pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, CantDo> {
+pub fn fiat_sent(
+    order: &Order,
+    req: &Request,
+    next: Option<NextTrade>,
+    now: Now,
+) -> Result<Decision, CantDo> {
     let Stage::Active {
         take,
         hold,
@@ -38,7 +43,7 @@ pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, Can
         peer: sides.buyer.trade_key,
     };
     let stage = Stage::FiatSent {
-        take: take.clone(),
+        take: take.clone().naming(next.filter(|_| order.offer.side == Side::Buy)),
         hold: *hold,
         cancel_asked_by: cancel_asked_by.filter(|by| *by != Role::Buyer),
     };
@@ -55,7 +60,6 @@ mod tests {
     use super::*;
     use crate::command::Ask;
     use crate::fixtures::*;
-    use crate::order::Side;
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {

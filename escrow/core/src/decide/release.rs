@@ -4,7 +4,7 @@ use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, ReleaseFacts};
 use crate::hold::{Acceptance, Hold, HoldState};
-use crate::order::{Order, Role};
+use crate::order::{NextTrade, Order, Role, Side};
 use crate::payout::{Payout, PayoutState};
 use crate::stage::Stage;
 use crate::terms::OPENING_SECS;
@@ -31,6 +31,7 @@ use super::ensure;
 pub fn release(
     order: &Order,
     req: &Request,
+    next: Option<NextTrade>,
     now: Now,
     facts: &ReleaseFacts,
 ) -> Result<Decision, CantDo> {
@@ -58,7 +59,7 @@ pub fn release(
         state: PayoutState::WaitFunds,
     };
     let stage = Stage::Releasing {
-        take: take.clone(),
+        take: take.clone().naming(next.filter(|_| order.offer.side == Side::Sell)),
         hold: hold.id,
         payout: payout.id,
         asker: req.asker(),

@@ -1,17 +1,20 @@
 //! Taking an order from the book.
 
+use crate::amount::{Fiat, Sats};
 use crate::command::{GivenInvoice, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, TakeFacts};
 use crate::lightning::PayoutInvoice;
+use crate::market::{quoted, sats_for};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Side, Take};
+use crate::order::{Amounts, Offer, Order, Price, Side, Take};
 use crate::party::{Identity, Party};
+use crate::price::PriceAnswer;
 use crate::stage::{BackTo, Stage};
 use crate::view;
 use crate::wire::CantDo;
 
-use super::opening::{Opening, ensure_capacity, open_hold};
+use super::opening::{Opening, amounts, ensure_capacity, open_hold};
 use super::payout_invoice::judge;
 use super::{ensure, party, recorded, trade_index};
 
@@ -22,22 +25,18 @@ use super::{ensure, party, recorded, trade_index};
 pub fn take_sell(
     order: &Order,
     req: &Request,
-    given: Option<&GivenInvoice>,
+    (given, fiat): (Option<&GivenInvoice>, Option<i64>),
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Sell, now, facts)?;
+    let struck = struck(&order.offer, fiat, facts.price, now);
     let Some(given) = given else {
-        return Ok(ask_for_invoice(
-            order,
-            req,
-            struck(order, taker, None, now),
-            now,
-            facts,
-        ));
+        let take = taken(taker, struck?, None, now);
+        return Ok(ask_for_invoice(order, req, take, now, facts));
     };
-    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
-    let mut take = struck(order, taker, None, now);
+    ensure_carried(struck, now, facts)?;
+    let mut take = taken(taker, struck?, None, now);
     take.payout = Some(judge(
         given,
         take.buyer_gets(),
@@ -57,12 +56,14 @@ pub fn take_sell(
 pub fn take_buy(
     order: &Order,
     req: &Request,
+    fiat: Option<i64>,
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Buy, now, facts)?;
-    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
-    let take = struck(order, taker, order.offer.payout.clone(), now);
+    let struck = struck(&order.offer, fiat, facts.price, now);
+    ensure_carried(struck, now, facts)?;
+    let take = taken(taker, struck?, order.offer.payout.clone(), now);
     let opening = Opening {
         take,
         asker: Some(req.asker()),
@@ -89,15 +90,45 @@ fn admitted(
     Ok(taker)
 }
 
-fn struck(order: &Order, taker: Party, payout: Option<PayoutInvoice>, now: Now) -> Take {
-    let offer = &order.offer;
+/// What is traded: as offered, or as the taker chose at the market price of
+/// this moment (rules T8, T9). An amount where there is no choice is ignored.
+fn struck(
+    offer: &Offer,
+    chosen: Option<i64>,
+    market: PriceAnswer,
+    now: Now,
+) -> Result<Amounts, CantDo> {
+    let (min, max, premium) = match offer.price {
+        Price::Fixed(amounts) => return Ok(amounts),
+        Price::Market { min, max, premium } => (min, max, premium),
+    };
+    let chosen = chosen.and_then(|chosen| u64::try_from(chosen).ok());
+    let fiat = match offer.range() {
+        None => Some(max),
+        Some(_) => chosen.map(Fiat).filter(|fiat| min <= *fiat && *fiat <= max),
+    };
+    let fiat = fiat.ok_or(CantDo::OutOfRangeSatsAmount)?;
+    amounts(fiat, sats_for(fiat, quoted(market)?, premium), now.terms)
+}
+
+/// Rule T7 comes before the amounts: an overloaded node says so, whatever was
+/// asked for.
+fn ensure_carried(
+    struck: Result<Amounts, CantDo>,
+    now: Now,
+    facts: &TakeFacts,
+) -> Result<(), CantDo> {
+    let sats = struck.map_or(Sats(0), |amounts| amounts.sats);
+    ensure_capacity(facts.capacity, sats, now.terms)
+}
+
+fn taken(taker: Party, amounts: Amounts, payout: Option<PayoutInvoice>, now: Now) -> Take {
     Take {
         taker,
         taken_at: now.at,
-        sats: offer.sats,
-        fee: offer.fee,
-        fiat: offer.fiat,
+        amounts,
         payout,
+        next_trade: None,
     }
 }
 
