@@ -46,6 +46,7 @@ pub mod notice;
 pub mod order;
 pub mod party;
 pub mod payout;
+pub mod price;
 pub mod stage;
 pub mod terms;
 pub mod time;
