@@ -32,6 +32,7 @@ pub mod known_keys;
 pub mod mailbox;
 mod mailroom;
 pub mod preimages;
+pub mod prices;
 mod recovery;
 pub mod reports;
 mod strangers;
