@@ -14,6 +14,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{Receipt as Decided, Refusal};
 use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Readiness, Source};
 use escrow_lightning::sandbox::Setup;
@@ -179,6 +180,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([7; 32])))),
             entropy: Entropy::from_os(),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },

@@ -1,11 +1,11 @@
 //! How an order of the ledger looks in the public book.
 
-use escrow_core::{Sats, UnixTime};
 use escrow_core::notice::Reputation;
 use escrow_core::order::{Order, Price, Side};
 use escrow_core::party::Identity;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{BookFiat, MakerRating, OrderEvent, OrderKind, Shown};
+use escrow_core::{Sats, UnixTime};
 use nostr::event::Tag;
 use storage::ledger::{Page, StorageError};
 

@@ -9,6 +9,7 @@ use nostr::key::Keys;
 
 use crate::entropy::Entropy;
 use crate::preimages::Preimages;
+use crate::prices::PriceBoard;
 
 /// Keys, terms and the state of the world that a decision may need.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Desk {
     pub entropy: Entropy,
     /// Whether Lightning can carry new escrows.
     pub lightning_is_ready: bool,
+    /// What a bitcoin costs.
+    pub prices: Arc<dyn PriceBoard>,
     /// Whether letters are put into envelopes.
     pub sealing: Sealing,
 }

@@ -14,7 +14,8 @@ use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
     CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Liquidity,
-    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts, TimerFacts,
+    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts,
+    TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
@@ -288,7 +289,7 @@ impl Gather<'_, '_> {
     fn rest_facts(&mut self, order: &Order) -> Result<RestFacts, StorageError> {
         let take = order.stage.take();
         let key_is_in_use = match take.and_then(|take| take.next_trade) {
-            Some(next) => self.page.living_order_of_key(next.key)?.is_some(),
+            Some(next) => self.page.trade_key_is_living(next.key)?,
             None => false,
         };
         Ok(RestFacts {

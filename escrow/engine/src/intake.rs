@@ -384,7 +384,13 @@ mod tests {
     fn a_good_message_is_read_on_both_transports() {
         for transport in [Transport::Direct, Transport::GiftWrap] {
             let message = intake().read(&letter(TAKE, transport)).unwrap();
-            assert_eq!(message.request.ask, Ask::TakeSell { payout: None });
+            assert_eq!(
+                message.request.ask,
+                Ask::TakeSell {
+                    payout: None,
+                    fiat: None
+                }
+            );
             assert_eq!(
                 message.request.sender,
                 Sender {

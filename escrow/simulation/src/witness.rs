@@ -96,7 +96,7 @@ impl Witness {
     pub(crate) fn asks(&mut self, request: &Request) {
         let is_counted = matches!(
             request.ask,
-            Ask::NewOrder(_) | Ask::TakeBuy | Ask::TakeSell { .. }
+            Ask::NewOrder(_) | Ask::TakeBuy { fiat: None } | Ask::TakeSell { .. }
         );
         let index = match request.sender.identity {
             Identity::Known(identity) if is_counted => {

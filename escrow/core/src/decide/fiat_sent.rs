@@ -43,7 +43,9 @@ pub fn fiat_sent(
         peer: sides.buyer.trade_key,
     };
     let stage = Stage::FiatSent {
-        take: take.clone().naming(next.filter(|_| order.offer.side == Side::Buy)),
+        take: take
+            .clone()
+            .naming(next.filter(|_| order.offer.side == Side::Buy)),
         hold: *hold,
         cancel_asked_by: cancel_asked_by.filter(|by| *by != Role::Buyer),
     };
@@ -63,7 +65,7 @@ mod tests {
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {
-        request(party, Ask::FiatSent)
+        request(party, Ask::FiatSent { next: None })
     }
 
     #[test]
@@ -72,11 +74,11 @@ mod tests {
             .into_iter()
             .filter(|scene| scene.name != "active")
         {
-            let refused = fiat_sent(&scene.order, &says(&taker()), now());
+            let refused = fiat_sent(&scene.order, &says(&taker()), None, now());
             assert_eq!(refused, Err(CantDo::InvalidOrderStatus), "{}", scene.name);
         }
         for party in [maker(), stranger()] {
-            let refused = fiat_sent(&active(Side::Sell).order, &says(&party), now());
+            let refused = fiat_sent(&active(Side::Sell).order, &says(&party), None, now());
             assert_eq!(refused, Err(CantDo::InvalidPubkey));
         }
     }
@@ -92,13 +94,16 @@ mod tests {
             pushes: vec![Letter::push(&taker(), order.id, to_seller)],
             ..Decision::default()
         };
-        assert_eq!(fiat_sent(&order, &says(&maker()), now()), Ok(expected));
+        assert_eq!(
+            fiat_sent(&order, &says(&maker()), None, now()),
+            Ok(expected)
+        );
     }
     #[test]
     fn c9_up_s11_a_buyer_who_pays_does_not_want_to_cancel_any_more() {
         let asked_by = |role| {
             let scene = asked_to_cancel(active(Side::Sell), role);
-            let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
+            let decision = fiat_sent(&scene.order, &says(&taker()), None, now()).unwrap();
             decision.orders[0].stage.cancel_asked_by()
         };
         assert_eq!(asked_by(Role::Buyer), None);

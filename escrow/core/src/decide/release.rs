@@ -59,7 +59,9 @@ pub fn release(
         state: PayoutState::WaitFunds,
     };
     let stage = Stage::Releasing {
-        take: take.clone().naming(next.filter(|_| order.offer.side == Side::Sell)),
+        take: take
+            .clone()
+            .naming(next.filter(|_| order.offer.side == Side::Sell)),
         hold: hold.id,
         payout: payout.id,
         asker: req.asker(),
@@ -99,7 +101,7 @@ mod tests {
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {
-        request(party, Ask::Release)
+        request(party, Ask::Release { next: None })
     }
 
     #[test]
@@ -107,11 +109,11 @@ mod tests {
         for scene in scenes(Side::Sell) {
             let facts = scene.release_facts();
             for party in [taker(), stranger()] {
-                let refused = release(&scene.order, &says(&party), now(), &facts);
+                let refused = release(&scene.order, &says(&party), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
             }
             if !matches!(scene.name, "fiat-sent" | "dispute") {
-                let refused = release(&scene.order, &says(&maker()), now(), &facts);
+                let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
         }
@@ -134,7 +136,7 @@ mod tests {
                 hold,
                 payout: payout_id(),
             };
-            let refused = release(&scene.order, &says(&maker()), now(), &facts);
+            let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(refused, Err(CantDo::NotAllowedByStatus));
         }
     }
@@ -151,7 +153,7 @@ mod tests {
                 ..Decision::default()
             };
             let facts = scene.release_facts();
-            let decision = release(&scene.order, &says(&maker()), now(), &facts);
+            let decision = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(decision, Ok(expected), "{}", scene.name);
         }
     }

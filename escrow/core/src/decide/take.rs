@@ -177,18 +177,24 @@ mod tests {
     use crate::wire::Transport;
 
     fn take_sell_request() -> Request {
-        request(&taker(), Ask::TakeSell { payout: None })
+        request(
+            &taker(),
+            Ask::TakeSell {
+                payout: None,
+                fiat: None,
+            },
+        )
     }
 
     fn take_buy_request() -> Request {
-        request(&taker(), Ask::TakeBuy)
+        request(&taker(), Ask::TakeBuy { fiat: None })
     }
 
     #[test]
     fn g12_a_take_without_a_fresh_index_is_refused() {
         let refused = |index, facts: &TakeFacts| {
             let req = take_sell_request().edit(|r| r.trade_index = index);
-            take_sell(&sell_order(), &req, None, now(), facts).err()
+            take_sell(&sell_order(), &req, (None, None), now(), facts).err()
         };
         for index in [
             None,
@@ -209,8 +215,8 @@ mod tests {
 
     #[test]
     fn t2_to_t6_a_take_is_refused() {
-        let by_maker =
-            take_sell_request().edit(|r| r.sender = request(&maker(), Ask::TakeBuy).sender);
+        let by_maker = take_sell_request()
+            .edit(|r| r.sender = request(&maker(), Ask::TakeBuy { fiat: None }).sender);
         let by_his_other_key = take_sell_request().edit(|r| r.sender.identity = maker().identity);
         let bound = take_facts().edit(|f| f.has_unfinished_take = true);
         let taken = active(Side::Sell).order;
@@ -262,12 +268,18 @@ mod tests {
         ];
         for (case, order, req, facts, reason) in table {
             assert_eq!(
-                take_sell(&order, &req, None, now(), &facts),
+                take_sell(&order, &req, (None, None), now(), &facts),
                 Err(reason),
                 "{case}"
             );
         }
-        let refused = take_buy(&sell_order(), &take_buy_request(), now(), &take_facts());
+        let refused = take_buy(
+            &sell_order(),
+            &take_buy_request(),
+            None,
+            now(),
+            &take_facts(),
+        );
         assert_eq!(
             refused,
             Err(CantDo::InvalidOrderKind),
@@ -288,17 +300,23 @@ mod tests {
         };
         for capacity in [away, full(200, 0), full(190, 10), full(0, 16)] {
             let facts = take_facts().edit(|f| f.capacity = capacity);
-            let buy = take_buy(&buy_order(), &take_buy_request(), now(), &facts);
+            let buy = take_buy(&buy_order(), &take_buy_request(), None, now(), &facts);
             assert_eq!(buy, Err(CantDo::TooManyRequests), "{capacity:?}");
             let sell = take_sell(
                 &sell_order(),
                 &take_sell_request(),
-                Some(&readable(50)),
+                (Some(&readable(50)), None),
                 now(),
                 &facts,
             );
             assert_eq!(sell, Err(CantDo::TooManyRequests), "{capacity:?}");
-            let patient = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts);
+            let patient = take_sell(
+                &sell_order(),
+                &take_sell_request(),
+                (None, None),
+                now(),
+                &facts,
+            );
             assert!(patient.is_ok(), "t11 needs no Lightning: {capacity:?}");
         }
     }
@@ -323,7 +341,7 @@ mod tests {
             take_sell(
                 &sell_order(),
                 &take_sell_request(),
-                Some(given),
+                (Some(given), None),
                 now(),
                 facts,
             )
@@ -352,7 +370,13 @@ mod tests {
     #[test]
     fn t11_a_take_without_invoice_asks_the_buyer_for_one() {
         let order = sell_order();
-        let decision = take_sell(&order, &take_sell_request(), None, now(), &take_facts());
+        let decision = take_sell(
+            &order,
+            &take_sell_request(),
+            (None, None),
+            now(),
+            &take_facts(),
+        );
 
         let wanted = Notice::InvoiceWanted(Box::new(view::inv_at_take(&order, &take())));
         let deadline = UnixTime(NOW.0 + 900);
@@ -400,14 +424,14 @@ mod tests {
         let by_buyer = take_sell(
             &sell,
             &take_sell_request(),
-            Some(&given),
+            (Some(&given), None),
             now(),
             &take_facts(),
         );
         assert_eq!(by_buyer, Ok(opened(&sell, take_with_invoice())));
 
         let buy = buy_order().edit(|o| o.offer.payout = Some(invoice(50)));
-        let by_seller = take_buy(&buy, &take_buy_request(), now(), &take_facts());
+        let by_seller = take_buy(&buy, &take_buy_request(), None, now(), &take_facts());
         assert_eq!(by_seller, Ok(opened(&buy, take_with_invoice())));
     }
 
@@ -439,7 +463,7 @@ mod tests {
             f.person = crate::facts::PersonFacts::default();
             f.has_unfinished_take = true;
         });
-        let decision = take_sell(&sell_order(), &req, None, now(), &facts).unwrap();
+        let decision = take_sell(&sell_order(), &req, (None, None), now(), &facts).unwrap();
         assert_eq!(decision.users, Vec::new());
         let taker = &decision.orders[0].stage.take().unwrap().taker;
         assert_eq!(taker.trade_index, TradeIndex(0));
@@ -448,7 +472,14 @@ mod tests {
     #[test]
     fn k7_a_newcomer_is_known_from_his_first_take_on() {
         let facts = take_facts().edit(|f| f.person.user = None);
-        let decision = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts).unwrap();
+        let decision = take_sell(
+            &sell_order(),
+            &take_sell_request(),
+            (None, None),
+            now(),
+            &facts,
+        )
+        .unwrap();
         let newcomer = User {
             first_seen: NOW,
             last_index: TradeIndex(7),
@@ -466,7 +497,7 @@ mod tests {
                 margin: crate::Sats(margin),
             };
             let facts = take_facts().edit(|f| f.capacity.liquidity = Some(liquidity));
-            take_buy(&buy_order(), &take_buy_request(), now(), &facts).err()
+            take_buy(&buy_order(), &take_buy_request(), None, now(), &facts).err()
         };
         let refused = Some(CantDo::TooManyRequests);
         assert_eq!(with(10_000, 0, 0, 0), None, "exactly the amount");

@@ -21,6 +21,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
 use escrow_lightning::backend::Network;
@@ -285,6 +286,7 @@ impl House {
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),
             entropy: Entropy::seeded(self.starts),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: true,
             sealing: Sealing::Full,
         }

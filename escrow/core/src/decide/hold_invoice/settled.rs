@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn r4_up_m3_a_settled_hold_pays_the_buyer_in_the_same_commit() {
         let scene = releasing(Side::Sell);
-        let asker = request(&maker(), Ask::Release).asker();
+        let asker = request(&maker(), Ask::Release { next: None }).asker();
         let expected = Decision {
             orders: vec![scene.order.moved(paying_buyer(), NOW)],
             holds: vec![hold(&scene.order, HoldState::Settled(acceptance()))],
