@@ -260,6 +260,7 @@ fn desk(sealing: Sealing) -> Desk {
             instance: None,
             closed_order_secs: 30 * 86_400,
             dispute_secs: 7_776_000,
+            rating_secs: 7_776_000,
             letter_secs: 30 * 86_400,
         },
         preimages: Arc::new(Preimages::new(secret)),

@@ -243,6 +243,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
+        banned: settings.limits.banned.clone(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
         mirrors: terms::mirrors(settings),
     };

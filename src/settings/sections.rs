@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_core::Sats;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
@@ -208,6 +208,8 @@ pub struct LimitSettings {
     pub max_open_holds: usize,
     /// Hold invoices being opened at once.
     pub max_opening_holds: usize,
+    /// Identities and trade keys that get no new trades.
+    pub banned: Vec<PublicKey>,
 }
 
 /// `[expiration]`: how long our events stay on relays, in days.
@@ -215,6 +217,8 @@ pub struct LimitSettings {
 pub struct ExpirationSettings {
     /// Order events (kind 38383) after their last change.
     pub order_days: u32,
+    /// Reputations (kind 38384) after the last vote.
+    pub rating_days: u32,
     /// Messages to traders (kinds 14 and 1059).
     pub dm_days: u32,
 }
@@ -391,6 +395,7 @@ impl Default for LimitSettings {
             pending_orders_without_identity: 500,
             max_open_holds: 200,
             max_opening_holds: 16,
+            banned: Vec::new(),
         }
     }
 }
@@ -399,6 +404,7 @@ impl Default for ExpirationSettings {
     fn default() -> Self {
         ExpirationSettings {
             order_days: 30,
+            rating_days: 90,
             dm_days: 30,
         }
     }

@@ -5,6 +5,7 @@ use crate::lightning::{PaymentHash, PayoutInvoice};
 use crate::order::{NextTrade, OrderId, Side};
 use crate::party::{Asker, Identity, TradeKey};
 use crate::payout::PaymentFailure;
+use crate::questions::Question;
 use crate::time::UnixTime;
 use crate::timer::Timer;
 use crate::wire::{CantDo, Transport};
@@ -202,6 +203,10 @@ pub enum Ask {
         /// 1 … 5 counts.
         stars: u8,
     },
+    /// Move an order to the trade key that signed this.
+    TradePubkey,
+    /// Something that changes nothing.
+    Question(Question),
     /// What intake already had to refuse; decided so that the answer is durable.
     Refused(CantDo),
 }
@@ -220,6 +225,11 @@ impl Ask {
             Ask::Cancel => "cancel",
             Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",
+            Ask::TradePubkey => "trade-pubkey",
+            Ask::Question(Question::RestoreSession) => "restore-session",
+            Ask::Question(Question::LastTradeIndex) => "last-trade-index",
+            Ask::Question(Question::Orders(_)) => "orders",
+            Ask::Question(Question::UserInfo) => "user-info",
             Ask::Refused(_) => "refused",
         }
     }

@@ -33,6 +33,7 @@ pub mod rate;
 pub mod release;
 pub mod take;
 pub mod timeouts;
+pub mod trade_pubkey;
 
 /// The trade index of a new order or a take (rules G12, O15).
 ///

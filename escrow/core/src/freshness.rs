@@ -88,13 +88,14 @@ pub fn check(signed_at: UnixTime, now: UnixTime, subject: Subject) -> Result<(),
 
 fn needs_to_be_fresh(ask: &Ask) -> bool {
     match ask {
-        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. } => true,
+        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. } | Ask::Question(_) => true,
         Ask::AddInvoice { .. }
         | Ask::FiatSent { .. }
         | Ask::Release { .. }
         | Ask::Cancel
         | Ask::Dispute
         | Ask::RateUser { .. }
+        | Ask::TradePubkey
         | Ask::Refused(_) => false,
     }
 }

@@ -48,6 +48,7 @@ pub mod order;
 pub mod party;
 pub mod payout;
 pub mod price;
+pub mod questions;
 pub mod stage;
 pub mod terms;
 pub mod time;

@@ -94,6 +94,23 @@ pub fn retry(order: &Order, take: &Take, failed: &str) -> SmallOrder {
     }
 }
 
+/// **full**: what a party may see of his order at any time; the bare amount.
+#[must_use]
+pub fn full(order: &Order) -> SmallOrder {
+    let status = Some(order.stage.status());
+    match order.stage.take().filter(|_| !order.stage.is_on_offer()) {
+        Some(take) => SmallOrder {
+            status,
+            ..with_both_keys(order, take, take.amounts.sats)
+        },
+        None => SmallOrder {
+            status,
+            buyer_invoice: None,
+            ..back(order)
+        },
+    }
+}
+
 fn with_both_keys(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
     let sides = order.sides(take);
     let key = |party: &Party| Some(hex(party.trade_key));

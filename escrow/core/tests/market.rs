@@ -1,5 +1,11 @@
 //! Orders at market price: how they enter the book and how they are taken.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at its first surprise"
+)]
+
 #[path = "fixtures/mod.rs"]
 mod fixtures;
 

@@ -9,7 +9,7 @@ use escrow_core::amount::{Msat, Sats};
 use escrow_core::command::{Ask, Found, NewOrder, Request};
 use escrow_core::decide::{
     cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due::mover;
@@ -194,7 +194,8 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         Ask::Cancel => cancel::cancel(order, req, now, &scene.cancel_facts()),
         Ask::Dispute => dispute::dispute(order, req, now, &dispute_facts()),
         Ask::RateUser { stars } => rate::rate(order, req, *stars, now, &RateFacts { rated: None }),
-        Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
+        Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 
@@ -241,7 +242,8 @@ fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
         | Effect::SettleHold(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
-        | Effect::PublishDispute(_) => true,
+        | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. } => true,
     });
     let next = after(scene, decision, now);
     let rows = |scene: &Scene| {

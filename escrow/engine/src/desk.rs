@@ -53,6 +53,8 @@ pub struct Stationery {
     pub closed_order_secs: u64,
     /// Seconds that relays may keep a dispute.
     pub dispute_secs: u64,
+    /// Seconds that relays may keep a reputation.
+    pub rating_secs: u64,
     /// Seconds that relays may keep a letter.
     pub letter_secs: u64,
 }

@@ -8,7 +8,7 @@ use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
@@ -22,6 +22,7 @@ use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, Payout, PayoutId};
 use escrow_core::price::PriceAnswer;
+use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
 use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
@@ -30,6 +31,7 @@ use escrow_core::wire::CantDo;
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
+use crate::questions;
 
 /// A decision or a fair refusal; the outer error is the ledger's.
 type Decided = Result<Result<Decision, CantDo>, StorageError>;
@@ -50,6 +52,7 @@ impl Gather<'_, '_> {
         match &request.ask {
             Ask::Refused(why) => Ok(Err(*why)),
             Ask::NewOrder(new) => self.open(request, new),
+            Ask::Question(question) => self.answer(request, question),
             Ask::TakeSell { .. }
             | Ask::TakeBuy { .. }
             | Ask::AddInvoice { .. }
@@ -57,7 +60,8 @@ impl Gather<'_, '_> {
             | Ask::Release { .. }
             | Ask::Cancel
             | Ask::Dispute
-            | Ask::RateUser { .. } => match self.order_of(request)? {
+            | Ask::RateUser { .. }
+            | Ask::TradePubkey => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
                 None => self.about_nothing(request),
             },
@@ -132,9 +136,24 @@ impl Gather<'_, '_> {
                 };
                 Ok(rate::rate(order, request, *stars, self.now(), &facts))
             }
+            Ask::TradePubkey => {
+                let key = request.sender.trade_key;
+                let is_in_use = self.page.trade_key_is_living(key)?;
+                Ok(trade_pubkey::trade_pubkey(order, request, is_in_use))
+            }
             // Not about an order, or decided before it is looked up.
-            Ask::NewOrder(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
+            Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
         }
+    }
+
+    /// A question that came where no receipt is heard is answered with a commit.
+    fn answer(&self, request: &Request, question: &Question) -> Decided {
+        let most = self.desk.terms.max_orders_per_response;
+        let answer = questions::answer(self.page, request, question, (most, self.at))?;
+        Ok(answer.map(|letter| Decision {
+            answer: Some(letter),
+            ..Decision::default()
+        }))
     }
 
     fn open(&mut self, request: &Request, new: &NewOrder) -> Decided {

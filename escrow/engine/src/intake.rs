@@ -7,9 +7,10 @@
 use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
 use escrow_core::order::{NextTrade, OrderId, Side};
 use escrow_core::party::{Identity, IdentityKey, TradeIndex, TradeKey};
+use escrow_core::questions::Question;
 use escrow_core::wire::{
     self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
-    UnreadableMessage,
+    UnreadableMessage, Wrapper,
 };
 use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
 use nostr::event::Event;
@@ -95,6 +96,15 @@ impl Intake {
             Action::Cancel => any_harmless(message, Ask::Cancel)?,
             Action::Dispute => any_harmless(message, Ask::Dispute)?,
             Action::RateUser => rating(message)?,
+            Action::TradePubkey => any_harmless(message, Ask::TradePubkey)?,
+            Action::RestoreSession => {
+                any_harmless(message, Question::RestoreSession).map(Ask::Question)?
+            }
+            Action::LastTradeIndex => {
+                any_harmless(message, Question::LastTradeIndex).map(Ask::Question)?
+            }
+            Action::Orders => Ask::Question(Question::Orders(ids(message)?)),
+            Action::UserInfo => user_info(message)?,
             // Without bonds nothing is owed, as on a node that has them switched off (NY1).
             Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
             _ => return Err(CantDo::InvalidAction),
@@ -175,6 +185,7 @@ fn lacks_its_order(message: &Message) -> bool {
                 | Action::Cancel
                 | Action::Dispute
                 | Action::RateUser
+                | Action::TradePubkey
         )
 }
 
@@ -212,6 +223,24 @@ fn usable_key(hex: &str) -> Option<TradeKey> {
     Some(TradeKey(key))
 }
 
+/// Rule L4.
+fn ids(message: &Message) -> Result<Vec<OrderId>, CantDo> {
+    match &message.payload {
+        Some(Payload::Ids(ids)) => Ok(ids.iter().copied().map(OrderId).collect()),
+        _ => Err(CantDo::InvalidParameters),
+    }
+}
+
+/// Rule L5: it says nothing but its name, in the wrapper of sessions.
+fn user_info(message: &Message) -> Result<Ask, CantDo> {
+    let is_bare = message.payload.is_none() && message.id.is_none();
+    if is_bare && message.wrapper == Wrapper::Restore {
+        Ok(Ask::Question(Question::UserInfo))
+    } else {
+        Err(CantDo::InvalidParameters)
+    }
+}
+
 fn rating(message: &Message) -> Result<Ask, CantDo> {
     match message.payload {
         Some(Payload::RatingUser(stars)) => Ok(Ask::RateUser { stars }),
@@ -241,6 +270,11 @@ fn is_served(action: Action) -> bool {
             | Action::Cancel
             | Action::Dispute
             | Action::RateUser
+            | Action::TradePubkey
+            | Action::RestoreSession
+            | Action::LastTradeIndex
+            | Action::Orders
+            | Action::UserInfo
             | Action::AddBondInvoice
     )
 }

@@ -33,6 +33,8 @@ pub mod mailbox;
 mod mailroom;
 pub mod preimages;
 pub mod prices;
+mod questions;
+mod reception;
 mod recovery;
 pub mod reports;
 mod strangers;

@@ -393,6 +393,7 @@ impl Town {
                 instance: None,
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: preimages(self.secret),

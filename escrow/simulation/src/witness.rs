@@ -143,7 +143,7 @@ impl Witness {
                 let apart = signed_at.secs_since(now).max(now.secs_since(signed_at));
                 assert!(apart > TOLERANCE_SECS, "{receipt:?} to a fresh message");
             }
-            Receipt::Refused(Refusal::Busy(_) | Refusal::Error(_)) => {
+            Receipt::Refused(Refusal::Blocked(_) | Refusal::Busy(_) | Refusal::Error(_)) => {
                 panic!("{receipt:?} to {message:?}")
             }
         }

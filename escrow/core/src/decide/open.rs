@@ -95,6 +95,7 @@ fn publish(order: Order, req: &Request, now: Now, facts: &OpenFacts) -> Decision
 }
 
 /// What a maker wrote of his amounts.
+#[derive(Clone, Copy)]
 enum Wanted {
     /// Both in so many words.
     Fixed { fiat: Fiat, sats: Sats },

@@ -13,7 +13,7 @@ use escrow_core::amount::Msat;
 use escrow_core::command::{Ask, Found, Request};
 use escrow_core::decide::{
     cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, payout, payout_invoice, rate,
-    release, take, timeouts,
+    release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::facts::{Now, PayoutFacts, RateFacts, TakeFacts};
@@ -94,7 +94,8 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
         Ask::RateUser { stars } => {
             rate::rate(order, req, *stars, now(), &RateFacts { rated: None })
         }
-        Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
+        Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 

@@ -28,7 +28,7 @@ use escrow_lightning::backend::Network;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
 use nostr::event::Event;
-use nostr::key::{Keys, SecretKey};
+use nostr::key::{Keys, PublicKey, SecretKey};
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
 use storage::testing::PowerCutDisk;
@@ -118,6 +118,8 @@ pub(crate) struct House {
     running: Option<Escrow>,
     handle: Option<EscrowHandle>,
     starts: u64,
+    /// Keys that get no new trades from the next start on.
+    pub(crate) banned: Vec<PublicKey>,
 }
 
 impl House {
@@ -149,6 +151,7 @@ impl House {
             running: None,
             handle: None,
             starts: 0,
+            banned: Vec::new(),
         }
     }
 
@@ -201,6 +204,7 @@ impl House {
             clock: Arc::new(self.clock.clone()),
             mailbox: MailboxLimits::default(),
             strangers_per_second: 1_000,
+            banned: self.banned.clone(),
             mirrors: Vec::new(),
         };
         let escrow = Escrow::start(parts, CancellationToken::new())
@@ -282,6 +286,7 @@ impl House {
                 instance: None,
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),
