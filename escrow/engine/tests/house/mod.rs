@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::TradeKey;
+use escrow_core::price::PriceAnswer;
 use escrow_core::terms::Terms;
 use escrow_core::wire::{
     self, Action, Message, OrderKind, Payload, Seed, SmallOrder, Transport, Wrapper, read_message,
@@ -21,7 +22,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::prices::NoPrices;
+use escrow_engine::prices::PriceBoard;
 use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
 use escrow_lightning::backend::Network;
@@ -82,6 +83,19 @@ impl Clock for HouseClock {
 
     fn uptime(&self) -> Duration {
         self.began.elapsed()
+    }
+}
+
+/// A market on which a bitcoin costs 50,000 EUR, and nothing else is known.
+#[derive(Debug)]
+struct Market;
+
+impl PriceBoard for Market {
+    fn price(&self, code: &str, _now: UnixTime) -> PriceAnswer {
+        match code {
+            "EUR" => PriceAnswer::Served(50_000.0),
+            _ => PriceAnswer::Unknown,
+        }
     }
 }
 
@@ -291,7 +305,7 @@ impl House {
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),
             entropy: Entropy::seeded(self.starts),
-            prices: Arc::new(NoPrices),
+            prices: Arc::new(Market),
             lightning_is_ready: true,
             sealing: Sealing::Full,
         }
@@ -321,6 +335,16 @@ impl Trader {
             index: 1,
             requests: Mutex::new(0),
             heard: 0,
+        }
+    }
+
+    /// The same person with another trade key.
+    pub(crate) fn under_another_key(self, number: u8, index: i64) -> Trader {
+        Trader {
+            keys: key(number),
+            index,
+            requests: Mutex::new(1_000),
+            ..self
         }
     }
 
@@ -362,6 +386,17 @@ impl Trader {
         seed[..8].copy_from_slice(&requests.to_le_bytes());
         seed[8] = self.keys.public_key().to_bytes()[0];
         wire::client::wrap(&letter, &self.keys, self.identity.as_ref(), &Seed(seed)).unwrap()
+    }
+
+    /// As [`Trader::letter`], in the wrapper that clients use for sessions.
+    pub(crate) async fn asks(
+        &self,
+        house: &House,
+        action: Action,
+        payload: Option<Payload>,
+    ) -> Receipt {
+        let event = self.letter(house, action, None, payload);
+        house.handle().submit(SOURCE, event).await
     }
 
     pub(crate) async fn says(
