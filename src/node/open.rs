@@ -11,6 +11,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
@@ -240,6 +241,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
             stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
@@ -248,6 +250,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
+        banned: settings.limits.banned.clone(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
         mirrors: terms::mirrors(settings),
     };

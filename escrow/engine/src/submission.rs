@@ -134,6 +134,8 @@ pub enum Receipt {
 pub enum Refusal {
     /// The message is at fault.
     Invalid(String),
+    /// The sender is not wanted.
+    Blocked(String),
     /// Too much at once; the same message may be sent again.
     Busy(String),
     /// The node is at fault; the same message may be sent again.

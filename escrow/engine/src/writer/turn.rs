@@ -250,6 +250,10 @@ impl Turn<'_, '_> {
                 Some(dispute) => self.draft.dispute(self.page, self.desk, &dispute, self.now),
                 None => Ok(()),
             },
+            Effect::PublishRating { rated, identity } => {
+                let of = (rated, identity);
+                self.draft.rating(self.page, self.desk, of, self.now)
+            }
             Effect::WakeAt(timer) => self.page.put_timer(timer),
             Effect::OpenHold(_)
             | Effect::SettleHold(_)
@@ -289,6 +293,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::LookUpHold(_)
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. }
         | Effect::WakeAt(_)
         | Effect::Alarm(_) => None,
     });
