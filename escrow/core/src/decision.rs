@@ -7,6 +7,7 @@ use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
 use crate::party::{IdentityKey, TradeKey};
 use crate::payout::{Attempt, Payout};
+use crate::solver::Solver;
 use crate::timer::Timer;
 use crate::user::User;
 
@@ -28,6 +29,8 @@ pub struct Decision {
     pub disputes: Vec<Dispute>,
     /// Identities as they are from here on.
     pub users: Vec<(IdentityKey, User)>,
+    /// Solvers as they are from here on; none is removed.
+    pub solvers: Vec<(IdentityKey, Option<Solver>)>,
     /// The answer to the one who asked; leaves before every push.
     pub answer: Option<Letter>,
     /// Words to the others, and later words to the asker, in order.

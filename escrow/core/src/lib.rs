@@ -49,6 +49,7 @@ pub mod party;
 pub mod payout;
 pub mod price;
 pub mod questions;
+pub mod solver;
 pub mod stage;
 pub mod terms;
 pub mod time;
