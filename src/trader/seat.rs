@@ -7,7 +7,7 @@ use nostr::event::Event;
 use uuid::Uuid;
 
 use super::deal::{Player, Scene, Terms, Witness, buyers, sellers};
-use super::{Answered, Ask, Heard, Offer, Trade, TraderError};
+use super::{Answered, Ask, Heard, Offer, Trade, TraderError, Wallet};
 
 /// A player in one trade.
 pub(crate) struct Seat<'a> {
@@ -230,6 +230,16 @@ impl<'a> Seat<'a> {
         let who = self.player.trader.name();
         witness.sees(Scene::Heard { who, heard: &heard });
         Ok(heard)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.player.trader.name()
+    }
+
+    /// Goes on with another wallet, for instance in a sandbox that was opened
+    /// anew.
+    pub(crate) fn takes_wallet(&mut self, wallet: Wallet) {
+        self.player.wallet = wallet;
     }
 
     /// Connects to the relay anew.
