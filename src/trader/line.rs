@@ -89,6 +89,7 @@ impl Line {
                 Message::Close(reason) => {
                     let reason = reason.map(|frame| frame.reason.to_string());
                     let reason = reason.unwrap_or_else(|| "no reason given".into());
+                    self.close().await;
                     return Err(LineError::Broken(format!("the relay hung up: {reason}")));
                 }
                 // Pings are answered by the socket itself.
