@@ -208,3 +208,17 @@ fn the_list_of_scenarios_names_each_of_them() {
     let unknown = demo(&["--scenario", "romance"]);
     assert_eq!(unknown.status.code(), Some(2));
 }
+
+#[test]
+fn a_scenario_that_cannot_be_played_says_why_and_fails() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mostro-relay"))
+        .args(["demo", "--scenario", "coop,cancel"])
+        .env("TMPDIR", "/nowhere/at/all")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = text.lines().last().unwrap();
+    let why = "Scenario coop went wrong: there is no temporary folder";
+    assert!(last.starts_with(why), "{text}");
+}

@@ -94,18 +94,18 @@ impl Scenario {
 
 /// Plays the demonstration on the standard output.
 ///
-/// # Errors
-/// None that is not told as the end of the story; the exit code says it too.
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+/// Whatever goes wrong is told as the end of the story, and makes the exit code
+/// that of a failure.
+pub async fn run(args: DemoArgs) -> ExitCode {
     let mut teller = Storyteller::new(args.json, Box::new(io::stdout()));
     if args.scenarios.contains(&Scenario::List) {
         teller.lists(Scenario::value_variants());
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
     // Dropped by a signal too, so that the folders go in any case.
     tokio::select! {
-        code = play(&args.scenarios, &mut teller) => Ok(code),
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::FAILURE),
+        code = play(&args.scenarios, &mut teller) => code,
+        _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
     }
 }
 

@@ -77,7 +77,7 @@ impl CommandLine {
                 Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
-            Some(Command::Demo(args)) => ended(demo::run(args).await),
+            Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
         }
     }

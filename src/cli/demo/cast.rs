@@ -76,7 +76,7 @@ impl Cast {
 
     /// Nobody may have gained or lost a millisat.
     pub(super) async fn nothing_has_moved(&self, teller: &mut Storyteller) -> anyhow::Result<()> {
-        self.count(teller).await?.check_rest()
+        self.count(teller).await?.check_unmoved()
     }
 
     /// Alice must have sold to Bob, once.

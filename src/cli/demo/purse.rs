@@ -62,7 +62,7 @@ impl Moves {
     }
 
     /// Nobody has gained or lost anything.
-    pub(super) fn check_rest(&self) -> anyhow::Result<()> {
+    pub(super) fn check_unmoved(&self) -> anyhow::Result<()> {
         let still = [
             ("Alice", self.alice),
             ("Bob", self.bob),
@@ -161,8 +161,8 @@ mod tests {
             assert!(why.contains(whose), "{why}");
             let mut moves = STILL;
             nudge(&mut moves);
-            assert!(moves.check_rest().is_err(), "{whose}");
+            assert!(moves.check_unmoved().is_err(), "{whose}");
         }
-        STILL.check_rest().unwrap();
+        STILL.check_unmoved().unwrap();
     }
 }

@@ -133,7 +133,7 @@ impl Storyteller {
         });
         let took = self.began.elapsed();
         self.tells(&fact, || {
-            if moves.check_rest().is_ok() {
+            if moves.check_unmoved().is_ok() {
                 let after = in_words(purse);
                 return format!(
                     "\nAfter:  {after}\nMoved:  nothing. It took {}.",
