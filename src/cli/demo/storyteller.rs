@@ -5,13 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use escrow_core::amount::{Msat, Sats};
 use escrow_core::wire::Payload;
 use nostr::key::PublicKey;
 use nostr::nips::nip19::ToBech32;
 use serde_json::{Value, json};
-
-use clap::ValueEnum;
 
 use super::Scenario;
 use super::purse::{Moves, Purse};
