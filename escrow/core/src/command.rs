@@ -236,6 +236,17 @@ pub enum Ask {
         /// Whether a bond is to be taken, which this node does not know.
         slashes: bool,
     },
+    /// What only the operator may ask for.
+    Govern(Govern),
+    /// Something that changes nothing.
+    Question(Question),
+    /// What intake already had to refuse; decided so that the answer is durable.
+    Refused(CantDo),
+}
+
+/// What only the operator may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Govern {
     /// Register a solver.
     AddSolver {
         /// `npub…`, and after a colon what he may do.
@@ -243,13 +254,26 @@ pub enum Ask {
     },
     /// Take a solver's rights; only the operator's own tools can ask for it.
     RemoveSolver(IdentityKey),
-    /// Something that changes nothing.
-    Question(Question),
-    /// What intake already had to refuse; decided so that the answer is durable.
-    Refused(CantDo),
+    /// Begin or end a maintenance; only the operator's own tools can ask for it.
+    Maintenance {
+        /// Whether it is to be.
+        enabled: bool,
+        /// Why, if he says so.
+        reason: Option<String>,
+    },
 }
 
 impl Ask {
+    /// Whether it begins something that a maintenance would have to wait for
+    /// (rule G11).
+    #[must_use]
+    pub fn is_new_trade(&self) -> bool {
+        matches!(
+            self,
+            Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. }
+        )
+    }
+
     /// Its name in the journal.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -267,8 +291,9 @@ impl Ask {
             Ask::TakeDispute(_) => "admin-take-dispute",
             Ask::AdminSettle { .. } => "admin-settle",
             Ask::AdminCancel { .. } => "admin-cancel",
-            Ask::AddSolver { .. } => "admin-add-solver",
-            Ask::RemoveSolver(_) => "admin-remove-solver",
+            Ask::Govern(Govern::AddSolver { .. }) => "admin-add-solver",
+            Ask::Govern(Govern::RemoveSolver(_)) => "admin-remove-solver",
+            Ask::Govern(Govern::Maintenance { .. }) => "maintenance",
             Ask::Question(Question::RestoreSession) => "restore-session",
             Ask::Question(Question::LastTradeIndex) => "last-trade-index",
             Ask::Question(Question::Orders(_)) => "orders",

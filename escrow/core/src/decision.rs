@@ -3,6 +3,7 @@
 use crate::dispute::{Dispute, DisputeId};
 use crate::hold::Hold;
 use crate::lightning::PaymentHash;
+use crate::maintenance::Maintenance;
 use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
 use crate::party::{IdentityKey, TradeKey};
@@ -35,6 +36,8 @@ pub struct Decision {
     pub answer: Option<Letter>,
     /// Words to the others, and later words to the asker, in order.
     pub pushes: Vec<Letter>,
+    /// Whether new trades are taken from here on; none leaves it as it is.
+    pub maintenance: Option<Option<Maintenance>>,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
 }

@@ -92,8 +92,7 @@ fn needs_to_be_fresh(ask: &Ask) -> bool {
         | Ask::TakeSell { .. }
         | Ask::TakeBuy { .. }
         | Ask::Question(_)
-        | Ask::AddSolver { .. }
-        | Ask::RemoveSolver(_) => true,
+        | Ask::Govern(_) => true,
         Ask::AddInvoice { .. }
         | Ask::FiatSent { .. }
         | Ask::Release { .. }

@@ -23,10 +23,10 @@ pub fn message(letter: &Letter) -> Message {
 
 /// What the message is about: a dispute that a solver took, else an order.
 fn subject(letter: &Letter) -> Option<Uuid> {
-    match &letter.notice {
-        Notice::DisputeTaken { id, .. } => Some(id.0),
-        _ => letter.order.map(|order| order.0),
+    if let Notice::DisputeTaken { id, .. } = &letter.notice {
+        return Some(id.0);
     }
+    letter.order.map(|order| order.0)
 }
 
 fn wrapper(notice: &Notice) -> Wrapper {

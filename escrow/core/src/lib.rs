@@ -42,6 +42,7 @@ pub mod freshness;
 pub mod hold;
 pub mod letters;
 pub mod lightning;
+pub mod maintenance;
 pub mod market;
 pub mod notice;
 pub mod order;

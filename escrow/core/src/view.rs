@@ -141,18 +141,23 @@ pub fn solver_info(
         Some(HoldState::Accepted(acceptance)) => seconds(acceptance.at),
         _ => 0,
     };
+    let was_active = matches!(
+        order.stage,
+        Stage::Dispute {
+            from: DisputedStage::Active,
+            ..
+        }
+    );
     SolverDisputeInfo {
         id: order.id.0,
         kind: kind(order.offer.side),
         status: order.stage.status(),
         hash: None,
         preimage: None,
-        order_previous_status: match order.stage {
-            Stage::Dispute {
-                from: DisputedStage::Active,
-                ..
-            } => Status::Active,
-            _ => Status::FiatSent,
+        order_previous_status: if was_active {
+            Status::Active
+        } else {
+            Status::FiatSent
         },
         initiator_pubkey: hex(initiator.trade_key),
         buyer_pubkey: Some(hex(sides.buyer.trade_key)),

@@ -199,8 +199,7 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         Ask::TakeDispute(_)
         | Ask::AdminSettle { .. }
         | Ask::AdminCancel { .. }
-        | Ask::AddSolver { .. }
-        | Ask::RemoveSolver(_) => unreachable!("no party asks for it"),
+        | Ask::Govern(_) => unreachable!("no party asks for it"),
         Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }

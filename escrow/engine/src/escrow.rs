@@ -29,7 +29,7 @@ use crate::reception::{Memory, Reception};
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
 use crate::submission::{
-    Announcement, MirrorReport, Path, Receipt, Refusal, Submission, TraderMessage,
+    Announcement, MirrorReport, OperatorCommand, Path, Receipt, Refusal, Submission, TraderMessage,
 };
 use crate::workers::alarms;
 use crate::workers::chain::ChainWatch;
@@ -287,10 +287,21 @@ impl EscrowHandle {
             | Ask::Cancel
             | Ask::Dispute
             | Ask::TradePubkey
+            | Ask::TakeDispute(_)
+            | Ask::AdminSettle { .. }
+            | Ask::AdminCancel { .. }
+            | Ask::Govern(_)
             | Ask::Refused(_) => false,
         };
         let who = [request.sender.trade_key.0, questions::about(request).0];
         needs_trust && who.iter().any(|key| self.banned.contains(key))
+    }
+
+    /// Decides what the operator asks for with his own tools, as if his node
+    /// key had signed it. Returns once it is on disk; none if the escrow has
+    /// ended.
+    pub async fn operate(&self, command: OperatorCommand) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(command)).await
     }
 
     /// Publishes an event about the node, stamped later than the last one of

@@ -1,8 +1,10 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
 use escrow_core::UnixTime;
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Ask, Command, Request};
+use escrow_core::order::OrderId;
 use escrow_core::timer::Timer;
+use escrow_core::wire::CantDo;
 use nostr::event::{EventId, Kind, Tag};
 use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 
@@ -11,6 +13,8 @@ use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 pub enum Submission {
     /// A trader's message.
     Message(TraderMessage),
+    /// What the operator asks for with his own tools.
+    Operator(OperatorCommand),
     /// Something the node itself has learned: Lightning's word, a due timer.
     Report(Command),
     /// A timer of the ledger is due.
@@ -34,6 +38,7 @@ impl Submission {
                 let event = EventId::from_byte_array(message.event);
                 format!("{} in event {event}", message.request.ask.name())
             }
+            Submission::Operator(command) => format!("{} by the operator", command.ask.name()),
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
@@ -42,6 +47,15 @@ impl Submission {
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
+}
+
+/// What the operator asks for.
+#[derive(Clone, Debug)]
+pub struct OperatorCommand {
+    /// What.
+    pub ask: Ask,
+    /// The order it is about.
+    pub order: Option<OrderId>,
 }
 
 /// A trader's message, opened and read.
@@ -125,6 +139,8 @@ pub enum Receipt {
     Decided,
     /// Decided before; on disk.
     Duplicate,
+    /// The operator's command was decided: done, or fairly refused; on disk.
+    Ruled(Result<(), CantDo>),
     /// Not decided; nothing is on disk.
     Refused(Refusal),
 }

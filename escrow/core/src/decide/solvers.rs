@@ -1,15 +1,19 @@
-//! The operator says who may judge.
+//! The operator says who may judge, and when the node rests.
 
 use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::dispute::{Dispute, DisputeState};
 use crate::facts::{Now, SolverFacts};
+use crate::maintenance::{BegunBy, Maintenance};
 use crate::notice::{Letter, Notice};
 use crate::party::IdentityKey;
 use crate::solver::{Permission, Solver, Standing};
 use crate::wire::CantDo;
 
 use super::ensure;
+
+/// The reason of a maintenance that the node begins itself.
+pub const UNSYNCED: &str = "lnd_unsynced";
 
 /// Registers a solver, or gives one who is there another permission (rule A13).
 /// A solver may be named without an order.
@@ -71,6 +75,32 @@ pub fn remove_solver(key: IdentityKey, facts: &SolverFacts) -> Result<Decision, 
     })
 }
 
+/// Begins or ends a maintenance (rule X10). Beginning it again changes what is
+/// said of it, and who ends it.
+///
+/// # Errors
+///
+/// `not_authorized` from anybody but the operator, `invalid_parameters` for the
+/// reason that the node itself uses.
+pub fn maintain(
+    standing: Standing,
+    (enabled, reason): (bool, Option<&str>),
+    present: Option<&Maintenance>,
+    now: Now,
+) -> Result<Decision, CantDo> {
+    ensure(standing == Standing::Operator, CantDo::NotAuthorized)?;
+    ensure(reason != Some(UNSYNCED), CantDo::InvalidParameters)?;
+    let maintenance = enabled.then(|| Maintenance {
+        reason: reason.map(str::to_owned),
+        since: present.map_or(now.at, |present| present.since),
+        by: BegunBy::Operator,
+    });
+    Ok(Decision {
+        maintenance: Some(maintenance),
+        ..Decision::default()
+    })
+}
+
 /// The key that a text names, if it names one: what `npub…:read` is about.
 #[must_use]
 pub fn key_in(text: &str) -> Option<IdentityKey> {
@@ -84,7 +114,7 @@ fn named(text: &str) -> Result<(IdentityKey, Permission), CantDo> {
     let key = key_in(text).ok_or(CantDo::InvalidTextMessage)?;
     let mut parts = text.trim().split(':').skip(1);
     let permission = match (parts.next(), parts.next()) {
-        (None, None) | (Some("write" | "read-write"), None) => Permission::ReadWrite,
+        (None | Some("write" | "read-write"), None) => Permission::ReadWrite,
         (Some("read"), None) => Permission::Read,
         (Some(_), _) | (None, Some(_)) => return Err(CantDo::InvalidParameters),
     };
@@ -94,7 +124,7 @@ fn named(text: &str) -> Result<(IdentityKey, Permission), CantDo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Ask;
+    use crate::command::{Ask, Govern};
     use crate::fixtures::*;
 
     const NPUB: &str = "npub10xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqpkge6d";
@@ -108,9 +138,9 @@ mod tests {
     }
 
     fn adding(text: Option<&str>, facts: &SolverFacts) -> Result<Decision, CantDo> {
-        let ask = Ask::AddSolver {
+        let ask = Ask::Govern(Govern::AddSolver {
             text: text.map(str::to_owned),
-        };
+        });
         add_solver(&request(&maker(), ask), text, now(), facts)
     }
 
@@ -188,5 +218,37 @@ mod tests {
             remove_solver(identity_key(5), &unknown),
             Err(CantDo::NotFound)
         );
+    }
+
+    #[test]
+    fn x10_only_the_operator_begins_and_ends_a_maintenance() {
+        let begun = maintain(
+            Standing::Operator,
+            (true, Some("new channels")),
+            None,
+            now(),
+        );
+        let maintenance = Maintenance {
+            reason: Some("new channels".to_owned()),
+            since: NOW,
+            by: BegunBy::Operator,
+        };
+        assert_eq!(begun.unwrap().maintenance, Some(Some(maintenance.clone())));
+        let ended = maintain(Standing::Operator, (false, None), Some(&maintenance), now());
+        assert_eq!(ended.unwrap().maintenance, Some(None));
+
+        let by_node = Maintenance {
+            since: MADE,
+            by: BegunBy::Node,
+            ..maintenance
+        };
+        let taken_over = maintain(Standing::Operator, (true, None), Some(&by_node), now());
+        let taken_over = taken_over.unwrap().maintenance.unwrap().unwrap();
+        assert_eq!((taken_over.since, taken_over.by), (MADE, BegunBy::Operator));
+
+        let refused = maintain(Standing::Nobody, (true, None), None, now());
+        assert_eq!(refused, Err(CantDo::NotAuthorized));
+        let reserved = maintain(Standing::Operator, (true, Some(UNSYNCED)), None, now());
+        assert_eq!(reserved, Err(CantDo::InvalidParameters));
     }
 }

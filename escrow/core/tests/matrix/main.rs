@@ -98,8 +98,7 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
         Ask::TakeDispute(_)
         | Ask::AdminSettle { .. }
         | Ask::AdminCancel { .. }
-        | Ask::AddSolver { .. }
-        | Ask::RemoveSolver(_) => unreachable!("no party asks for it"),
+        | Ask::Govern(_) => unreachable!("no party asks for it"),
         Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }

@@ -354,6 +354,15 @@ impl Trader {
         }
     }
 
+    /// The same person, who writes from his identity itself.
+    pub(crate) fn as_identity(self) -> Trader {
+        Trader {
+            keys: self.identity.unwrap(),
+            identity: None,
+            ..self
+        }
+    }
+
     pub(crate) fn trade_key(&self) -> TradeKey {
         TradeKey(self.keys.public_key())
     }
@@ -420,7 +429,7 @@ impl Trader {
     pub(crate) fn mail(&self, house: &House) -> Vec<Message> {
         let events = house.recorder.events.lock().unwrap();
         let own = events.iter().filter(|event| {
-            let is_letter = event.kind.as_u16() != wire::order_event::ORDER;
+            let is_letter = matches!(event.kind.as_u16(), 14 | 1_059);
             is_letter && value(event, "p") == self.keys.public_key().to_hex()
         });
         let node = house.keys.public_key();
