@@ -23,8 +23,11 @@ use crate::mailbox::{Lane, Mailbox, MailboxLimits, STOPPING, Waiting};
 use crate::mailroom::Mailroom;
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
-use crate::submission::{Announcement, MirrorReport, Path, Receipt, Submission, TraderMessage};
+use crate::submission::{
+    Announcement, MirrorReport, OperatorWord, Path, Receipt, Submission, TraderMessage,
+};
 use crate::workers::alarms;
+use crate::workers::bookkeeper;
 use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
@@ -168,6 +171,7 @@ impl Escrow {
         let mut tasks = JoinSet::new();
         tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
+        tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine, begun));
@@ -263,6 +267,12 @@ impl EscrowHandle {
     /// it. Returns once it is on disk; none if the escrow has ended.
     pub async fn report_mirror(&self, report: MirrorReport) -> Option<Receipt> {
         self.mailbox.report(Submission::Mirror(report)).await
+    }
+
+    /// Does what the operator says of money. Returns once it is on disk, or
+    /// with why it is not done; none if the escrow has ended.
+    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(word)).await
     }
 
     /// Trade keys of living orders.

@@ -1,8 +1,9 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
-use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
+use escrow_core::order::OrderId;
 use escrow_core::timer::Timer;
+use escrow_core::{Msat, PaymentHash, UnixTime};
 use nostr::event::{EventId, Kind, Tag};
 use storage::ledger::{MirrorNo, OutboxSeq, SeenKey};
 
@@ -22,6 +23,10 @@ pub enum Submission {
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
     Tip(Option<u32>),
+    /// What Lightning has paid of late, to be compared with the ledger.
+    Payments(PaymentHistory),
+    /// What the operator says.
+    Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -39,6 +44,8 @@ impl Submission {
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
+            Submission::Payments(history) => format!("{} payments", history.payments.len()),
+            Submission::Operator(word) => word.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
@@ -87,6 +94,64 @@ pub struct MirrorReport {
     /// Everything addressed to the node that was on it before this moment is
     /// decided; none if nothing is new about that.
     pub read_until: Option<UnixTime>,
+}
+
+/// A part of Lightning's history of payments, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentHistory {
+    /// Whether it ends before what the ledger has seen of it.
+    pub is_cut_short: bool,
+    /// Whether nothing comes after it.
+    pub is_whole: bool,
+    /// The payments.
+    pub payments: Vec<ListedPayment>,
+}
+
+/// A payment in Lightning's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPayment {
+    /// Its place in the history.
+    pub index: u64,
+    /// Its hash.
+    pub hash: PaymentHash,
+    /// What its payee gets.
+    pub amount: Msat,
+    /// When Lightning began with it.
+    pub created_at: UnixTime,
+    /// Whether it has succeeded or may yet.
+    pub is_live: bool,
+}
+
+/// What the operator says of money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorWord {
+    /// Payments may leave again.
+    ClearLatch {
+        /// Why, for the journal.
+        reason: String,
+    },
+    /// An unknown payment was for this order.
+    Adopt {
+        /// Which payment.
+        hash: PaymentHash,
+        /// The order.
+        order: OrderId,
+    },
+    /// An unknown payment was for none of the orders.
+    Disown {
+        /// Which payment.
+        hash: PaymentHash,
+    },
+}
+
+impl OperatorWord {
+    fn name(&self) -> &'static str {
+        match self {
+            OperatorWord::ClearLatch { .. } => "ledger-clear",
+            OperatorWord::Adopt { .. } => "payout-adopt",
+            OperatorWord::Disown { .. } => "payout-disown",
+        }
+    }
 }
 
 /// An event about the node.

@@ -11,7 +11,7 @@ use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::Identity;
 use escrow_core::payout::Payout;
-use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::timer::Timer;
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 
@@ -23,10 +23,6 @@ use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
-
-/// Queued payouts that are called when one payment ends. One place is free; the
-/// first in line may yet have to wait for their own payee.
-const CALLED_AT_ONCE: usize = 16;
 
 /// One submission's turn at the open page.
 pub(super) struct Turn<'a, 'p> {
@@ -57,6 +53,8 @@ impl Turn<'_, '_> {
             }
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
+            Submission::Payments(history) => self.payments(history)?,
+            Submission::Operator(word) => return Ok(self.operator(word)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
@@ -142,6 +140,7 @@ impl Turn<'_, '_> {
     /// Writes a decision into the page.
     pub(super) fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
         let moved = moved_orders(&decision);
+        let news = self.news(&decision)?;
         for order in decision.orders {
             if let Some(before) = self.page.order(order.id)? {
                 self.draft.touch(&before);
@@ -161,6 +160,7 @@ impl Turn<'_, '_> {
             self.page.put_attempt(attempt)?;
         }
         let is_place_free = self.page.sent_attempt_count()? < in_flight;
+        self.keep_books(&news)?;
         for (identity, user) in &decision.users {
             self.page.put_user(*identity, user)?;
         }
@@ -182,18 +182,6 @@ impl Turn<'_, '_> {
         }
         if is_place_free {
             self.call_queue()?;
-        }
-        Ok(())
-    }
-
-    /// A payment has ended: those who wait for a place are tried (rules P11, P16).
-    fn call_queue(&mut self) -> Result<(), StorageError> {
-        for payout in self.page.queued_payouts(CALLED_AT_ONCE)? {
-            self.report(&Command::Elapsed(Timer {
-                at: self.now,
-                order: payout.order,
-                kind: TimerKind::PayoutRetry,
-            }))?;
         }
         Ok(())
     }
