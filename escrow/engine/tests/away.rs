@@ -365,3 +365,25 @@ async fn p7_up_m16_a_failure_while_lightning_had_trouble_is_not_the_buyers() {
     let paid = house::SATS - house::FEE;
     assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
 }
+
+/// The time of the opening had run out too, but what Lightning did comes first.
+#[tokio::test(start_paused = true)]
+async fn e13_at_start_what_lightning_did_is_decided_before_what_is_due() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(&house, OrderKind::Buy).await;
+    let lost = Fault::on(Op::CreateHold, FaultAction::FailAfter);
+    house.sandbox.add_fault(lost);
+    let unseen = Fault::on(Op::LookupHold, FaultAction::Hang);
+    house.sandbox.add_fault(unseen);
+    bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    secs(1).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::OpeningHold { .. }), "{stage:?}");
+    house.lose_power();
+    secs(600).await;
+    house.start().await.unwrap();
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::WaitingPayment { .. }), "{stage:?}");
+    bob.hears(&house, Action::PayInvoice).await;
+}
