@@ -31,6 +31,7 @@ pub(crate) async fn reconcile(
     board
         .unseen
         .found(attempts.iter().map(|attempt| attempt.hash));
+    engine.hold_timers();
     let mut effects = compare_payments(engine, board, now).await?;
     let of_holds = stream::iter(holds).map(|row| async move {
         let seen = board
@@ -59,7 +60,6 @@ pub(crate) async fn reconcile(
             .await,
     );
     let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
-    engine.hold_timers();
     for batch in reports.chunks(BATCH) {
         effects.extend(engine.step(now, batch, &[])?.effects);
     }
