@@ -33,6 +33,7 @@
 
 pub mod announce;
 pub mod bench;
+pub mod books;
 pub mod cli;
 pub mod front_door;
 mod http_exchange;

@@ -31,6 +31,9 @@ pub enum InspectError {
     /// No box was ever started on this folder.
     #[error("{} does not exist: no box has run with this data directory", .0.display())]
     NoLedger(PathBuf),
+    /// Only a running box can do it.
+    #[error("no box runs with the data directory {}: start it first", .0.display())]
+    NotRunning(PathBuf),
     /// The ledger of a stopped box cannot be read.
     #[error("the ledger cannot be read: {0}")]
     Ledger(#[from] StorageError),
@@ -66,6 +69,20 @@ where
         in_words(&answer)
     };
     Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Tells the running box under `path` to do something.
+pub(super) async fn order<B: Serialize>(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+    path: &str,
+    body: &B,
+) -> Result<(), InspectError> {
+    let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
+    match operator_door::tell::<(), B>(data_dir, path, body).await? {
+        Some(()) => Ok(io::stdout().write_all(b"done\n")?),
+        None => Err(InspectError::NotRunning(data_dir.into())),
+    }
 }
 
 fn view_of_stopped_box(ledger: &Path) -> Result<View, InspectError> {

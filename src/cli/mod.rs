@@ -4,6 +4,7 @@ mod banner;
 pub mod bench;
 pub mod demo;
 pub mod inspect;
+pub mod ledger;
 pub mod mirror;
 pub mod payouts;
 mod run;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use self::bench::BenchArgs;
 use self::demo::DemoArgs;
+use self::ledger::LedgerArgs;
 use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
 use self::sandbox::SandboxArgs;
@@ -44,8 +46,11 @@ enum Command {
     Run,
     /// Drive the simulated wallets of a running box.
     Sandbox(SandboxArgs),
-    /// List the payouts that are not paid yet, running or stopped.
+    /// List the payouts that are not paid yet, running or stopped, and explain
+    /// payments that the ledger does not know.
     Payouts(PayoutsArgs),
+    /// Look at the books, running or stopped, and let payments go on.
+    Ledger(LedgerArgs),
     /// Tell how the mirrors are, running or stopped.
     Mirror(MirrorArgs),
     /// Show trades in boxes of their own: three that go well, or what can happen instead.
@@ -71,6 +76,10 @@ impl CommandLine {
             },
             Some(Command::Payouts(ref args)) => match self.settings() {
                 Ok(loaded) => told(payouts::run(args, &loaded.settings.node.data_dir).await),
+                Err(wrong) => wrong,
+            },
+            Some(Command::Ledger(ref args)) => match self.settings() {
+                Ok(loaded) => told(ledger::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Mirror(ref args)) => match self.settings() {

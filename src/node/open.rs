@@ -33,6 +33,7 @@ use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
+use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
@@ -95,7 +96,9 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
-        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
+        let asked = payouts::routes(handle.views())
+            .merge(books::routes(handle.clone()))
+            .merge(mirror::routes(mirrors, handle.views()));
         announce(&settings, public_key, &handle, &store, &mut doors);
         open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);

@@ -1,5 +1,6 @@
 //! What was decided: rows to write, words to say, effects to start.
 
+use crate::books::Breach;
 use crate::dispute::{Dispute, DisputeId};
 use crate::hold::Hold;
 use crate::lightning::PaymentHash;
@@ -93,6 +94,8 @@ pub enum Alarm {
     UnexpectedPayment(PaymentHash),
     /// A payment failed for a reason that is ours.
     OwnFault(PaymentHash),
+    /// The books contradict themselves or Lightning: no payment leaves (rule X13).
+    LedgerBreach(Breach),
     /// A payment is in flight by Lightning's books alone (rule P13).
     PaymentLost(PaymentHash),
     /// A payment waits because too many are on their way (rule P11).

@@ -140,13 +140,16 @@ pub struct PayoutFacts {
     pub in_flight: InFlight,
 }
 
-/// Payments with Lightning, this payout's own not counted (rule P11).
+/// Payments with Lightning, this payout's own not counted (rule P11), and
+/// whether another may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
     /// To anybody.
     pub to_all: u32,
     /// To the payee that is to be paid.
     pub to_payee: u32,
+    /// Whether the ledger is latched: nothing leaves (rule X13).
+    pub is_stopped: bool,
 }
 
 /// For a release.

@@ -31,6 +31,7 @@ extern crate self as escrow_core;
 mod fixtures;
 
 pub mod amount;
+pub mod books;
 pub mod command;
 pub mod decide;
 pub mod decision;

@@ -29,9 +29,10 @@ use crate::reception::{Memory, Reception};
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
 use crate::submission::{
-    Announcement, MirrorReport, OperatorCommand, Path, Receipt, Refusal, Submission, TraderMessage,
+    Announcement, MirrorReport, OperatorWord, Path, Receipt, Refusal, Submission, TraderMessage,
 };
 use crate::workers::alarms;
+use crate::workers::bookkeeper;
 use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
@@ -194,6 +195,7 @@ impl Escrow {
         let mut tasks = JoinSet::new();
         tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
+        tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine, begun));
@@ -297,13 +299,6 @@ impl EscrowHandle {
         needs_trust && who.iter().any(|key| self.banned.contains(key))
     }
 
-    /// Decides what the operator asks for with his own tools, as if his node
-    /// key had signed it. Returns once it is on disk; none if the escrow has
-    /// ended.
-    pub async fn operate(&self, command: OperatorCommand) -> Option<Receipt> {
-        self.mailbox.report(Submission::Operator(command)).await
-    }
-
     /// Publishes an event about the node, stamped later than the last one of
     /// its address. Returns once it is in the outbox.
     pub async fn announce(&self, announcement: Announcement) -> Option<Receipt> {
@@ -328,6 +323,12 @@ impl EscrowHandle {
     /// it. Returns once it is on disk; none if the escrow has ended.
     pub async fn report_mirror(&self, report: MirrorReport) -> Option<Receipt> {
         self.mailbox.report(Submission::Mirror(report)).await
+    }
+
+    /// Does what the operator says. Returns once it is on disk, or
+    /// with why it is not done; none if the escrow has ended.
+    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(word)).await
     }
 
     /// Trade keys of living orders.

@@ -405,7 +405,7 @@ impl Gather<'_, '_> {
         }
     }
 
-    fn now(&self) -> Now<'_> {
+    pub(crate) fn now(&self) -> Now<'_> {
         Now {
             at: self.at,
             tip_height: self.tip_height,
@@ -425,7 +425,8 @@ impl Gather<'_, '_> {
     fn capacity(&self) -> Result<Capacity, StorageError> {
         let counts = self.page.hold_counts()?;
         Ok(Capacity {
-            lightning_is_ready: self.desk.lightning_is_ready,
+            // What may not be paid out is not taken in either.
+            lightning_is_ready: self.desk.lightning_is_ready && self.page.latch()?.is_none(),
             open_holds: clamp(counts.open),
             opening_holds: clamp(counts.opening),
             liquidity: self.liquidity,
@@ -529,15 +530,20 @@ impl Gather<'_, '_> {
     /// Rule P11, without the payout that is asked for. Where all together are
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+        let is_stopped = self.page.latch()?.is_some();
         let all = clamp(self.page.sent_attempt_count()?);
         let cap = self.desk.terms.max_inflight_payouts_per_payee;
         if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,
+                is_stopped,
             });
         }
-        let mut in_flight = InFlight::default();
+        let mut in_flight = InFlight {
+            is_stopped,
+            ..InFlight::default()
+        };
         for attempt in self.page.sent_attempts()? {
             if attempt.payout == own {
                 continue;

@@ -4,6 +4,7 @@
 //! [`Engine::step`] is synchronous and takes the time as an argument, so a
 //! simulation drives the very code that serves traders.
 
+mod books;
 mod mirrors;
 mod turn;
 mod upkeep;

@@ -12,7 +12,7 @@ use escrow_core::command::{Ask, Govern};
 use escrow_core::maintenance::BegunBy;
 use escrow_core::order::OrderId;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
-use escrow_engine::submission::{OperatorCommand, Receipt};
+use escrow_engine::submission::{OperatorWord, Receipt};
 
 use house::{House, Trader, offer};
 
@@ -37,7 +37,10 @@ fn refused(message: &Message) -> CantDo {
 }
 
 async fn operates(house: &House, ask: Ask, order: Option<OrderId>) -> Result<(), CantDo> {
-    let receipt = house.handle().operate(OperatorCommand { ask, order }).await;
+    let receipt = house
+        .handle()
+        .operate(OperatorWord::Asks { ask, order })
+        .await;
     match receipt {
         Some(Receipt::Ruled(outcome)) => outcome,
         other => panic!("{other:?}"),

@@ -56,6 +56,12 @@ pub(crate) enum Table {
     AttemptsOfPayout,
     /// Index: the one attempt of a payout that is with Lightning.
     SentAttempts,
+    /// Who has given what to whom.
+    Entries,
+    /// What each account has got and given.
+    Accounts,
+    /// Payments of Lightning's that the operator has to explain.
+    UnknownPayments,
     /// Identities.
     Users,
     /// Messages that were answered.
@@ -94,7 +100,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 42] = [
+    pub(crate) const ALL: [Table; 45] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -120,6 +126,9 @@ impl Table {
         Table::Attempts,
         Table::AttemptsOfPayout,
         Table::SentAttempts,
+        Table::Entries,
+        Table::Accounts,
+        Table::UnknownPayments,
         Table::Users,
         Table::Seen,
         Table::SeenTimes,
@@ -167,6 +176,9 @@ impl Table {
             Table::Attempts => "attempts",
             Table::AttemptsOfPayout => "attempts_of_payout",
             Table::SentAttempts => "sent_attempts",
+            Table::Entries => "entries",
+            Table::Accounts => "accounts",
+            Table::UnknownPayments => "unknown_payments",
             Table::Users => "users",
             Table::Seen => "seen",
             Table::SeenTimes => "seen_times",

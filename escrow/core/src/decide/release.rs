@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
+    fn s1_r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
         for scene in [after_fiat(Side::Sell), disputed(Side::Sell)] {
             let after = releasing(Side::Sell);
             let expected = Decision {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::command::{Command, Request, Sender};
+use escrow_core::command::{Ask, Command, Request, Sender};
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due;
 use escrow_core::freshness::{self, Stale, Subject};
@@ -11,7 +11,7 @@ use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::{Identity, TradeKey};
 use escrow_core::payout::Payout;
-use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::timer::Timer;
 use escrow_core::wire::{CantDo, Transport};
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
@@ -19,15 +19,11 @@ use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 use crate::desk::Desk;
 use crate::draft::Draft;
 use crate::gather::Gather;
-use crate::submission::{OperatorCommand, Path, Receipt, Submission, TraderMessage};
+use crate::submission::{Path, Receipt, Submission, TraderMessage};
 use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
-
-/// Queued payouts that are called when one payment ends. One place is free; the
-/// first in line may yet have to wait for their own payee.
-const CALLED_AT_ONCE: usize = 16;
 
 /// One submission's turn at the open page.
 pub(super) struct Turn<'a, 'p> {
@@ -50,7 +46,6 @@ impl Turn<'_, '_> {
     pub(super) fn take(&mut self, submission: &Submission) -> Result<Receipt, Trouble> {
         match submission {
             Submission::Message(message) => return self.message(message),
-            Submission::Operator(command) => return self.operator(command),
             Submission::Report(command) => self.report(command)?,
             Submission::Due(timer) => self.due(*timer)?,
             Submission::Announce(event) => {
@@ -59,6 +54,8 @@ impl Turn<'_, '_> {
             }
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
+            Submission::Payments(history) => self.payments(history)?,
+            Submission::Operator(word) => return Ok(self.operator(word)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
@@ -100,7 +97,11 @@ impl Turn<'_, '_> {
 
     /// What the operator asks for with his own tools: the same decisions, and
     /// the answer is the receipt (rule A14).
-    fn operator(&mut self, command: &OperatorCommand) -> Result<Receipt, Trouble> {
+    pub(super) fn operator_asks(
+        &mut self,
+        ask: &Ask,
+        order: Option<OrderId>,
+    ) -> Result<Receipt, StorageError> {
         let node = TradeKey(self.desk.keys.public_key());
         let request = Request {
             sender: Sender {
@@ -110,9 +111,9 @@ impl Turn<'_, '_> {
             },
             request_id: None,
             trade_index: None,
-            order: command.order,
+            order,
             signed_at: self.now,
-            ask: command.ask.clone(),
+            ask: ask.clone(),
         };
         let ruling = self.gather().request(&request)?;
         let outcome = match ruling {
@@ -175,6 +176,7 @@ impl Turn<'_, '_> {
     /// Writes a decision into the page.
     pub(super) fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
         let moved = moved_orders(&decision);
+        let news = self.news(&decision)?;
         for order in decision.orders {
             if let Some(before) = self.page.order(order.id)? {
                 self.draft.touch(&before);
@@ -194,6 +196,7 @@ impl Turn<'_, '_> {
             self.page.put_attempt(attempt)?;
         }
         let is_place_free = self.page.sent_attempt_count()? < in_flight;
+        self.keep_books(&news)?;
         for (solver, row) in &decision.solvers {
             self.page.put_solver(*solver, row.as_ref())?;
             self.draft.touch_solver(*solver);
@@ -222,18 +225,6 @@ impl Turn<'_, '_> {
         }
         if is_place_free {
             self.call_queue()?;
-        }
-        Ok(())
-    }
-
-    /// A payment has ended: those who wait for a place are tried (rules P11, P16).
-    fn call_queue(&mut self) -> Result<(), StorageError> {
-        for payout in self.page.queued_payouts(CALLED_AT_ONCE)? {
-            self.report(&Command::Elapsed(Timer {
-                at: self.now,
-                order: payout.order,
-                kind: TimerKind::PayoutRetry,
-            }))?;
         }
         Ok(())
     }

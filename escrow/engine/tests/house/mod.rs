@@ -25,7 +25,7 @@ use escrow_engine::preimages::Preimages;
 use escrow_engine::prices::PriceBoard;
 use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
-use escrow_lightning::backend::Network;
+use escrow_lightning::backend::{Network, PayRequest, StartPayment};
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
 use nostr::event::Event;
@@ -287,6 +287,20 @@ impl House {
             }
         };
         timeout(PATIENCE, waiting).await.expect("it never comes")
+    }
+
+    /// The operator pays an invoice past the escrow.
+    pub(crate) async fn pays_by_hand(&self, bolt11: &str) {
+        let request = PayRequest {
+            bolt11: bolt11.into(),
+            amount: Sats(SATS - FEE).to_msat().unwrap(),
+            fee_limit: Msat(100_000),
+            cltv_limit: 1_008,
+            max_parts: 1,
+            timeout: Duration::from_secs(60),
+        };
+        let started = self.sandbox.start_payment(&request).await.unwrap();
+        assert_eq!(started, StartPayment::Started);
     }
 
     pub(crate) async fn balance(&self, wallet: &'static str) -> Msat {
