@@ -36,6 +36,7 @@ pub mod bench;
 pub mod cli;
 pub mod front_door;
 mod http_exchange;
+mod https;
 pub mod identity;
 pub mod mirror;
 pub mod node;

@@ -10,7 +10,7 @@ mod answer;
 mod doorstep;
 mod flights;
 mod inward;
-mod line;
+pub(crate) mod line;
 mod outward;
 mod status;
 mod tempo;
@@ -27,10 +27,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::inward::Inward;
-use self::line::{LineError, Number, web_tls};
+use self::line::{LineError, Number};
 use self::outward::Outward;
 pub use self::status::{Direction, LineState, MirrorStatus, PATH, Standing, routes};
 pub use self::tempo::Tempo;
+use crate::https::web_tls;
 
 /// What the mirrors of a node are made of.
 pub struct MirrorParts {
@@ -60,7 +61,7 @@ struct Post {
 /// Serves the mirrors until `stop` is cancelled, and tells by `standing` how
 /// each of them is.
 pub async fn run(parts: MirrorParts, standing: Standing, stop: CancellationToken) {
-    run_with(parts, standing, web_tls(), stop).await;
+    run_with(parts, standing, Arc::new(web_tls()), stop).await;
 }
 
 async fn run_with(
