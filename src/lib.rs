@@ -42,6 +42,7 @@ pub mod mirror;
 pub mod node;
 pub mod operator_door;
 pub mod payouts;
+pub mod prices;
 pub mod relay;
 pub mod sandbox_door;
 pub mod settings;

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod inspect;
 pub mod mirror;
 pub mod payouts;
+pub mod prices;
 mod run;
 pub mod sandbox;
 
@@ -21,6 +22,7 @@ use self::bench::BenchArgs;
 use self::demo::DemoArgs;
 use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
+use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
 
@@ -48,6 +50,8 @@ enum Command {
     Payouts(PayoutsArgs),
     /// Tell how the mirrors are, running or stopped.
     Mirror(MirrorArgs),
+    /// Tell what a bitcoin costs and who says so, running or stopped.
+    Prices(PricesArgs),
     /// Show three trades in a box of their own.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
@@ -75,6 +79,10 @@ impl CommandLine {
             },
             Some(Command::Mirror(ref args)) => match self.settings() {
                 Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
+                Err(wrong) => wrong,
+            },
+            Some(Command::Prices(ref args)) => match self.settings() {
+                Ok(loaded) => told(prices::run(args, &loaded.settings).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use escrow_core::wire::rates_event::RatesEvent;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
@@ -37,6 +38,7 @@ use crate::identity::Identity;
 use crate::mirror::{self, MirrorParts, Standing, Tempo};
 use crate::operator_door::OperatorDoor;
 use crate::payouts;
+use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
@@ -75,6 +77,7 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
         let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms)?;
+        let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
@@ -87,8 +90,17 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         mirror(&settings, &identity, &handle, &mirrors, &mut doors);
-        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
-        announce(&settings, public_key, &handle, &store, &mut doors);
+        let asked = payouts::routes(handle.views())
+            .merge(mirror::routes(mirrors, handle.views()))
+            .merge(prices.routes());
+        announce(
+            &settings,
+            public_key,
+            &handle,
+            &store,
+            prices.rates(),
+            &mut doors,
+        );
         open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
@@ -252,14 +264,35 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     Ok(handle)
 }
 
+/// Begins to ask for prices, and waits for the first ones if nobody else is asked.
+async fn open_prices(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Arc<EventStore>,
+    rooms: &mut Crew,
+) -> Prices {
+    let (prices, mut watcher) = prices::open(settings, &identity.keys, store);
+    if watcher.is_self_sufficient() {
+        watcher.round().await;
+    }
+    let stop = rooms.stop();
+    rooms.hire(Part::Prices, async move {
+        watcher.run(stop).await;
+        Ok(())
+    });
+    prices
+}
+
 fn announce(
     settings: &Settings,
     node: PublicKey,
     escrow: &EscrowHandle,
     store: &Arc<EventStore>,
+    rates: watch::Receiver<Option<RatesEvent>>,
     doors: &mut Crew,
 ) {
-    let announcer = Announcer::new(settings.clone(), node, escrow.clone(), store.clone());
+    let (settings, escrow, store) = (settings.clone(), escrow.clone(), store.clone());
+    let announcer = Announcer::new(settings, node, escrow, store, rates);
     let stop = doors.stop();
     doors.hire(Part::Announcer, async move {
         announcer.run(stop).await;

@@ -38,8 +38,7 @@ const UNUSED: [(&str, &str); 2] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 18] = [
-    ("price.", "market prices are"),
+const NOT_YET: [(&str, &str); 16] = [
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
     ("lightning.lnd_cert_file", "the lnd backend is"),
@@ -53,7 +52,6 @@ const NOT_YET: [(&str, &str); 18] = [
         "a cap on payouts in flight is",
     ),
     ("mostro.dev_fee_", "the development fee is"),
-    ("mostro.bitcoin_price_api_url", "market prices are"),
     (
         "mostro.user_rates_sent_interval_seconds",
         "the rating event is",
