@@ -232,4 +232,6 @@ fn suggestion(unknown: &str) -> String {
 }
 
 #[cfg(test)]
+mod price_tests;
+#[cfg(test)]
 mod tests;
