@@ -89,14 +89,13 @@ struct Reading {
 impl Reading {
     fn finish(mut self, source: Source) -> Result<Loaded, SettingsError> {
         self.problems = source.problems;
-        for entry in self.in_today_s_words(source.entries) {
+        for entry in self.in_present_words(source.entries) {
             self.take(entry);
         }
         keys::follow(&mut self.settings, |key| self.seen.contains_key(key));
         self.check_combinations();
         self.notice_private_url();
-        let pegs = price_keys::notice_of_pegs(&self.settings);
-        self.notices.extend(pegs);
+        self.notices.extend(price_keys::notices(&self.settings));
         self.problems.sort();
         if self.problems.is_empty() {
             Ok(Loaded {
@@ -112,7 +111,7 @@ impl Reading {
 
     /// Old keys for prices are read as those that took their place, unless one of
     /// these is written too: then they have nothing to say (rule Q10).
-    fn in_today_s_words(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+    fn in_present_words(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let has_section = entries.iter().any(|entry| entry.key.starts_with("price."));
         let mut understood = Vec::with_capacity(entries.len());
         for mut entry in entries {

@@ -1,6 +1,6 @@
 //! What a bitcoin costs.
 //!
-//! A [`Watcher`] asks the [sources] in rounds, [combines](combine) their words
+//! A [`Watcher`] asks the [sources] in rounds, [combines](fn@combine) their words
 //! and shows the prices on a [`Board`], where the escrow reads them in the
 //! middle of a step. The last good price of each currency is kept on disk with
 //! its age; what is too old is not served.

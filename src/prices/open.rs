@@ -1,5 +1,6 @@
 //! Prices as the settings want them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use super::board::{Board, PriceList};
 use super::breaker::BreakerTerms;
 use super::currency::Scope;
 use super::kept::Kept;
-use super::source::PriceSource;
+use super::source::{PriceSource, SourceId};
 use super::sources::{
     Blockchain, Coingecko, CurrencyApi, Eltoque, FixedTable, Nodes, NostrSource, Web, Yadio,
 };
@@ -51,12 +52,13 @@ impl Prices {
 #[must_use]
 pub fn open(settings: &Settings, keys: &Keys, store: &Arc<EventStore>) -> (Prices, Watcher) {
     let price = &settings.price;
-    let kept = Kept::in_folder(&settings.node.data_dir);
-    let board = Board::new(read(&kept), price.max_price_staleness);
     let (sender, rates) = watch::channel(None);
     let mut sources = web_sources(price);
     sources.extend(nostr_source(settings, keys, store));
     sources.extend(fixed_table(price));
+    let asked = sources.iter().map(|(source, _)| source.id()).collect();
+    let kept = Kept::in_folder(&settings.node.data_dir);
+    let board = Board::new(believed(read(&kept), &asked), price.max_price_staleness);
     let watcher = Watcher::new(WatchParts {
         sources,
         pegs: price.providers.pegged.scope(),
@@ -81,6 +83,19 @@ fn read(kept: &Kept) -> PriceList {
         tracing::warn!(%why, "kept prices are lost; they come back with the next round");
         PriceList::new()
     })
+}
+
+/// What is left of kept prices when these sources are asked: an operator who
+/// has sent a source away does not want its prices, and a box that had a table
+/// made all its prices by it, directly or not (rule Q11).
+fn believed(mut kept: PriceList, asked: &BTreeSet<SourceId>) -> PriceList {
+    let is_made_up = |sources: &[SourceId]| sources.contains(&SourceId::Fixed);
+    let had_table = kept.values().any(|price| is_made_up(&price.sources));
+    if had_table && !asked.contains(&SourceId::Fixed) {
+        return PriceList::new();
+    }
+    kept.retain(|_, price| price.sources.iter().any(|source| asked.contains(source)));
+    kept
 }
 
 type Scoped = (Box<dyn PriceSource>, Scope);
@@ -139,4 +154,45 @@ fn fixed_table(price: &PriceSettings) -> Option<Scoped> {
 
 fn secret(credential: Option<&Credential>) -> Option<String> {
     credential.map(|Credential(text)| text.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::UnixTime;
+
+    use super::*;
+    use crate::prices::{Currency, Price};
+
+    fn left(kept: &[(&str, &[SourceId])], asked: &[SourceId]) -> Vec<&'static str> {
+        let price = |sources: &[SourceId]| Price {
+            units: 1.0,
+            observed_at: UnixTime(0),
+            sources: sources.to_vec(),
+            cut: Vec::new(),
+            is_relayed: false,
+        };
+        let kept = kept.iter().map(|(code, sources)| {
+            let currency = Currency::fiat(code).unwrap();
+            (currency, price(sources))
+        });
+        let believed = believed(kept.collect(), &asked.iter().copied().collect());
+        believed.into_keys().map(Currency::code).collect()
+    }
+
+    #[test]
+    fn q11_prices_of_a_table_do_not_outlive_it() {
+        let (fixed, toque, yadio) = (SourceId::Fixed, SourceId::Eltoque, SourceId::Yadio);
+        // The peso went through the dollar of the table.
+        let kept: [(&str, &[SourceId]); 2] = [("CUP", &[toque]), ("USD", &[fixed, yadio])];
+        assert_eq!(left(&kept, &[fixed, toque]), ["CUP", "USD"]);
+        assert_eq!(left(&kept, &[toque, yadio]), [""; 0]);
+    }
+
+    #[test]
+    fn q6_prices_of_sources_that_were_sent_away_are_not_kept() {
+        let (yadio, gecko) = (SourceId::Yadio, SourceId::Coingecko);
+        let kept: [(&str, &[SourceId]); 2] = [("EUR", &[yadio]), ("USD", &[gecko, yadio])];
+        assert_eq!(left(&kept, &[gecko]), ["USD"]);
+        assert_eq!(left(&kept, &[yadio]), ["EUR", "USD"]);
+    }
 }

@@ -196,14 +196,18 @@ impl PriceProviders {
     /// Whether any source but the fixed table is asked; pegged assets are none.
     #[must_use]
     pub fn has_real_source(&self) -> bool {
-        let web = [
+        self.nostr.enabled || self.web().iter().any(|provider| provider.enabled)
+    }
+
+    /// The sources on the web.
+    pub(super) fn web(&self) -> [&WebProvider; 5] {
+        [
             &self.yadio,
             &self.coingecko,
             &self.currency_api,
             &self.blockchain,
             &self.eltoque,
-        ];
-        self.nostr.enabled || web.iter().any(|provider| provider.enabled)
+        ]
     }
 }
 

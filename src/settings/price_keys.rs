@@ -162,8 +162,38 @@ pub(super) fn follow(settings: &mut Settings, was_set: impl Fn(&str) -> bool) {
     }
 }
 
-/// What the operator should hear of pegged assets (rule Q13).
-pub(super) fn notice_of_pegs(settings: &Settings) -> Option<String> {
+/// What the operator should hear before his node starts.
+pub(super) fn notices(settings: &Settings) -> impl Iterator<Item = String> {
+    let price = &settings.price;
+    let providers = &price.providers;
+    let has_source = providers.fixed.enabled || providers.has_real_source();
+    let without = "No source of prices is enabled: orders at the market price are refused.";
+    let too_slow = "price.max_price_staleness_seconds is below price.update_interval_seconds: \
+                    prices are too old before they are renewed.";
+    let is_too_slow = price.max_price_staleness < price.update_interval;
+    let is_idle = settings.escrow.enabled && !has_source;
+    [
+        is_idle.then(|| without.to_owned()),
+        is_too_slow.then(|| too_slow.to_owned()),
+        notice_of_plain_addresses(settings),
+        notice_of_pegs(settings),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn notice_of_plain_addresses(settings: &Settings) -> Option<String> {
+    let enabled = settings.price.providers.web().into_iter();
+    let enabled = enabled.filter(|provider| provider.enabled);
+    let mut addresses = enabled.flat_map(|it| it.url.iter().chain(&it.fallback_urls));
+    let plain = addresses.find(|address| !address.starts_with("https://"))?;
+    Some(format!(
+        "A source of prices is asked at {plain}, which is not encrypted: whoever is on the way there can change its prices."
+    ))
+}
+
+/// Rule Q13.
+fn notice_of_pegs(settings: &Settings) -> Option<String> {
     let accepted = &settings.mostro.fiat_currencies_accepted;
     let pegs = settings.price.providers.pegged.scope()?;
     let quoted = Currency::all_pegged().filter(|asset| pegs.includes(*asset));

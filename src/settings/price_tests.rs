@@ -89,6 +89,29 @@ fn q13_a_pegged_asset_that_nobody_may_trade_is_told() {
 }
 
 #[test]
+fn what_makes_prices_worth_little_is_told() {
+    let table = [
+        (
+            "price.providers.fixed.enabled = false",
+            "No source of prices is enabled",
+        ),
+        (
+            "price.max_price_staleness_seconds = 299",
+            "too old before they are renewed",
+        ),
+        (
+            "price.providers.yadio.enabled = true\nprice.providers.yadio.url = 'http://a.example'",
+            "http://a.example, which is not encrypted",
+        ),
+    ];
+    for (text, notice) in table {
+        let told = read(text, &[]).unwrap().notices;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(notice), "{told:?}");
+    }
+}
+
+#[test]
 fn z1_what_is_wrong_with_prices_is_told_together() {
     let text = "\
 [price]

@@ -120,7 +120,7 @@ async fn visit(
                 .write_all(format!("{close}\r\n{GOOD}").as_bytes())
                 .await?;
             loop {
-                stream.write_all(&[b' '; 65_536]).await?;
+                stream.write_all(&[b' '; 8_192]).await?;
             }
         }
         Manner::HangsUp => {

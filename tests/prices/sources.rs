@@ -20,6 +20,9 @@ fn at(shop: &Shop) -> Web {
     Web::new(&shop.url, &[], LONG)
 }
 
+/// Whether a failure is the right one.
+type Is = fn(&SourceError) -> bool;
+
 /// What a source answers: prices per bitcoin, then those per other money.
 async fn told(source: &dyn PriceSource) -> Result<String, SourceError> {
     let Answer::Observed(quotes) = source.ask(NOW).await? else {
@@ -106,7 +109,6 @@ async fn q1_a_bad_answer_is_a_failure_and_never_half_a_result() {
     let elsewhere = Shop::says(GOOD).await;
     let says = |text: &str| Manner::Says(text.to_owned());
     let half = &GOOD[..GOOD.len() / 2];
-    type Is = fn(&SourceError) -> bool;
     let unreadable: Is = |why| matches!(why, SourceError::Unreadable(_));
     let late: Is = |why| *why == SourceError::Late;
     let table: [(Manner, Duration, Is); 14] = [
