@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod ledger;
 pub mod mirror;
 pub mod payouts;
+pub mod prices;
 mod run;
 pub mod sandbox;
 
@@ -23,6 +24,7 @@ use self::demo::DemoArgs;
 use self::ledger::LedgerArgs;
 use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
+use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
 use crate::settings::{self, Loaded};
 
@@ -53,6 +55,8 @@ enum Command {
     Ledger(LedgerArgs),
     /// Tell how the mirrors are, running or stopped.
     Mirror(MirrorArgs),
+    /// Tell what a bitcoin costs and who says so, running or stopped.
+    Prices(PricesArgs),
     /// Show trades in boxes of their own: three that go well, or what can happen instead.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
@@ -84,6 +88,10 @@ impl CommandLine {
             },
             Some(Command::Mirror(ref args)) => match self.settings() {
                 Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
+                Err(wrong) => wrong,
+            },
+            Some(Command::Prices(ref args)) => match self.settings() {
+                Ok(loaded) => told(prices::run(args, &loaded.settings).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => demo::run(args).await,
