@@ -121,3 +121,32 @@ impl Replies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Finding;
+
+    struct Nobody;
+
+    impl Listener for Nobody {
+        fn begins(&mut self, _: &str) {}
+        fn hears(&mut self, _: &Finding) {}
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn both_boxes_get_the_same_trades_and_one_has_a_book() {
+        let folder = tempfile::tempdir().unwrap();
+        let scale = BookScale {
+            orders: 64,
+            rounds: 2,
+            trades: 1,
+        };
+        let times = measure(folder.path(), scale, &mut Nobody).await.unwrap();
+        assert_eq!(times.orders, 64);
+        assert!(times.timers >= 64, "{}", times.timers);
+        let counts = |replies: &Replies| (replies.ok.count(), replies.answer.count());
+        assert_eq!(counts(&times.empty), counts(&times.full));
+        assert!(times.full.answer.count() >= 2 * 5, "two whole trades");
+    }
+}

@@ -61,7 +61,7 @@ impl MirrorTimes {
 /// Measures a box with one mirror.
 ///
 /// # Errors
-/// If anything fails, or the mirror does not have every order at the end.
+/// If anything fails, or the mirror refuses an order.
 pub async fn measure(
     folder: &Path,
     program: PathBuf,
@@ -147,18 +147,22 @@ async fn say(escrow: &EscrowHandle, number: u32, revision: u32) -> Option<Receip
 }
 
 /// Returns when nothing waits for the mirror.
+///
+/// # Errors
+/// If it takes too long, or has refused anything: then it was not fast.
 async fn all_acknowledged(escrow: &EscrowHandle) -> anyhow::Result<()> {
     let began = Instant::now();
-    for mirror in escrow.mirrors() {
-        while !escrow
-            .views()
-            .view()?
-            .backlog_from(*mirror, OutboxSeq(0), 1)?
-            .is_empty()
-        {
-            ensure!(began.elapsed() < PATIENCE, "the mirror does not take all");
-            sleep(LOOK_EVERY).await;
+    loop {
+        let view = escrow.views().view()?;
+        let mut is_done = true;
+        for (number, mirror) in view.mirrors()? {
+            ensure!(mirror.given_up == 0, "the mirror has refused an order");
+            is_done &= view.backlog_from(number, OutboxSeq(0), 1)?.is_empty();
         }
+        if is_done {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "the mirror does not take all");
+        sleep(LOOK_EVERY).await;
     }
-    Ok(())
 }
