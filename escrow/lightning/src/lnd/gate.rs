@@ -7,18 +7,14 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use escrow_core::UnixTime;
 
+use super::Tempo;
 use super::fault::{Fault, limited};
 use super::line::Line;
 use super::rpc::lnrpc::{GetInfoRequest, GetInfoResponse, GetStateRequest, WalletState};
 use crate::backend::{LnError, LnResult, Network, NodeInfo};
-
-/// Longest wait for a word about LND itself. Below the patience of who asks, so that he
-/// hears which word is missing.
-const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
 /// Which node it is: the escrow's money lies with this one and no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +79,14 @@ impl Gate {
 
     async fn is_active(&self) -> LnResult<()> {
         let mut client = self.line.state();
-        let answer = limited(ANSWER_LIMIT, client.get_state(GetStateRequest {})).await?;
+        // A line that was cut is only noticed by the call that meets the cut.
+        let asked = async {
+            match client.get_state(GetStateRequest {}).await {
+                Err(_) => client.get_state(GetStateRequest {}).await,
+                answer => answer,
+            }
+        };
+        let answer = limited(self.line.tempo.word, asked).await?;
         let why = match answer.into_inner().state() {
             WalletState::ServerActive => return Ok(()),
             WalletState::NonExisting => "its wallet does not exist yet: `lncli create` makes one",
@@ -98,7 +101,7 @@ impl Gate {
     async fn introduction(&self) -> LnResult<NodeInfo> {
         let connection = self.line.connections();
         let mut client = self.line.lightning();
-        let answer = limited(ANSWER_LIMIT, client.get_info(GetInfoRequest {})).await;
+        let answer = limited(self.line.tempo.word, client.get_info(GetInfoRequest {})).await;
         let info = match answer {
             Ok(answer) => node_info(answer.into_inner())?,
             Err(Fault::Unanswered(why)) => {
@@ -127,6 +130,10 @@ impl Gate {
         } else {
             Err(LnError::IdentityChanged)
         }
+    }
+
+    pub(super) fn tempo(&self) -> Tempo {
+        self.line.tempo
     }
 
     /// The key of the node, once it was met.

@@ -11,6 +11,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::sleep;
 use tonic::{Code, Streaming};
 
+use super::contract;
 use super::fault::{Fault, limited};
 use super::gate::Gate;
 use super::line::Line;
@@ -21,7 +22,6 @@ use super::rpc::invoicesrpc::{
 };
 use super::rpc::lnrpc::invoice::InvoiceState;
 use super::rpc::lnrpc::{Invoice, InvoiceHtlc, InvoiceHtlcState};
-use super::{CALL_LIMIT, SWEEP_EVERY, contract};
 use crate::backend::{
     Acceptance, CancelOutcome, HoldRequest, HoldSnapshot, HoldState, LnError, LnResult, Preimage,
     SettleOutcome,
@@ -42,7 +42,7 @@ pub(super) async fn create(
         private,
         value_msat: i64::try_from(request.amount.0).map_err(contract)?,
     };
-    match limited(CALL_LIMIT, line.invoices().add_hold_invoice(ask)).await {
+    match limited(line.tempo.answer, line.invoices().add_hold_invoice(ask)).await {
         Ok(answer) => Ok(HoldSnapshot {
             hash: request.hash,
             bolt11: answer.into_inner().payment_request,
@@ -78,7 +78,7 @@ pub(super) async fn settle(gate: &Gate, preimage: &Preimage) -> LnResult<SettleO
         preimage: preimage.expose().to_vec(),
     };
     let mut client = line.invoices();
-    let Err(fault) = limited(CALL_LIMIT, client.settle_invoice(ask)).await else {
+    let Err(fault) = limited(line.tempo.answer, client.settle_invoice(ask)).await else {
         return Ok(SettleOutcome::Settled);
     };
     // Without LND's answer the call may still arrive, and then finds the hold as it is
@@ -99,7 +99,7 @@ pub(super) async fn cancel(gate: &Gate, hash: PaymentHash) -> LnResult<CancelOut
         payment_hash: hash.0.to_vec(),
     };
     let mut client = line.invoices();
-    let Err(fault) = limited(CALL_LIMIT, client.cancel_invoice(ask)).await else {
+    let Err(fault) = limited(line.tempo.answer, client.cancel_invoice(ask)).await else {
         return Ok(CancelOutcome::Canceled);
     };
     match aftermath(line, hash, &fault).await? {
@@ -169,7 +169,7 @@ impl HoldWatch {
                 Some(invoice) => snapshot(invoice).map(Some),
                 None => Ok(None),
             },
-            () = sleep(SWEEP_EVERY) => lookup(&self.gate, self.hash).await,
+            () = sleep(self.gate.tempo().sweep) => lookup(&self.gate, self.hash).await,
         }
     }
 
@@ -179,7 +179,7 @@ impl HoldWatch {
             r_hash: self.hash.0.to_vec(),
         };
         let mut client = line.invoices();
-        let answer = limited(CALL_LIMIT, client.subscribe_single_invoice(ask)).await?;
+        let answer = limited(line.tempo.answer, client.subscribe_single_invoice(ask)).await?;
         Ok(answer.into_inner())
     }
 
@@ -212,7 +212,7 @@ async fn invoice(line: &Line, hash: PaymentHash) -> LnResult<Option<Invoice>> {
     let ask = LookupInvoiceMsg {
         invoice_ref: Some(InvoiceRef::PaymentHash(hash.0.to_vec())),
     };
-    match limited(CALL_LIMIT, line.invoices().lookup_invoice_v2(ask)).await {
+    match limited(line.tempo.answer, line.invoices().lookup_invoice_v2(ask)).await {
         Ok(answer) => Ok(Some(answer.into_inner())),
         Err(fault) if is_unknown(&fault) => Ok(None),
         Err(fault) => Err(fault.into()),

@@ -19,12 +19,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tower::service_fn;
 
-use super::certificate;
 use super::credentials::LndAccess;
 use super::rpc::invoicesrpc::invoices_client::InvoicesClient;
 use super::rpc::lnrpc::lightning_client::LightningClient;
 use super::rpc::lnrpc::state_client::StateClient;
 use super::rpc::routerrpc::router_client::RouterClient;
+use super::{Tempo, certificate};
 use crate::backend::LnError;
 
 /// Longest wait for a connection and its handshake.
@@ -43,13 +43,14 @@ type Wire = InterceptedService<Channel, Stamp>;
 /// the files hold then.
 #[derive(Clone)]
 pub(super) struct Line {
+    pub(super) tempo: Tempo,
     wire: Wire,
     caller: Arc<Caller>,
 }
 
 impl Line {
     /// Prepares the line; the first call connects.
-    pub(super) fn new(access: LndAccess) -> Result<Line, String> {
+    pub(super) fn new(access: LndAccess, tempo: Tempo) -> Result<Line, String> {
         let (host, port) = access.host_and_port()?;
         let endpoint = endpoint(&host, port).ok_or("the address cannot be called")?;
         let stamp = Stamp::default();
@@ -66,6 +67,7 @@ impl Line {
             async move { caller.connect().await.map(TokioIo::new) }
         }));
         Ok(Line {
+            tempo,
             wire: InterceptedService::new(channel, stamp),
             caller,
         })

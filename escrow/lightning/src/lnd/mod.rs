@@ -14,6 +14,8 @@ mod line;
 mod payments;
 mod permissions;
 mod rpc;
+#[cfg(test)]
+mod tests;
 
 mod version;
 
@@ -41,14 +43,26 @@ use crate::backend::{
     SettleOutcome, StartPayment,
 };
 
-/// Longest wait for the answer to one call.
-const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long is waited, and how often asked.
+#[derive(Clone, Copy)]
+struct Tempo {
+    /// Longest wait for a word about LND itself. Below the patience of who asks, so that
+    /// he hears which word is missing.
+    word: Duration,
+    /// Longest wait for the answer to any other call.
+    answer: Duration,
+    /// Streams are never trusted alone: this often the state is asked for.
+    sweep: Duration,
+    /// How often the height of the chain is asked for.
+    height: Duration,
+}
 
-/// Streams are never trusted alone: this often the state is asked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-
-/// How often the height of the chain is asked for.
-const HEIGHT_EVERY: Duration = Duration::from_secs(10);
+const TEMPO: Tempo = Tempo {
+    word: Duration::from_secs(4),
+    answer: Duration::from_secs(15),
+    sweep: Duration::from_secs(60),
+    height: Duration::from_secs(10),
+};
 
 /// What LND takes as the final CLTV delta of a hold, in blocks.
 const HOLD_CLTV_DELTA: std::ops::RangeInclusive<u32> = 24..=65_535;
@@ -78,13 +92,22 @@ impl Lnd {
         auto_cancel_margin: u32,
         expected: Option<LndIdentity>,
     ) -> Result<Lnd, LndProblems> {
+        Lnd::at(TEMPO, access, auto_cancel_margin, expected)
+    }
+
+    fn at(
+        tempo: Tempo,
+        access: LndAccess,
+        auto_cancel_margin: u32,
+        expected: Option<LndIdentity>,
+    ) -> Result<Lnd, LndProblems> {
         let problems = access.problems();
         if !problems.is_empty() {
             return Err(LndProblems(problems));
         }
         let alone = |problem| LndProblems(vec![problem]);
         let can_do_too_much = access.read().map_err(alone)?.can_do_too_much;
-        let line = Line::new(access).map_err(alone)?;
+        let line = Line::new(access, tempo).map_err(alone)?;
         Ok(Lnd {
             gate: Arc::new(Gate::new(line, expected)),
             hints: PrivateHints::default(),
@@ -192,7 +215,11 @@ impl LightningBackend for Lnd {
     async fn liquidity(&self) -> LnResult<Liquidity> {
         let line = self.gate.pass().await?;
         let mut client = line.lightning();
-        let answer = limited(CALL_LIMIT, client.channel_balance(ChannelBalanceRequest {})).await?;
+        let answer = limited(
+            line.tempo.answer,
+            client.channel_balance(ChannelBalanceRequest {}),
+        )
+        .await?;
         let balance = answer.into_inner();
         let msat = |amount: Option<Amount>| Msat(amount.map_or(0, |amount| amount.msat));
         Ok(Liquidity {
@@ -244,7 +271,7 @@ impl LightningBackend for Lnd {
         stream::unfold((self.gate.clone(), None), |(gate, last)| async move {
             loop {
                 if last.is_some() {
-                    sleep(HEIGHT_EVERY).await;
+                    sleep(gate.tempo().height).await;
                 }
                 let height = gate.info().await.ok()?.block_height;
                 if last != Some(height) {

@@ -21,7 +21,7 @@ use super::rpc::lnrpc::htlc_attempt::HtlcStatus;
 use super::rpc::lnrpc::payment::PaymentStatus;
 use super::rpc::lnrpc::{HtlcAttempt, ListPaymentsRequest, Payment, PaymentFailureReason};
 use super::rpc::routerrpc::{SendPaymentRequest, TrackPaymentRequest};
-use super::{CALL_LIMIT, MAX_CLTV_LIMIT, SWEEP_EVERY, contract};
+use super::{MAX_CLTV_LIMIT, contract};
 use crate::backend::{
     FailReason, LnError, LnResult, PayRequest, PaymentRecord, PaymentState, Preimage, RejectReason,
     StartPayment,
@@ -42,7 +42,7 @@ pub(super) async fn start(gate: &Gate, request: &PayRequest) -> LnResult<StartPa
     };
     let ask = ask(request, &invoice)?;
     let line = gate.pass_to_pay().await?;
-    let fault = match limited(CALL_LIMIT, first_word(line, ask)).await {
+    let fault = match limited(line.tempo.answer, first_word(line, ask)).await {
         Ok(()) => return Ok(StartPayment::Started),
         Err(Fault::Unsent(error)) => return Err(error),
         Err(Fault::Refused {
@@ -82,7 +82,7 @@ pub(super) async fn since(gate: &Gate, index: u64, max: u32) -> LnResult<Vec<Pay
             max_payments: u64::from(page),
             reversed: false,
         };
-        let answer = limited(CALL_LIMIT, line.lightning().list_payments(ask)).await?;
+        let answer = limited(line.tempo.answer, line.lightning().list_payments(ask)).await?;
         let payments = answer.into_inner().payments;
         let told = u32::try_from(payments.len()).map_err(contract)?;
         for payment in payments {
@@ -148,7 +148,7 @@ impl PaymentWatch {
             Some(updates) => updates,
             none => {
                 let line = self.gate.pass().await?;
-                match limited(CALL_LIMIT, track(line, self.hash)).await {
+                match limited(line.tempo.answer, track(line, self.hash)).await {
                     Ok(updates) => none.insert(updates),
                     Err(fault) => return unknown_or(fault),
                 }
@@ -160,7 +160,7 @@ impl PaymentWatch {
                 Ok(None) => Err(LnError::Unavailable("the stream has ended".into())),
                 Err(fault) => unknown_or(fault),
             },
-            () = sleep(SWEEP_EVERY) => lookup(&self.gate, self.hash).await,
+            () = sleep(self.gate.tempo().sweep) => lookup(&self.gate, self.hash).await,
         }
     }
 }
@@ -185,7 +185,7 @@ async fn track(line: &Line, hash: PaymentHash) -> Result<Streaming<Payment>, Sta
 
 async fn look_up(line: &Line, hash: PaymentHash) -> LnResult<PaymentState> {
     let told = async { track(line, hash).await?.message().await };
-    match limited(CALL_LIMIT, told).await {
+    match limited(line.tempo.answer, told).await {
         Ok(Some(payment)) => state(&payment, hash),
         Ok(None) => Err(LnError::Unavailable(
             "the stream ended without a word".into(),

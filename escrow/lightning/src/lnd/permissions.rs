@@ -8,7 +8,6 @@ use std::future::Future;
 
 use tonic::Status;
 
-use super::CALL_LIMIT;
 use super::fault::{Fault, limited};
 use super::line::Line;
 use super::rpc::invoicesrpc::lookup_invoice_msg::InvoiceRef;
@@ -64,12 +63,16 @@ pub(super) async fn missing(line: &Line) -> LnResult<Vec<&'static str>> {
     Ok(missing)
 }
 
-async fn asked<T>(call: impl Future<Output = Result<T, Status>>) -> Result<(), Fault> {
-    limited(CALL_LIMIT, call).await.map(drop)
+async fn asked<T>(line: &Line, call: impl Future<Output = Result<T, Status>>) -> Result<(), Fault> {
+    limited(line.tempo.answer, call).await.map(drop)
 }
 
 async fn balance(line: &Line) -> Result<(), Fault> {
-    asked(line.lightning().channel_balance(ChannelBalanceRequest {})).await
+    asked(
+        line,
+        line.lightning().channel_balance(ChannelBalanceRequest {}),
+    )
+    .await
 }
 
 async fn payments(line: &Line) -> Result<(), Fault> {
@@ -78,11 +81,11 @@ async fn payments(line: &Line) -> Result<(), Fault> {
         max_payments: 1,
         ..ListPaymentsRequest::default()
     };
-    asked(line.lightning().list_payments(ask)).await
+    asked(line, line.lightning().list_payments(ask)).await
 }
 
 async fn channels(line: &Line) -> Result<(), Fault> {
-    asked(line.lightning().list_channels(ListChannelsRequest {})).await
+    asked(line, line.lightning().list_channels(ListChannelsRequest {})).await
 }
 
 async fn add(line: &Line) -> Result<(), Fault> {
@@ -90,7 +93,7 @@ async fn add(line: &Line) -> Result<(), Fault> {
         hash: vec![0; 31],
         ..AddHoldInvoiceRequest::default()
     };
-    asked(line.invoices().add_hold_invoice(ask)).await
+    asked(line, line.invoices().add_hold_invoice(ask)).await
 }
 
 async fn look_up(line: &Line) -> Result<(), Fault> {
@@ -98,7 +101,7 @@ async fn look_up(line: &Line) -> Result<(), Fault> {
     let ask = LookupInvoiceMsg {
         invoice_ref: Some(InvoiceRef::PaymentHash(hash)),
     };
-    asked(line.invoices().lookup_invoice_v2(ask)).await
+    asked(line, line.invoices().lookup_invoice_v2(ask)).await
 }
 
 /// A stream says whether it is allowed at the earliest with its first message.
@@ -107,7 +110,7 @@ async fn subscribe(line: &Line) -> Result<(), Fault> {
         r_hash: vec![0; 31],
     };
     let mut client = line.invoices();
-    asked(async move {
+    asked(line, async move {
         let answer = client.subscribe_single_invoice(ask).await?;
         answer.into_inner().message().await
     })
@@ -118,19 +121,19 @@ async fn settle(line: &Line) -> Result<(), Fault> {
     let ask = SettleInvoiceMsg {
         preimage: NOBODYS.to_vec(),
     };
-    asked(line.invoices().settle_invoice(ask)).await
+    asked(line, line.invoices().settle_invoice(ask)).await
 }
 
 async fn cancel(line: &Line) -> Result<(), Fault> {
     let ask = CancelInvoiceMsg {
         payment_hash: Preimage::new(NOBODYS).hash().0.to_vec(),
     };
-    asked(line.invoices().cancel_invoice(ask)).await
+    asked(line, line.invoices().cancel_invoice(ask)).await
 }
 
 async fn send(line: &Line) -> Result<(), Fault> {
     let mut client = line.router();
-    asked(async move {
+    asked(line, async move {
         let answer = client
             .send_payment_v2(SendPaymentRequest::default())
             .await?;
@@ -145,7 +148,7 @@ async fn track(line: &Line) -> Result<(), Fault> {
         no_inflight_updates: false,
     };
     let mut client = line.router();
-    asked(async move {
+    asked(line, async move {
         let answer = client.track_payment_v2(ask).await?;
         answer.into_inner().message().await
     })
