@@ -52,7 +52,7 @@ impl Doorstep {
             session: Session::new(FIRST_CONNECTION | post.mirror.0, address(post.mirror)),
             escrow: post.escrow.clone(),
             path: Path::Mirror(post.mirror),
-            backoff: Backoff::new(&post.number.tempo),
+            backoff: Backoff::new(&post.number.tempo()),
         }
     }
 

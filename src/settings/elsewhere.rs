@@ -38,7 +38,7 @@ const UNUSED: [(&str, &str); 2] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 18] = [
+const NOT_YET: [(&str, &str); 16] = [
     ("price.", "market prices are"),
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
@@ -48,10 +48,6 @@ const NOT_YET: [(&str, &str); 18] = [
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
     ("lightning.allow_node_change", "the lnd backend is"),
-    (
-        "lightning.max_inflight_payouts",
-        "a cap on payouts in flight is",
-    ),
     ("mostro.dev_fee_", "the development fee is"),
     ("mostro.bitcoin_price_api_url", "market prices are"),
     (
@@ -61,7 +57,6 @@ const NOT_YET: [(&str, &str); 18] = [
     ("mostro.serbero_pubkey", "serbero is"),
     ("mostro.publish_", "a settable interval of publication is"),
     ("expiration.rating_days", "the rating event is"),
-    ("expiration.dispute_days", "the dispute event is"),
     ("expiration.fee_audit_days", "the development fee is"),
 ];
 

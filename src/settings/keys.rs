@@ -202,6 +202,15 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.payment_cltv_limit", |s, v| {
         put(&mut s.lightning.payment_cltv_limit, v.whole(0..=10_000))
     }),
+    key("lightning.max_inflight_payouts", |s, v| {
+        put(&mut s.lightning.max_inflight_payouts, v.whole(0..=10_000))
+    }),
+    key("lightning.max_inflight_payouts_per_destination", |s, v| {
+        put(
+            &mut s.lightning.max_inflight_payouts_per_destination,
+            v.whole(0..=10_000),
+        )
+    }),
     key("mirror.relays", |s, v| {
         put(&mut s.mirror.relays, mirrors(v))
     }),
@@ -232,6 +241,9 @@ pub(super) const KEYS: &[Key] = &[
     }),
     key("expiration.order_days", |s, v| {
         put(&mut s.expiration.order_days, v.whole(1..=3_650))
+    }),
+    key("expiration.dispute_days", |s, v| {
+        put(&mut s.expiration.dispute_days, v.whole(1..=3_650))
     }),
     key("expiration.dm_days", |s, v| {
         put(&mut s.expiration.dm_days, v.whole(3..=3_650))

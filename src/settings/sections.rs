@@ -170,6 +170,10 @@ pub struct LightningSettings {
     pub max_final_cltv_expiry_delta: u32,
     /// Longest time lock of an outgoing payment, in blocks; 0 leaves it to the backend.
     pub payment_cltv_limit: u32,
+    /// Payments to buyers on their way at once; 0: as many as there are.
+    pub max_inflight_payouts: u32,
+    /// The same to one payee.
+    pub max_inflight_payouts_per_destination: u32,
 }
 
 /// The Lightning node behind the escrow.
@@ -215,6 +219,8 @@ pub struct LimitSettings {
 pub struct ExpirationSettings {
     /// Order events (kind 38383) after their last change.
     pub order_days: u32,
+    /// Dispute events (kind 38386) after their last change.
+    pub dispute_days: u32,
     /// Messages to traders (kinds 14 and 1059).
     pub dm_days: u32,
 }
@@ -355,6 +361,8 @@ impl Default for LightningSettings {
             payment_retries_interval: Duration::from_secs(60),
             max_final_cltv_expiry_delta: 144,
             payment_cltv_limit: 1_008,
+            max_inflight_payouts: 100,
+            max_inflight_payouts_per_destination: 10,
         }
     }
 }
@@ -399,6 +407,7 @@ impl Default for ExpirationSettings {
     fn default() -> Self {
         ExpirationSettings {
             order_days: 30,
+            dispute_days: 90,
             dm_days: 30,
         }
     }

@@ -86,6 +86,18 @@ pub enum Command {
         /// before it (rule P7).
         in_trouble: bool,
     },
+    /// Lightning calls a payment in flight, but no channel of its carries it.
+    PaymentMissing {
+        /// Which.
+        hash: PaymentHash,
+        /// The height at which the last of its time locks ends.
+        locked_until: u32,
+    },
+    /// A channel carries a payment that was missing.
+    PaymentTraced {
+        /// Which.
+        hash: PaymentHash,
+    },
     /// A timer is due.
     Elapsed(Timer),
 }
@@ -105,6 +117,8 @@ impl Command {
             Command::HoldAged { .. } => "hold-aged",
             Command::PaymentSucceeded { .. } => "payment-succeeded",
             Command::PaymentFailed { .. } => "payment-failed",
+            Command::PaymentMissing { .. } => "payment-missing",
+            Command::PaymentTraced { .. } => "payment-traced",
             Command::Elapsed(_) => "elapsed",
         }
     }

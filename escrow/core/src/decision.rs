@@ -79,6 +79,10 @@ pub enum Alarm {
     UnexpectedPayment(PaymentHash),
     /// A payment failed for a reason that is ours.
     OwnFault(PaymentHash),
+    /// A payment is in flight by Lightning's books alone (rule P13).
+    PaymentLost(PaymentHash),
+    /// A payment waits because too many are on their way (rule P11).
+    TooManyInFlight(PaymentHash),
     /// A payout waits for another invoice of its buyer.
     PayoutStuck(OrderId),
     /// Nothing moves this order on any more but the operator (rule S9).

@@ -186,8 +186,10 @@ pub struct TimerFacts {
     pub owed: Option<PayoutFacts>,
     /// `created_at` of the newest revision of the order's public event.
     pub shown_at: Option<UnixTime>,
-    /// When the buyer's trade key last signed a request, if that was of late.
-    pub buyer_asked_at: Option<UnixTime>,
+    /// `created_at` of the newest letter to the buyer's trade key. Each of his
+    /// requests is answered by one in the commit that decides it, so it is
+    /// never older than the last of them.
+    pub buyer_heard_at: Option<UnixTime>,
 }
 
 /// For a vote.

@@ -124,6 +124,7 @@ impl Escrow {
             preimages,
             health: health.health(),
             standing: health.standing(),
+            unseen: Arc::default(),
         };
         let guard = ClockGuard::new(parts.clock);
         let mut begun = engine.take_up(guard.now())?.effects;

@@ -253,6 +253,14 @@ impl Gather<'_, '_> {
                 let why = (*reason, *in_trouble);
                 payout::payment_failed(order, payout, attempt, why, this.now())
             }),
+            Command::PaymentMissing { hash, locked_until } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    payout::payment_missing(order, payout, attempt, *locked_until, this.now())
+                })
+            }
+            Command::PaymentTraced { hash } => {
+                self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
+            }
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -322,9 +330,17 @@ impl Gather<'_, '_> {
             hold: self.hold_of(&order)?,
             owed: self.owed(&order)?,
             shown_at: self.page.stamp(&self.desk.address(order.id))?,
-            buyer_asked_at: None,
+            buyer_heard_at: self.buyer_heard_at(&order)?,
         };
         Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
+    }
+
+    /// The stamp of a letter outlives restarts and needs no row of its own.
+    fn buyer_heard_at(&self, order: &Order) -> Result<Option<UnixTime>, StorageError> {
+        match order.buyer() {
+            Some(buyer) => self.page.letter_stamp(buyer.trade_key),
+            None => Ok(None),
+        }
     }
 
     fn now(&self) -> Now<'_> {
@@ -452,7 +468,8 @@ impl Gather<'_, '_> {
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
         let all = clamp(self.page.sent_attempt_count()?);
-        if all < self.desk.terms.max_inflight_payouts_per_payee {
+        let cap = self.desk.terms.max_inflight_payouts_per_payee;
+        if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,

@@ -114,6 +114,8 @@ pub(crate) struct House {
     pub(crate) sandbox: Sandbox,
     pub(crate) recorder: Recorder,
     keys: Keys,
+    /// The terms of the next start.
+    pub(crate) terms: Terms,
     running: Option<Escrow>,
     handle: Option<EscrowHandle>,
     starts: u64,
@@ -145,6 +147,10 @@ impl House {
             sandbox,
             recorder: Recorder::default(),
             keys: key(99),
+            terms: Terms {
+                payment_attempts: 2,
+                ..Terms::default()
+            },
             running: None,
             handle: None,
             starts: 0,
@@ -274,7 +280,7 @@ impl House {
     fn desk(&self) -> Desk {
         Desk {
             keys: self.keys.clone(),
-            terms: terms(),
+            terms: self.terms.clone(),
             stationery: Stationery {
                 network: "regtest".into(),
                 relays: vec!["wss://relay.example".into()],
@@ -453,11 +459,4 @@ fn value(event: &Event, name: &str) -> String {
 
 fn key(number: u8) -> Keys {
     Keys::new(SecretKey::from_slice(&[number; 32]).unwrap())
-}
-
-fn terms() -> Terms {
-    Terms {
-        payment_attempts: 2,
-        ..Terms::default()
-    }
 }
