@@ -39,6 +39,20 @@ impl fmt::Debug for Macaroon {
     }
 }
 
+impl PartialEq for Macaroon {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Macaroon::File(one), Macaroon::File(other)) => one == other,
+            (Macaroon::Hex(one), Macaroon::Hex(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            (Macaroon::File(_), Macaroon::Hex(_)) | (Macaroon::Hex(_), Macaroon::File(_)) => false,
+        }
+    }
+}
+
+impl Eq for Macaroon {}
+
 /// What the files hold at one moment.
 pub(super) struct Credentials {
     pub(super) certificates: Vec<CertificateDer<'static>>,
@@ -96,6 +110,15 @@ impl LndAccess {
 }
 
 impl Macaroon {
+    /// Reads hexadecimal digits.
+    ///
+    /// # Errors
+    /// If they are none; the reason does not repeat them.
+    pub fn from_hex(digits: &str) -> Result<Macaroon, String> {
+        let macaroon = Macaroon::Hex(digits.into());
+        macaroon.read().map(|_| macaroon)
+    }
+
     fn read(&self) -> Result<Vec<u8>, String> {
         match self {
             Macaroon::File(path) => match std::fs::read(path) {

@@ -55,6 +55,17 @@ impl Fault {
         }
     }
 
+    /// Whether LND has answered that it knows no such payment.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(
+            self,
+            Fault::Refused {
+                code: Code::NotFound,
+                ..
+            }
+        )
+    }
+
     /// For a call that would have changed something, when the change was not found.
     pub(super) fn of_a_change(self) -> LnError {
         match self {

@@ -14,33 +14,28 @@ use super::Tempo;
 use super::fault::{Fault, limited};
 use super::line::Line;
 use super::rpc::lnrpc::{GetInfoRequest, GetInfoResponse, GetStateRequest, WalletState};
-use crate::backend::{LnError, LnResult, Network, NodeInfo};
-
-/// Which node it is: the escrow's money lies with this one and no other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LndIdentity {
-    /// Identity key, 66 hex digits.
-    pub pubkey: String,
-    /// The chain it is on.
-    pub network: Network,
-}
+use crate::backend::{LightningIdentity, LnError, LnResult, Network, NodeInfo};
 
 pub(super) struct Gate {
     line: Line,
     /// The node that is expected, or that was met first.
-    identity: OnceLock<LndIdentity>,
+    identity: OnceLock<LightningIdentity>,
     /// The connection at whose other end that node was recognised.
     recognised: AtomicU64,
 }
 
 impl Gate {
-    pub(super) fn new(line: Line, expected: Option<LndIdentity>) -> Gate {
-        let identity = expected.map_or_else(OnceLock::new, OnceLock::from);
+    pub(super) fn new(line: Line) -> Gate {
         Gate {
             line,
-            identity,
+            identity: OnceLock::new(),
             recognised: AtomicU64::new(0),
         }
+    }
+
+    /// Says which node it has to be, unless one was met before.
+    pub(super) fn expect(&self, identity: LightningIdentity) {
+        self.identity.get_or_init(|| identity);
     }
 
     /// The line, once LND may be talked to.
@@ -121,10 +116,7 @@ impl Gate {
     }
 
     fn recognise(&self, info: &NodeInfo) -> LnResult<()> {
-        let seen = LndIdentity {
-            pubkey: info.pubkey.clone(),
-            network: info.network,
-        };
+        let seen = LightningIdentity::from(info);
         if *self.identity.get_or_init(|| seen.clone()) == seen {
             Ok(())
         } else {
@@ -147,16 +139,9 @@ fn node_info(info: GetInfoResponse) -> LnResult<NodeInfo> {
         .chains
         .first()
         .map_or("none", |chain| chain.network.as_str());
-    let network = match chain {
-        "mainnet" => Network::Mainnet,
-        "testnet" => Network::Testnet,
-        "signet" => Network::Signet,
-        "regtest" => Network::Regtest,
-        other => {
-            return Err(LnError::Contract(format!(
-                "the chain {other:?} is not known here"
-            )));
-        }
+    let Some(network) = Network::named(chain) else {
+        let why = format!("the chain {chain:?} is not known here");
+        return Err(LnError::Contract(why));
     };
     Ok(NodeInfo {
         pubkey: info.identity_pubkey,

@@ -11,6 +11,7 @@ mod gate;
 mod hints;
 mod holds;
 mod line;
+mod lost;
 mod payments;
 mod permissions;
 mod rpc;
@@ -29,7 +30,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::sleep;
 
 pub use self::credentials::{LndAccess, Macaroon};
-pub use self::gate::LndIdentity;
+
 pub use self::permissions::BAKE;
 
 use self::fault::limited;
@@ -39,8 +40,8 @@ use self::line::Line;
 use self::rpc::lnrpc::{Amount, ChannelBalanceRequest};
 use crate::backend::{
     BackendKind, CancelOutcome, Capabilities, HoldRequest, HoldSnapshot, LightningBackend,
-    Liquidity, LnError, LnResult, NodeInfo, PayRequest, PaymentRecord, PaymentState, Preimage,
-    SettleOutcome, StartPayment,
+    LightningIdentity, Liquidity, LnError, LnResult, LostPayment, NodeInfo, PayRequest,
+    PaymentRecord, PaymentState, Preimage, SettleOutcome, StartPayment,
 };
 
 /// How long is waited, and how often asked.
@@ -82,25 +83,16 @@ impl Lnd {
     /// Reads the credentials and prepares the connection; nothing is called yet.
     ///
     /// `auto_cancel_margin` is what LND is set to (`invoices.holdexpirydelta`), in
-    /// blocks: it cannot be asked. With `expected`, any other node is refused for ever
-    /// ([`LnError::IdentityChanged`]); without it, any other than the one met first.
+    /// blocks: it cannot be asked. Whoever is met first is the node from then on; any other
+    /// is refused ([`LnError::IdentityChanged`]).
     ///
     /// # Errors
     /// Everything that is wrong with address and files, at once.
-    pub fn new(
-        access: LndAccess,
-        auto_cancel_margin: u32,
-        expected: Option<LndIdentity>,
-    ) -> Result<Lnd, LndProblems> {
-        Lnd::at(TEMPO, access, auto_cancel_margin, expected)
+    pub fn new(access: LndAccess, auto_cancel_margin: u32) -> Result<Lnd, LndProblems> {
+        Lnd::at(TEMPO, access, auto_cancel_margin)
     }
 
-    fn at(
-        tempo: Tempo,
-        access: LndAccess,
-        auto_cancel_margin: u32,
-        expected: Option<LndIdentity>,
-    ) -> Result<Lnd, LndProblems> {
+    fn at(tempo: Tempo, access: LndAccess, auto_cancel_margin: u32) -> Result<Lnd, LndProblems> {
         let problems = access.problems();
         if !problems.is_empty() {
             return Err(LndProblems(problems));
@@ -109,7 +101,7 @@ impl Lnd {
         let can_do_too_much = access.read().map_err(alone)?.can_do_too_much;
         let line = Line::new(access, tempo).map_err(alone)?;
         Ok(Lnd {
-            gate: Arc::new(Gate::new(line, expected)),
+            gate: Arc::new(Gate::new(line)),
             hints: PrivateHints::default(),
             capabilities: Capabilities {
                 hold_cltv_delta: HOLD_CLTV_DELTA,
@@ -119,6 +111,11 @@ impl Lnd {
             },
             can_do_too_much,
         })
+    }
+
+    /// Lets no other node answer than this one, for when it cannot be met at start.
+    pub fn expect(&self, identity: LightningIdentity) {
+        self.gate.expect(identity);
     }
 
     /// Meets the node, and looks whether it is new enough and allows all that the escrow
@@ -261,6 +258,10 @@ impl LightningBackend for Lnd {
 
     fn watch_payment(&self, hash: PaymentHash) -> BoxStream<'static, PaymentState> {
         payments::watch(self.gate.clone(), hash)
+    }
+
+    async fn lost_payment(&self, hash: PaymentHash) -> LnResult<Option<LostPayment>> {
+        lost::look(&self.gate, hash).await
     }
 
     async fn list_payments_since(&self, index: u64, max: u32) -> LnResult<Vec<PaymentRecord>> {

@@ -150,15 +150,15 @@ impl PaymentWatch {
                 let line = self.gate.pass().await?;
                 match limited(line.tempo.answer, track(line, self.hash)).await {
                     Ok(updates) => none.insert(updates),
-                    Err(fault) => return unknown_or(fault),
+                    Err(fault) if fault.is_not_found() => return Ok(PaymentState::NotFound),
+                    Err(fault) => return Err(fault.into()),
                 }
             }
         };
         tokio::select! {
-            update = updates.message() => match update.map_err(Fault::from) {
-                Ok(Some(payment)) => state(&payment, self.hash),
-                Ok(None) => Err(LnError::Unavailable("the stream has ended".into())),
-                Err(fault) => unknown_or(fault),
+            update = updates.message() => match update.map_err(Fault::from)? {
+                Some(payment) => state(&payment, self.hash),
+                None => Err(LnError::Unavailable("the stream has ended".into())),
             },
             () = sleep(self.gate.tempo().sweep) => lookup(&self.gate, self.hash).await,
         }
@@ -184,25 +184,23 @@ async fn track(line: &Line, hash: PaymentHash) -> Result<Streaming<Payment>, Sta
 }
 
 async fn look_up(line: &Line, hash: PaymentHash) -> LnResult<PaymentState> {
-    let told = async { track(line, hash).await?.message().await };
-    match limited(line.tempo.answer, told).await {
-        Ok(Some(payment)) => state(&payment, hash),
-        Ok(None) => Err(LnError::Unavailable(
-            "the stream ended without a word".into(),
-        )),
-        Err(fault) => unknown_or(fault),
+    match told_of(line, hash).await? {
+        Some(payment) => state(&payment, hash),
+        None => Ok(PaymentState::NotFound),
     }
 }
 
-fn unknown_or(fault: Fault) -> LnResult<PaymentState> {
-    if let Fault::Refused {
-        code: Code::NotFound,
-        ..
-    } = fault
-    {
-        return Ok(PaymentState::NotFound);
+/// The payment in LND's words, if LND knows it.
+pub(super) async fn told_of(line: &Line, hash: PaymentHash) -> LnResult<Option<Payment>> {
+    let told = async { track(line, hash).await?.message().await };
+    match limited(line.tempo.answer, told).await {
+        Ok(Some(payment)) => Ok(Some(payment)),
+        Ok(None) => Err(LnError::Unavailable(
+            "the stream ended without a word".into(),
+        )),
+        Err(fault) if fault.is_not_found() => Ok(None),
+        Err(fault) => Err(fault.into()),
     }
-    Err(fault.into())
 }
 
 /// The invoice, if this is what it asks for. LND would pay an invoice's own amount,

@@ -18,7 +18,7 @@ use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    JournalEntry, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -52,6 +52,7 @@ fn records_of_version_1_are_read() {
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
     survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
+    survives::<LightningNode>(Table::Node, include_bytes!("../fixtures/lightning_node.v1"));
 }
 
 #[test]

@@ -6,12 +6,13 @@ use escrow_core::{Msat, UnixTime};
 use futures_util::StreamExt;
 
 use super::super::rpc::lnrpc::{GetInfoResponse, WalletState};
-use super::super::{Lnd, LndIdentity, LndRefusal, Macaroon, Tempo};
+use super::super::{Lnd, LndRefusal, Macaroon, Tempo};
 use super::payments::payment;
 use super::scripted::Scripted;
 use super::{NO_SWEEP, backend};
 use crate::backend::{
-    HoldRequest, LightningBackend, Liquidity, LnError, LnResult, Network, Preimage,
+    HoldRequest, LightningBackend, LightningIdentity, Liquidity, LnError, LnResult, Network,
+    Preimage,
 };
 
 /// Makes each call; the error that all of them ended with.
@@ -75,7 +76,7 @@ async fn a_node_whose_chain_hangs_is_not_ready_but_settles() {
         word: Duration::from_secs(1),
         ..NO_SWEEP
     };
-    let lnd = Lnd::at(tempo, node.access(), 18, None).unwrap();
+    let lnd = Lnd::at(tempo, node.access(), 18).unwrap();
     lnd.info().await.unwrap();
     node.script.table().silent.insert("GetInfo");
     let Err(LnError::Unavailable(why)) = lnd.start_payment(&payment()).await else {
@@ -108,13 +109,17 @@ async fn x12_another_node_or_chain_behind_the_same_door_is_refused() {
 #[tokio::test]
 async fn x12_a_node_that_is_expected_is_recognised_at_the_first_call() {
     let node = Scripted::start().await;
-    let known = LndIdentity {
+    let known = LightningIdentity {
         pubkey: node.script.table().info.identity_pubkey.clone(),
         network: Network::Regtest,
     };
-    let open = |expected| Lnd::at(NO_SWEEP, node.access(), 18, Some(expected)).unwrap();
+    let open = |expected| {
+        let lnd = backend(&node);
+        lnd.expect(expected);
+        lnd
+    };
     open(known.clone()).introduce().await.unwrap();
-    let other = LndIdentity {
+    let other = LightningIdentity {
         network: Network::Signet,
         ..known
     };
@@ -178,11 +183,7 @@ async fn a_macaroon_may_be_given_as_digits() {
     let digits = faster_hex::hex_string(&node.script.table().macaroon);
     let mut access = node.access();
     access.macaroon = Macaroon::Hex(digits.into());
-    Lnd::new(access, 18, None)
-        .unwrap()
-        .introduce()
-        .await
-        .unwrap();
+    Lnd::new(access, 18).unwrap().introduce().await.unwrap();
 }
 
 #[tokio::test]
@@ -250,7 +251,7 @@ async fn blocks_are_told_once_each() {
         height: Duration::from_millis(10),
         ..NO_SWEEP
     };
-    let lnd = Lnd::at(tempo, node.access(), 18, None).unwrap();
+    let lnd = Lnd::at(tempo, node.access(), 18).unwrap();
     let mut heights = lnd.watch_blocks();
     assert_eq!(heights.next().await, Some(800));
     node.script.table().info.block_height = 801;

@@ -266,7 +266,7 @@ async fn a_silent_stream_is_noticed_by_the_sweep() {
         sweep: Duration::from_millis(20),
         ..NO_SWEEP
     };
-    let lnd = Lnd::at(tempo, node.access(), 18, None).unwrap();
+    let lnd = Lnd::at(tempo, node.access(), 18).unwrap();
     lnd.create_hold(&request()).await.unwrap();
     node.script.table().streams_are_deaf = true;
     let mut news = lnd.watch_hold(preimage().hash());

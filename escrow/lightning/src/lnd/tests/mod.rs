@@ -18,5 +18,5 @@ const NO_SWEEP: Tempo = Tempo {
 };
 
 fn backend(node: &Scripted) -> Lnd {
-    Lnd::at(NO_SWEEP, node.access(), 18, None).unwrap()
+    Lnd::at(NO_SWEEP, node.access(), 18).unwrap()
 }

@@ -307,7 +307,7 @@ async fn a_silent_stream_is_noticed_by_the_sweep_and_a_lost_one_ends() {
         sweep: Duration::from_millis(20),
         ..NO_SWEEP
     };
-    let swept = Lnd::at(tempo, node.access(), 18, None).unwrap();
+    let swept = Lnd::at(tempo, node.access(), 18).unwrap();
     swept.start_payment(&request(&DRAFT)).await.unwrap();
     let lnd = backend(&node);
     let mut lost = lnd.watch_payment(hash());
