@@ -131,26 +131,29 @@ impl Lnd {
                  everything: make a small one with `{BAKE}`"
             );
         }
-        let met = self.gate.info().await;
-        let mut problems = match &met {
-            Ok(info) => version::problem(&info.version).into_iter().collect(),
-            Err(LnError::Auth(why)) if why.contains("permission denied") => Vec::new(),
-            Err(LnError::Auth(why)) => vec![unaccepted(why)],
-            Err(other) => return Err(other.clone().into()),
+        let line = match self.gate.active_line().await {
+            Ok(line) => line,
+            Err(LnError::Auth(why)) => return Err(LndProblems(vec![why]).into()),
+            Err(other) => return Err(other.into()),
         };
-        if met.is_ok() || problems.is_empty() {
-            let line = self.gate.active_line().await?;
-            let mut missing = permissions::missing(line).await?;
-            if met.is_err() {
-                missing.insert(0, "/lnrpc.Lightning/GetInfo");
+        let met = self.gate.info().await;
+        let (mut problems, mut missing) = (Vec::new(), Vec::new());
+        match &met {
+            Ok(info) => problems.extend(version::problem(&info.version)),
+            Err(LnError::Auth(why)) if why.contains("permission denied") => {
+                missing.push("/lnrpc.Lightning/GetInfo");
             }
-            if !missing.is_empty() {
-                problems.push(not_allowed(&missing));
-            }
+            Err(LnError::Auth(why)) => return Err(LndProblems(vec![unaccepted(why)]).into()),
+            Err(other) => return Err(other.clone().into()),
         }
-        match met {
-            Ok(info) if problems.is_empty() => Ok(info),
-            Ok(_) | Err(_) => Err(LndProblems(problems).into()),
+        missing.extend(permissions::missing(line).await?);
+        if !missing.is_empty() {
+            problems.push(not_allowed(&missing));
+        }
+        if problems.is_empty() {
+            Ok(met?)
+        } else {
+            Err(LndProblems(problems).into())
         }
     }
 }

@@ -15,6 +15,10 @@ use crate::backend::{
     Preimage,
 };
 
+fn error<T>(answer: LnResult<T>) -> LnError {
+    answer.err().expect("the door is closed")
+}
+
 /// Makes each call; the error that all of them ended with.
 async fn refused_alike(lnd: &Lnd) -> LnError {
     let preimage = Preimage::new([5; 32]);
@@ -26,9 +30,6 @@ async fn refused_alike(lnd: &Lnd) -> LnError {
         cltv_delta: 144,
         private_hints: true,
     };
-    fn error<T>(answer: LnResult<T>) -> LnError {
-        answer.err().expect("the door is closed")
-    }
     let errors = [
         error(lnd.info().await),
         error(lnd.liquidity().await),

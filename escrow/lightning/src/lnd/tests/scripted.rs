@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -113,7 +114,7 @@ impl Script {
             self.0.called.send_replace(());
             let shown = request.metadata().get("macaroon");
             let wanted = faster_hex::hex_string(&table.macaroon);
-            if call != "GetState" && shown.map(|it| it.as_bytes()) != Some(wanted.as_bytes()) {
+            if call != "GetState" && shown.map(MetadataValue::as_bytes) != Some(wanted.as_bytes()) {
                 let why = "verification failed: signature mismatch after caveat verification";
                 return Err(Status::unknown(why));
             }
