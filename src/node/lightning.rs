@@ -181,6 +181,14 @@ fn told(node: &LightningIdentity) -> String {
 
 #[cfg(test)]
 mod tests {
+    use escrow_core::hold::{Hold, HoldId, HoldState, HorizonWatch};
+    use escrow_core::order::OrderId;
+    use escrow_core::party::{Identity, Party, TradeIndex, TradeKey};
+    use escrow_core::wire::Transport;
+    use escrow_core::{PaymentHash, Sats, UnixTime};
+    use nostr::key::PublicKey;
+    use uuid::Uuid;
+
     use super::*;
 
     fn node(digit: char, network: Network) -> LightningIdentity {
@@ -203,5 +211,43 @@ mod tests {
             admit(&mut ledger, before.as_ref(), &node, false).unwrap();
             assert_eq!(remembered(&ledger), Some(node));
         }
+    }
+
+    fn open_hold() -> Hold {
+        Hold {
+            id: HoldId(Uuid::from_u128(1)),
+            order: OrderId(Uuid::from_u128(2)),
+            seller: Party {
+                trade_key: TradeKey(PublicKey::from_byte_array([1; 32])),
+                identity: Identity::FullPrivacy,
+                trade_index: TradeIndex(1),
+                transport: Transport::GiftWrap,
+            },
+            hash: PaymentHash([3; 32]),
+            value: Sats(1_000),
+            cltv_delta_blocks: 144,
+            expires_at: UnixTime(1),
+            state: HoldState::New,
+            late_payment: None,
+            horizon: HorizonWatch::default(),
+        }
+    }
+
+    #[test]
+    fn x12_another_node_is_refused_while_a_hold_is_open_unless_the_operator_says_so() {
+        let (old, new) = (node('1', Network::Regtest), node('2', Network::Regtest));
+        let mut ledger = Ledger::in_memory();
+        admit(&mut ledger, None, &old, false).unwrap();
+        let mut page = ledger.page().unwrap();
+        page.put_hold(&open_hold()).unwrap();
+        page.commit().unwrap();
+
+        let refused = admit(&mut ledger, Some(&old), &new, false).unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("1 hold invoices and 0 payouts"), "{told}");
+        assert_eq!(remembered(&ledger), Some(old.clone()));
+        admit(&mut ledger, Some(&old), &old, false).unwrap();
+        admit(&mut ledger, Some(&old), &new, true).unwrap();
+        assert_eq!(remembered(&ledger), Some(new));
     }
 }
