@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use escrow_core::order::OrderId;
 use escrow_core::{Msat, PaymentHash, UnixTime};
-use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
+use escrow_engine::submission::{BooksCommand, Receipt, Refusal};
 use escrow_engine::{EscrowHandle, contradiction};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -132,25 +132,25 @@ async fn told(State(handle): State<EscrowHandle>) -> Answer<BooksStatus> {
 
 async fn clear(State(handle): State<EscrowHandle>, Json(order): Json<ClearOrder>) -> Answer<()> {
     let reason = order.reason;
-    obeyed(&handle, OperatorWord::ClearLatch { reason }).await
+    obeyed(&handle, BooksCommand::ClearLatch { reason }).await
 }
 
 async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>) -> Answer<()> {
     let hash = order.hash;
-    let word = match order.order {
-        Some(order) => OperatorWord::Adopt { hash, order },
-        None => OperatorWord::Disown { hash },
+    let command = match order.order {
+        Some(order) => BooksCommand::Adopt { hash, order },
+        None => BooksCommand::Disown { hash },
     };
-    obeyed(&handle, word).await
+    obeyed(&handle, command).await
 }
 
-async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {
-    match handle.operate(word).await {
-        Some(Receipt::Decided | Receipt::Duplicate) => Ok(Json(())),
+async fn obeyed(handle: &EscrowHandle, command: BooksCommand) -> Answer<()> {
+    match handle.settle_books(command).await {
+        Some(Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(_)) => Ok(Json(())),
         Some(Receipt::Refused(Refusal::Invalid(why))) => Err((StatusCode::CONFLICT, why)),
-        Some(Receipt::Refused(Refusal::Busy(why) | Refusal::Error(why))) => {
-            Err((StatusCode::SERVICE_UNAVAILABLE, why))
-        }
+        Some(Receipt::Refused(
+            Refusal::Busy(why) | Refusal::Blocked(why) | Refusal::Error(why),
+        )) => Err((StatusCode::SERVICE_UNAVAILABLE, why)),
         None => Err((StatusCode::SERVICE_UNAVAILABLE, "the escrow ends".into())),
     }
 }

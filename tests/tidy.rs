@@ -8,13 +8,14 @@ use mostro_relay::settings::{self, Settings};
 
 /// The folders of the packages, with the floor each lives on. An arrow only
 /// goes down; rooms on one floor do not know each other.
-const PACKAGES: [(&str, &str, u8); 6] = [
+const PACKAGES: [(&str, &str, u8); 7] = [
     ("mostro-relay", "", 3),
     ("escrow-engine", "escrow/engine", 2),
     ("storage", "storage", 1),
     ("relay-policy", "relay-policy", 1),
     ("escrow-lightning", "escrow/lightning", 1),
     ("escrow-core", "escrow/core", 0),
+    ("escrow-regtest", "escrow/regtest", 0),
 ];
 
 const MOST_LINES: usize = 600;

@@ -53,7 +53,7 @@ enum Command {
     Ledger(LedgerArgs),
     /// Tell how the mirrors are, running or stopped.
     Mirror(MirrorArgs),
-    /// Show three trades in a box of their own.
+    /// Show trades in boxes of their own: three that go well, or what can happen instead.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
@@ -86,7 +86,7 @@ impl CommandLine {
                 Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
-            Some(Command::Demo(args)) => ended(demo::run(args).await),
+            Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
         }
     }

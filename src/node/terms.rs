@@ -44,6 +44,7 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
         payment_retry_secs: lightning.payment_retries_interval.as_secs(),
         pending_per_identity: at_most(limits.pending_orders_per_identity),
         pending_without_identity: at_most(limits.pending_orders_without_identity),
+        max_orders_per_response: mostro.max_orders_per_response,
         max_open_holds: at_most(limits.max_open_holds),
         max_opening_holds: at_most(limits.max_opening_holds),
         max_inflight_payouts: lightning.max_inflight_payouts,
@@ -63,6 +64,7 @@ pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -
         instance: settings.node.name.clone(),
         closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
         dispute_secs: u64::from(settings.expiration.dispute_days) * DAY_SECS,
+        rating_secs: u64::from(settings.expiration.rating_days) * DAY_SECS,
         letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
     }
 }

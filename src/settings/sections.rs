@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_core::Sats;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
@@ -212,6 +212,8 @@ pub struct LimitSettings {
     pub max_open_holds: usize,
     /// Hold invoices being opened at once.
     pub max_opening_holds: usize,
+    /// Identities and trade keys that get no new trades.
+    pub banned: Vec<PublicKey>,
 }
 
 /// `[expiration]`: how long our events stay on relays, in days.
@@ -221,6 +223,8 @@ pub struct ExpirationSettings {
     pub order_days: u32,
     /// Dispute events (kind 38386) after their last change.
     pub dispute_days: u32,
+    /// Reputations (kind 38384) after the last vote.
+    pub rating_days: u32,
     /// Messages to traders (kinds 14 and 1059).
     pub dm_days: u32,
 }
@@ -399,6 +403,7 @@ impl Default for LimitSettings {
             pending_orders_without_identity: 500,
             max_open_holds: 200,
             max_opening_holds: 16,
+            banned: Vec::new(),
         }
     }
 }
@@ -408,6 +413,7 @@ impl Default for ExpirationSettings {
         ExpirationSettings {
             order_days: 30,
             dispute_days: 90,
+            rating_days: 90,
             dm_days: 30,
         }
     }

@@ -4,10 +4,12 @@ use crate::books::Breach;
 use crate::dispute::{Dispute, DisputeId};
 use crate::hold::Hold;
 use crate::lightning::PaymentHash;
+use crate::maintenance::Maintenance;
 use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
-use crate::party::IdentityKey;
+use crate::party::{IdentityKey, TradeKey};
 use crate::payout::{Attempt, Payout};
+use crate::solver::Solver;
 use crate::timer::Timer;
 use crate::user::User;
 
@@ -29,10 +31,14 @@ pub struct Decision {
     pub disputes: Vec<Dispute>,
     /// Identities as they are from here on.
     pub users: Vec<(IdentityKey, User)>,
+    /// Solvers as they are from here on; none is removed.
+    pub solvers: Vec<(IdentityKey, Option<Solver>)>,
     /// The answer to the one who asked; leaves before every push.
     pub answer: Option<Letter>,
     /// Words to the others, and later words to the asker, in order.
     pub pushes: Vec<Letter>,
+    /// Whether new trades are taken from here on; none leaves it as it is.
+    pub maintenance: Option<Option<Maintenance>>,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
 }
@@ -59,6 +65,14 @@ pub enum Effect {
     PublishOrder(OrderId),
     /// Sign a new revision of the dispute's public event, in the same commit.
     PublishDispute(DisputeId),
+    /// Sign a new revision of the reputation of a party that was rated, in the
+    /// same commit.
+    PublishRating {
+        /// The key it had in that trade.
+        rated: TradeKey,
+        /// Whose reputation it is.
+        identity: IdentityKey,
+    },
     /// Look at this order then, whatever its rows say.
     WakeAt(Timer),
     /// Tell the operator.

@@ -1,32 +1,35 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Ask, Command, Request};
 use escrow_core::order::OrderId;
 use escrow_core::timer::Timer;
+use escrow_core::wire::CantDo;
 use escrow_core::{Msat, PaymentHash, UnixTime};
 use nostr::event::{EventId, Kind, Tag};
-use storage::ledger::{MirrorNo, OutboxSeq, SeenKey};
+use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
 pub enum Submission {
     /// A trader's message.
     Message(TraderMessage),
+    /// What the operator asks for with his own tools.
+    Operator(OperatorCommand),
     /// Something the node itself has learned: Lightning's word, a due timer.
     Report(Command),
     /// A timer of the ledger is due.
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
-    /// What a mirror has done with events, and how far it was read.
+    /// What is new about a mirror.
     Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
     Tip(Option<u32>),
     /// What Lightning has paid of late, to be compared with the ledger.
     Payments(PaymentHistory),
-    /// What the operator says.
-    Operator(OperatorWord),
+    /// What the operator says of the books.
+    Books(BooksCommand),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -39,16 +42,26 @@ impl Submission {
                 let event = EventId::from_byte_array(message.event);
                 format!("{} in event {event}", message.request.ask.name())
             }
+            Submission::Operator(command) => format!("{} by the operator", command.ask.name()),
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Payments(history) => format!("{} payments", history.payments.len()),
-            Submission::Operator(word) => word.name().into(),
+            Submission::Books(command) => command.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
+}
+
+/// What the operator asks for.
+#[derive(Clone, Debug)]
+pub struct OperatorCommand {
+    /// What.
+    pub ask: Ask,
+    /// The order it is about.
+    pub order: Option<OrderId>,
 }
 
 /// A trader's message, opened and read.
@@ -82,18 +95,34 @@ impl TraderMessage {
     }
 }
 
-/// What became of the backlog of a mirror, and of what was read from it.
+/// What is new about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorReport {
     /// The mirror.
     pub mirror: MirrorNo,
-    /// Rows it has acknowledged.
-    pub acknowledged: Vec<OutboxSeq>,
-    /// Rows it has refused for good.
-    pub given_up: Vec<OutboxSeq>,
-    /// Everything addressed to the node that was on it before this moment is
-    /// decided; none if nothing is new about that.
-    pub read_until: Option<UnixTime>,
+    /// What is to be written down of it.
+    pub news: MirrorNews,
+}
+
+/// What became of the backlog of a mirror, and of what was read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorNews {
+    /// Rows have found their end.
+    Settled {
+        /// Those it has acknowledged.
+        acknowledged: Vec<OutboxSeq>,
+        /// Those it has refused for good.
+        given_up: Vec<OutboxSeq>,
+    },
+    /// Everything addressed to the node that was on it before this moment is decided.
+    Read(UnixTime),
+    /// Events from before it was listed, each for its address.
+    Fill {
+        /// A page of them; what is not the newest of its address is left out.
+        events: Vec<OutboxRow>,
+        /// What is filled with it.
+        filled: Filled,
+    },
 }
 
 /// A part of Lightning's history of payments, oldest first.
@@ -124,7 +153,7 @@ pub struct ListedPayment {
 
 /// What the operator says of money.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OperatorWord {
+pub enum BooksCommand {
     /// Payments may leave again.
     ClearLatch {
         /// Why, for the journal.
@@ -144,12 +173,12 @@ pub enum OperatorWord {
     },
 }
 
-impl OperatorWord {
+impl BooksCommand {
     fn name(&self) -> &'static str {
         match self {
-            OperatorWord::ClearLatch { .. } => "ledger-clear",
-            OperatorWord::Adopt { .. } => "payout-adopt",
-            OperatorWord::Disown { .. } => "payout-disown",
+            BooksCommand::ClearLatch { .. } => "ledger-clear",
+            BooksCommand::Adopt { .. } => "payout-adopt",
+            BooksCommand::Disown { .. } => "payout-disown",
         }
     }
 }
@@ -174,6 +203,8 @@ pub enum Receipt {
     Decided,
     /// Decided before; on disk.
     Duplicate,
+    /// The operator's command was decided: done, or fairly refused; on disk.
+    Ruled(Result<(), CantDo>),
     /// Not decided; nothing is on disk.
     Refused(Refusal),
 }
@@ -183,6 +214,8 @@ pub enum Receipt {
 pub enum Refusal {
     /// The message is at fault.
     Invalid(String),
+    /// The sender is not wanted.
+    Blocked(String),
     /// Too much at once; the same message may be sent again.
     Busy(String),
     /// The node is at fault; the same message may be sent again.

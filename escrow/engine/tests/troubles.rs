@@ -19,7 +19,7 @@ use escrow_core::stage::Stage;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
 use escrow_engine::Readiness;
 use escrow_engine::clock::Clock;
-use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
+use escrow_engine::submission::{BooksCommand, Receipt, Refusal};
 use escrow_lightning::backend::HoldState;
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, LosePayments, Mine, Op};
 use futures_util::future::join_all;
@@ -480,13 +480,13 @@ async fn p14_x13_a_restored_ledger_pays_nobody_twice_and_the_operator_maps_the_p
 
     let says = |word| {
         let handle = house.handle();
-        async move { handle.operate(word).await.unwrap() }
+        async move { handle.settle_books(word).await.unwrap() }
     };
     let reason = "restored from last night".to_owned();
-    let clear = OperatorWord::ClearLatch { reason };
+    let clear = BooksCommand::ClearLatch { reason };
     let too_early = says(clear.clone()).await;
     assert!(matches!(too_early, Receipt::Refused(_)), "{too_early:?}");
-    let adopted = says(OperatorWord::Adopt { hash, order }).await;
+    let adopted = says(BooksCommand::Adopt { hash, order }).await;
     assert_eq!(adopted, Receipt::Decided);
     let paid = house.until(|| {
         let stage = house.order(order).stage;
@@ -557,15 +557,15 @@ async fn x13_a_latch_outlives_a_restart_stops_payments_and_refuses_takers_until_
         "{waiting:?}"
     );
 
-    let disown = OperatorWord::Disown { hash };
-    let done = house.handle().operate(disown).await.unwrap();
+    let disown = BooksCommand::Disown { hash };
+    let done = house.handle().settle_books(disown).await.unwrap();
     assert_eq!(done, Receipt::Decided);
-    let silent = OperatorWord::ClearLatch { reason: " ".into() };
-    let refused = house.handle().operate(silent).await.unwrap();
+    let silent = BooksCommand::ClearLatch { reason: " ".into() };
+    let refused = house.handle().settle_books(silent).await.unwrap();
     assert!(matches!(refused, Receipt::Refused(_)), "{refused:?}");
     let reason = "my own payment".to_owned();
-    let clear = OperatorWord::ClearLatch { reason };
-    let done = house.handle().operate(clear).await.unwrap();
+    let clear = BooksCommand::ClearLatch { reason };
+    let done = house.handle().settle_books(clear).await.unwrap();
     assert_eq!(done, Receipt::Decided);
     bob.hears(&house, Action::PurchaseCompleted).await;
     bob_is_paid_once(&house).await;

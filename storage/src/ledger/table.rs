@@ -24,6 +24,10 @@ pub(crate) enum Table {
     EndedTakes,
     /// Disputes.
     Disputes,
+    /// Index: disputes that wait for a ruling.
+    OpenDisputes,
+    /// Who may judge disputes.
+    Solvers,
     /// Hold invoices.
     Holds,
     /// Index: hash of a hold.
@@ -96,7 +100,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 43] = [
+    pub(crate) const ALL: [Table; 45] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -106,6 +110,8 @@ impl Table {
         Table::PendingPrivate,
         Table::EndedTakes,
         Table::Disputes,
+        Table::OpenDisputes,
+        Table::Solvers,
         Table::Holds,
         Table::HoldHashes,
         Table::HoldsOfOrder,
@@ -154,6 +160,8 @@ impl Table {
             Table::PendingPrivate => "pending_private",
             Table::EndedTakes => "ended_takes",
             Table::Disputes => "disputes",
+            Table::OpenDisputes => "open_disputes",
+            Table::Solvers => "solvers",
             Table::Holds => "holds",
             Table::HoldHashes => "hold_hashes",
             Table::HoldsOfOrder => "holds_of_order",

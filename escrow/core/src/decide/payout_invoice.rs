@@ -48,7 +48,7 @@ pub fn add_invoice(
                 payout: Some(judged(take)?),
                 ..take.clone()
             };
-            ensure_capacity(facts.capacity, take.sats, now.terms)?;
+            ensure_capacity(facts.capacity, take.amounts.sats, now.terms)?;
             let back_to = BackTo::WaitingInvoice {
                 deadline: *deadline,
             };

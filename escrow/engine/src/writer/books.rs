@@ -16,7 +16,7 @@ use escrow_core::{PaymentHash, UnixTime};
 use storage::ledger::{JournalEntry, Latch, StorageError, UnknownPayment};
 
 use super::turn::Turn;
-use crate::submission::{ListedPayment, OperatorWord, PaymentHistory, Receipt};
+use crate::submission::{BooksCommand, ListedPayment, PaymentHistory, Receipt};
 
 /// Queued payouts that are called when one payment ends. One place is free; the
 /// first in line may yet have to wait for their own payee.
@@ -185,11 +185,11 @@ impl Turn<'_, '_> {
     }
 
     /// Does what the operator says, or tells him why not.
-    pub(super) fn operator(&mut self, word: &OperatorWord) -> Result<Receipt, StorageError> {
-        let done = match word {
-            OperatorWord::ClearLatch { reason } => self.clear_latch(reason)?,
-            OperatorWord::Adopt { hash, order } => self.adopt(*hash, *order)?,
-            OperatorWord::Disown { hash } => self.disown(*hash)?,
+    pub(super) fn books(&mut self, command: &BooksCommand) -> Result<Receipt, StorageError> {
+        let done = match command {
+            BooksCommand::ClearLatch { reason } => self.clear_latch(reason)?,
+            BooksCommand::Adopt { hash, order } => self.adopt(*hash, *order)?,
+            BooksCommand::Disown { hash } => self.disown(*hash)?,
         };
         Ok(match done {
             Ok(()) => Receipt::Decided,

@@ -2,23 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Command, Request, Sender};
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due;
 use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::hold::Hold;
 use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
-use escrow_core::party::Identity;
+use escrow_core::party::{Identity, TradeKey};
 use escrow_core::payout::Payout;
 use escrow_core::timer::Timer;
+use escrow_core::wire::{CantDo, Transport};
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 
 use crate::desk::Desk;
 use crate::draft::Draft;
 use crate::gather::Gather;
-use crate::submission::{Path, Receipt, Submission, TraderMessage};
+use crate::submission::{OperatorCommand, Path, Receipt, Submission, TraderMessage};
 use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
@@ -45,6 +46,7 @@ impl Turn<'_, '_> {
     pub(super) fn take(&mut self, submission: &Submission) -> Result<Receipt, Trouble> {
         match submission {
             Submission::Message(message) => return self.message(message),
+            Submission::Operator(command) => return self.operator(command),
             Submission::Report(command) => self.report(command)?,
             Submission::Due(timer) => self.due(*timer)?,
             Submission::Announce(event) => {
@@ -54,7 +56,7 @@ impl Turn<'_, '_> {
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Payments(history) => self.payments(history)?,
-            Submission::Operator(word) => return Ok(self.operator(word)?),
+            Submission::Books(command) => return Ok(self.books(command)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
@@ -92,6 +94,37 @@ impl Turn<'_, '_> {
         }
         self.note(request, outcome)?;
         Ok(Receipt::Decided)
+    }
+
+    /// What the operator asks for with his own tools: the same decisions, and
+    /// the answer is the receipt (rule A14).
+    fn operator(&mut self, command: &OperatorCommand) -> Result<Receipt, Trouble> {
+        let node = TradeKey(self.desk.keys.public_key());
+        let request = Request {
+            sender: Sender {
+                trade_key: node,
+                identity: Identity::FullPrivacy,
+                transport: Transport::Direct,
+            },
+            request_id: None,
+            trade_index: None,
+            order: command.order,
+            signed_at: self.now,
+            ask: command.ask.clone(),
+        };
+        let ruling = self.gather().request(&request)?;
+        let outcome = match ruling {
+            Ok(decision) => {
+                self.apply(Decision {
+                    answer: None,
+                    ..decision
+                })?;
+                Ok(())
+            }
+            Err(why) => Err(why),
+        };
+        self.note(&request, outcome.map_or_else(CantDo::as_str, |()| "done"))?;
+        Ok(Receipt::Ruled(outcome))
     }
 
     fn is_fresh(&self, request: &Request) -> Result<Result<(), Stale>, StorageError> {
@@ -161,6 +194,13 @@ impl Turn<'_, '_> {
         }
         let is_place_free = self.page.sent_attempt_count()? < in_flight;
         self.keep_books(&news)?;
+        for (solver, row) in &decision.solvers {
+            self.page.put_solver(*solver, row.as_ref())?;
+            self.draft.touch_solver(*solver);
+        }
+        if let Some(maintenance) = &decision.maintenance {
+            self.page.put_maintenance(maintenance.as_ref())?;
+        }
         for (identity, user) in &decision.users {
             self.page.put_user(*identity, user)?;
         }
@@ -238,6 +278,10 @@ impl Turn<'_, '_> {
                 Some(dispute) => self.draft.dispute(self.page, self.desk, &dispute, self.now),
                 None => Ok(()),
             },
+            Effect::PublishRating { rated, identity } => {
+                let of = (rated, identity);
+                self.draft.rating(self.page, self.desk, of, self.now)
+            }
             Effect::WakeAt(timer) => self.page.put_timer(timer),
             Effect::OpenHold(_)
             | Effect::SettleHold(_)
@@ -277,6 +321,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::LookUpHold(_)
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. }
         | Effect::WakeAt(_)
         | Effect::Alarm(_) => None,
     });
