@@ -17,6 +17,7 @@ use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{self, Receipt, Submission, TraderMessage};
 use escrow_engine::writer::{BATCH, Engine};
 use nostr::types::Timestamp;
@@ -121,8 +122,14 @@ impl Office {
             .zip(orders)
             .map(|(person, order)| {
                 let (party, ask) = match person % 4 {
-                    0 => (Party::Taker, Ask::TakeSell { payout: None }),
-                    1 => (Party::Taker, Ask::TakeBuy),
+                    0 => (
+                        Party::Taker,
+                        Ask::TakeSell {
+                            payout: None,
+                            fiat: None,
+                        },
+                    ),
+                    1 => (Party::Taker, Ask::TakeBuy { fiat: None }),
                     _ => (Party::Maker, Ask::Cancel),
                 };
                 self.message(party, person, round, Some(*order), ask)
@@ -253,10 +260,12 @@ fn desk(sealing: Sealing) -> Desk {
             instance: None,
             closed_order_secs: 30 * 86_400,
             dispute_secs: 7_776_000,
+            rating_secs: 7_776_000,
             letter_secs: 30 * 86_400,
         },
         preimages: Arc::new(Preimages::new(secret)),
         entropy: Entropy::from_os(),
+        prices: Arc::new(NoPrices),
         lightning_is_ready: true,
         sealing,
     }

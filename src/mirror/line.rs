@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::Tempo;
+use super::{Calling, Tempo};
 
 /// Largest message that is read.
 const MOST_BYTES: usize = 256 * 1024;
@@ -55,8 +55,13 @@ pub(super) struct Number {
     pub(super) url: RelayUrl,
     /// The node's key, for mirrors that want it proven.
     pub(super) keys: Keys,
-    pub(super) tempo: Tempo,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) calling: Calling,
+}
+
+impl Number {
+    pub(super) fn tempo(&self) -> Tempo {
+        self.calling.tempo
+    }
 }
 
 /// A websocket to a mirror.
@@ -99,7 +104,7 @@ pub(super) fn web_tls() -> Arc<ClientConfig> {
 impl Line {
     /// Calls a mirror.
     pub(super) async fn open(number: &Number) -> Result<Line, LineError> {
-        let call = timeout(number.tempo.call, call(number)).await;
+        let call = timeout(number.tempo().call, call(number)).await;
         let socket = call
             .unwrap_or_else(|_| Err("it does not answer in time".into()))
             .map_err(LineError::Unreachable)?;
@@ -116,7 +121,7 @@ impl Line {
     /// Puts a message behind those that are on their way.
     pub(super) async fn say(&mut self, json: String) -> Result<(), LineError> {
         let said = timeout(
-            self.number.tempo.call,
+            self.number.tempo().call,
             self.socket.feed(Message::text(json)),
         );
         said.await.map_err(|_| LineError::Stuck)?.map_err(broken)
@@ -124,7 +129,7 @@ impl Line {
 
     /// Sends what was said.
     pub(super) async fn flush(&mut self) -> Result<(), LineError> {
-        let sent = timeout(self.number.tempo.call, self.socket.flush());
+        let sent = timeout(self.number.tempo().call, self.socket.flush());
         sent.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
 
@@ -142,7 +147,7 @@ impl Line {
     /// alive meanwhile, and may be dropped while it waits.
     pub(super) async fn hear(&mut self) -> Result<RelayMessage<'static>, LineError> {
         loop {
-            let ping_at = self.heard_at.max(self.pinged_at) + self.number.tempo.ping;
+            let ping_at = self.heard_at.max(self.pinged_at) + self.number.tempo().ping;
             let Ok(frame) = timeout_at(ping_at, self.socket.next()).await else {
                 self.ping().await?;
                 continue;
@@ -171,12 +176,12 @@ impl Line {
     }
 
     async fn ping(&mut self) -> Result<(), LineError> {
-        if self.heard_at.elapsed() >= self.number.tempo.silence {
+        if self.heard_at.elapsed() >= self.number.tempo().silence {
             return Err(LineError::Silent);
         }
         self.pinged_at = Instant::now();
         let ping = self.socket.send(Message::Ping(Vec::new().into()));
-        let sent = timeout(self.number.tempo.call, ping);
+        let sent = timeout(self.number.tempo().call, ping);
         sent.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
 
@@ -241,7 +246,7 @@ async fn call(number: &Number) -> Result<WebSocketStream<Box<dyn Wire>>, String>
     stream.set_nodelay(true).map_err(words)?;
     let stream: Box<dyn Wire> = if is_secure {
         let name = ServerName::try_from(host.to_owned()).map_err(words)?;
-        let connector = TlsConnector::from(number.tls.clone());
+        let connector = TlsConnector::from(number.calling.tls.clone());
         Box::new(connector.connect(name, stream).await.map_err(words)?)
     } else {
         Box::new(stream)

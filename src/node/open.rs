@@ -11,6 +11,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
@@ -34,7 +35,7 @@ use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
-use crate::mirror::{self, MirrorParts, Standing, Tempo};
+use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
 use crate::payouts;
 use crate::relay::{Relay, RelayParts};
@@ -57,7 +58,7 @@ const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
 const FILE_WAIT: Duration = Duration::from_millis(50);
 const FILE_TRIES: u32 = 60;
 
-pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
+pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Node, NodeError> {
     let data = settings.node.data_dir.clone();
     let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
     let port = Port::take("relay.listen", settings.relay.listen)?;
@@ -86,7 +87,14 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
         let handle = Box::pin(handle).await?;
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
-        mirror(&settings, &identity, &handle, &mirrors, &mut doors);
+        let site = MirrorSite {
+            settings: &settings,
+            identity: &identity,
+            escrow: &handle,
+            store: &store,
+            doors: &mut doors,
+        };
+        mirror(site, &mirrors, calling);
         let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
         announce(&settings, public_key, &handle, &store, &mut doors);
         open_operator_door(&data, asked, &mut doors);
@@ -233,6 +241,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
             stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
@@ -241,6 +250,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
+        banned: settings.limits.banned.clone(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
         mirrors: terms::mirrors(settings),
     };
@@ -267,14 +277,20 @@ fn announce(
     });
 }
 
+/// Where mirrors are called from.
+struct MirrorSite<'a> {
+    settings: &'a Settings,
+    identity: &'a Identity,
+    escrow: &'a EscrowHandle,
+    store: &'a Arc<EventStore>,
+    doors: &'a mut Crew,
+}
+
 /// Calls the mirrors. They are a door: messages to the node come from them.
-fn mirror(
-    settings: &Settings,
-    identity: &Identity,
-    escrow: &EscrowHandle,
-    standing: &Standing,
-    doors: &mut Crew,
-) {
+fn mirror(site: MirrorSite<'_>, standing: &Standing, calling: Calling) {
+    let MirrorSite {
+        settings, doors, ..
+    } = site;
     if settings.mirror.relays.is_empty() {
         return;
     }
@@ -282,10 +298,11 @@ fn mirror(
     let parts = MirrorParts {
         urls: settings.mirror.relays.clone(),
         inward: settings.mirror.inward,
-        keys: identity.keys.clone(),
-        escrow: escrow.clone(),
+        keys: site.identity.keys.clone(),
+        escrow: site.escrow.clone(),
+        store: site.store.clone(),
         terms: terms::gate_terms(settings, &limits),
-        tempo: Tempo::with_longest_wait(settings.mirror.longest_wait),
+        calling,
     };
     let (standing, stop) = (standing.clone(), doors.stop());
     doors.hire(Part::Mirrors, async move {

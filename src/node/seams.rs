@@ -67,6 +67,7 @@ fn receipt(decided: Decided) -> Receipt {
             message: Refusal::new(Prefix::Duplicate, "this message is decided already").to_string(),
         },
         Decided::Refused(Undecided::Invalid(why)) => undecided(Prefix::Invalid, why),
+        Decided::Refused(Undecided::Blocked(why)) => undecided(Prefix::Blocked, why),
         Decided::Refused(Undecided::Busy(why)) => undecided(Prefix::RateLimited, why),
         Decided::Refused(Undecided::Error(why)) => undecided(Prefix::Error, why),
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use escrow_core::Sats;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
@@ -202,6 +202,15 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.payment_cltv_limit", |s, v| {
         put(&mut s.lightning.payment_cltv_limit, v.whole(0..=10_000))
     }),
+    key("lightning.max_inflight_payouts", |s, v| {
+        put(&mut s.lightning.max_inflight_payouts, v.whole(0..=10_000))
+    }),
+    key("lightning.max_inflight_payouts_per_destination", |s, v| {
+        put(
+            &mut s.lightning.max_inflight_payouts_per_destination,
+            v.whole(0..=10_000),
+        )
+    }),
     key("mirror.relays", |s, v| {
         put(&mut s.mirror.relays, mirrors(v))
     }),
@@ -230,8 +239,15 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.max_opening_holds", |s, v| {
         put(&mut s.limits.max_opening_holds, v.whole(1..=10_000))
     }),
+    key("limits.banned", |s, v| put(&mut s.limits.banned, banned(v))),
     key("expiration.order_days", |s, v| {
         put(&mut s.expiration.order_days, v.whole(1..=3_650))
+    }),
+    key("expiration.dispute_days", |s, v| {
+        put(&mut s.expiration.dispute_days, v.whole(1..=3_650))
+    }),
+    key("expiration.rating_days", |s, v| {
+        put(&mut s.expiration.rating_days, v.whole(1..=3_650))
     }),
     key("expiration.dm_days", |s, v| {
         put(&mut s.expiration.dm_days, v.whole(3..=3_650))
@@ -363,6 +379,13 @@ fn backend(value: &Value) -> Result<Backend, String> {
         "lnd" => Err("lnd is not supported yet: use sandbox, which is simulated".to_owned()),
         _ => Err("must be sandbox".to_owned()),
     }
+}
+
+fn banned(value: &Value) -> Result<Vec<PublicKey>, String> {
+    let read = |text: String| {
+        PublicKey::parse(text.trim()).map_err(|_| "must be a list of keys, hex or npub".to_owned())
+    };
+    value.list()?.into_iter().map(read).collect()
 }
 
 fn log_filter(value: &Value) -> Result<String, String> {

@@ -2,9 +2,10 @@
 
 use crate::amount::Msat;
 use crate::lightning::{PaymentHash, PayoutInvoice};
-use crate::order::{OrderId, Side};
+use crate::order::{NextTrade, OrderId, Side};
 use crate::party::{Asker, Identity, TradeKey};
 use crate::payout::PaymentFailure;
+use crate::questions::Question;
 use crate::time::UnixTime;
 use crate::timer::Timer;
 use crate::wire::{CantDo, Transport};
@@ -86,6 +87,18 @@ pub enum Command {
         /// before it (rule P7).
         in_trouble: bool,
     },
+    /// Lightning calls a payment in flight, but no channel of its carries it.
+    PaymentMissing {
+        /// Which.
+        hash: PaymentHash,
+        /// The height at which the last of its time locks ends.
+        locked_until: u32,
+    },
+    /// A channel carries a payment that was missing.
+    PaymentTraced {
+        /// Which.
+        hash: PaymentHash,
+    },
     /// A timer is due.
     Elapsed(Timer),
 }
@@ -105,6 +118,8 @@ impl Command {
             Command::HoldAged { .. } => "hold-aged",
             Command::PaymentSucceeded { .. } => "payment-succeeded",
             Command::PaymentFailed { .. } => "payment-failed",
+            Command::PaymentMissing { .. } => "payment-missing",
+            Command::PaymentTraced { .. } => "payment-traced",
             Command::Elapsed(_) => "elapsed",
         }
     }
@@ -170,18 +185,29 @@ pub enum Ask {
     TakeSell {
         /// The buyer's invoice, if he gave one.
         payout: Option<GivenInvoice>,
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
     },
     /// Sell to a buy order.
-    TakeBuy,
+    TakeBuy {
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
+    },
     /// The buyer's invoice.
     AddInvoice {
         /// What he gave.
         payout: GivenInvoice,
     },
     /// The fiat is on its way.
-    FiatSent,
+    FiatSent {
+        /// For the rest of a buying maker's range.
+        next: Option<NextTrade>,
+    },
     /// The fiat has come; pay the buyer.
-    Release,
+    Release {
+        /// For the rest of a selling maker's range.
+        next: Option<NextTrade>,
+    },
     /// End the trade.
     Cancel,
     /// Have it judged by a solver.
@@ -191,6 +217,10 @@ pub enum Ask {
         /// 1 … 5 counts.
         stars: u8,
     },
+    /// Move an order to the trade key that signed this.
+    TradePubkey,
+    /// Something that changes nothing.
+    Question(Question),
     /// What intake already had to refuse; decided so that the answer is durable.
     Refused(CantDo),
 }
@@ -202,13 +232,18 @@ impl Ask {
         match self {
             Ask::NewOrder(_) => "new-order",
             Ask::TakeSell { .. } => "take-sell",
-            Ask::TakeBuy => "take-buy",
+            Ask::TakeBuy { .. } => "take-buy",
             Ask::AddInvoice { .. } => "add-invoice",
-            Ask::FiatSent => "fiat-sent",
-            Ask::Release => "release",
+            Ask::FiatSent { .. } => "fiat-sent",
+            Ask::Release { .. } => "release",
             Ask::Cancel => "cancel",
             Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",
+            Ask::TradePubkey => "trade-pubkey",
+            Ask::Question(Question::RestoreSession) => "restore-session",
+            Ask::Question(Question::LastTradeIndex) => "last-trade-index",
+            Ask::Question(Question::Orders(_)) => "orders",
+            Ask::Question(Question::UserInfo) => "user-info",
             Ask::Refused(_) => "refused",
         }
     }

@@ -5,7 +5,7 @@ use crate::hold::Hold;
 use crate::lightning::PaymentHash;
 use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
-use crate::party::IdentityKey;
+use crate::party::{IdentityKey, TradeKey};
 use crate::payout::{Attempt, Payout};
 use crate::timer::Timer;
 use crate::user::User;
@@ -58,6 +58,14 @@ pub enum Effect {
     PublishOrder(OrderId),
     /// Sign a new revision of the dispute's public event, in the same commit.
     PublishDispute(DisputeId),
+    /// Sign a new revision of the reputation of a party that was rated, in the
+    /// same commit.
+    PublishRating {
+        /// The key it had in that trade.
+        rated: TradeKey,
+        /// Whose reputation it is.
+        identity: IdentityKey,
+    },
     /// Look at this order then, whatever its rows say.
     WakeAt(Timer),
     /// Tell the operator.
@@ -79,6 +87,10 @@ pub enum Alarm {
     UnexpectedPayment(PaymentHash),
     /// A payment failed for a reason that is ours.
     OwnFault(PaymentHash),
+    /// A payment is in flight by Lightning's books alone (rule P13).
+    PaymentLost(PaymentHash),
+    /// A payment waits because too many are on their way (rule P11).
+    TooManyInFlight(PaymentHash),
     /// A payout waits for another invoice of its buyer.
     PayoutStuck(OrderId),
     /// Nothing moves this order on any more but the operator (rule S9).

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::order::{OrderId, Role};
 use crate::time::UnixTime;
-use crate::wire::DisputeStatus;
+use crate::wire::{DisputeStatus, Initiator};
 
 /// Name of a dispute, on the wire and in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub enum DisputeState {
     Initiated,
     /// Over, and how.
     Closed(DisputeEnd),
+}
+
+impl From<Role> for Initiator {
+    fn from(opened_by: Role) -> Initiator {
+        match opened_by {
+            Role::Buyer => Initiator::Buyer,
+            Role::Seller => Initiator::Seller,
+        }
+    }
 }
 
 /// How a dispute ended.

@@ -7,6 +7,7 @@ use crate::lightning::PaymentHash;
 use crate::order::OrderId;
 use crate::party::TradeIndex;
 use crate::payout::{Attempt, Payout, PayoutId};
+use crate::price::PriceAnswer;
 use crate::terms::Terms;
 use crate::time::UnixTime;
 use crate::user::User;
@@ -40,6 +41,8 @@ pub struct OpenFacts {
     pub order: OrderId,
     /// Pending orders of this identity; in full privacy of all without one.
     pub pending_orders: u32,
+    /// Price of a bitcoin in the currency of the order.
+    pub price: PriceAnswer,
     /// What Lightning can carry.
     pub capacity: Capacity,
     /// Whether the given invoice's hash is in a hold, an attempt or a living order.
@@ -62,6 +65,8 @@ pub struct TakeFacts {
     pub person: PersonFacts,
     /// Whether this identity has an unfinished trade on the same side (rule T2).
     pub has_unfinished_take: bool,
+    /// Price of a bitcoin in the currency of the order.
+    pub price: PriceAnswer,
     /// What Lightning can carry.
     pub capacity: Capacity,
     /// A hold for this take.
@@ -175,6 +180,19 @@ pub struct HoldFacts {
     pub dispute: Option<Dispute>,
     /// A hold to open in the place of this one (rule E12).
     pub hold: FreshHold,
+    /// For what is left of a range.
+    pub rest: RestFacts,
+}
+
+/// For what is left of a range order after a trade (rules N4–N6).
+#[derive(Clone, Debug)]
+pub struct RestFacts {
+    /// A fresh name.
+    pub order: OrderId,
+    /// The maker's row, if he has one.
+    pub maker: Option<User>,
+    /// Whether the key named for it is that of a living order.
+    pub key_is_in_use: bool,
 }
 
 /// For a timer.
@@ -186,8 +204,10 @@ pub struct TimerFacts {
     pub owed: Option<PayoutFacts>,
     /// `created_at` of the newest revision of the order's public event.
     pub shown_at: Option<UnixTime>,
-    /// When the buyer's trade key last signed a request, if that was of late.
-    pub buyer_asked_at: Option<UnixTime>,
+    /// `created_at` of the newest letter to the buyer's trade key. Each of his
+    /// requests is answered by one in the commit that decides it, so it is
+    /// never older than the last of them.
+    pub buyer_heard_at: Option<UnixTime>,
 }
 
 /// For a vote.

@@ -24,9 +24,18 @@ fn wrapper(notice: &Notice) -> Wrapper {
         Wrapper::CantDo
     } else if matches!(notice, Notice::Plain(_)) {
         Wrapper::Dm
+    } else if is_about_sessions(notice) {
+        Wrapper::Restore
     } else {
         Wrapper::Order
     }
+}
+
+fn is_about_sessions(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Restored(_) | Notice::LastTradeIndex | Notice::UserInfo(_)
+    )
 }
 
 fn words(notice: &Notice) -> (Action, Option<Payload>) {
@@ -95,6 +104,14 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
             Action::DisputeInitiatedByPeer,
             Some(Payload::Dispute(id.0, None)),
         ),
+        Notice::KeyMoved => (Action::TradePubkey, None),
+        Notice::Restored(data) => (
+            Action::RestoreSession,
+            Some(Payload::RestoreData((**data).clone())),
+        ),
+        Notice::LastTradeIndex => (Action::LastTradeIndex, None),
+        Notice::Orders(orders) => (Action::Orders, Some(Payload::Orders(orders.clone()))),
+        Notice::UserInfo(own) => (Action::UserInfo, Some(Payload::UserInfo(user_info(*own)))),
         Notice::Plain(text) => (Action::SendDm, Some(Payload::TextMessage(text.clone()))),
         Notice::Refused(why) => (Action::CantDo, Some(Payload::CantDo(Some(*why)))),
     }
@@ -104,13 +121,17 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
 fn nameless(taker: Reputation) -> Payload {
     Payload::Peer(Peer {
         pubkey: String::new(),
-        reputation: Some(UserInfo {
-            rating: taker.rating,
-            reviews: i64::from(taker.reviews),
-            operating_days: taker.operating_days,
-            since: taker.since,
-        }),
+        reputation: Some(user_info(taker)),
     })
+}
+
+fn user_info(of: Reputation) -> UserInfo {
+    UserInfo {
+        rating: of.rating,
+        reviews: i64::from(of.reviews),
+        operating_days: of.operating_days,
+        since: of.since,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::dispute::DisputeId;
 use crate::order::OrderId;
 use crate::party::{Asker, Party, TradeIndex, TradeKey};
 use crate::user::User;
-use crate::wire::{CantDo, SmallOrder, Transport};
+use crate::wire::{CantDo, RestoreData, SmallOrder, Transport};
 
 /// One message to one trade key.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,6 +143,16 @@ pub enum Notice {
     DisputeOpenedByYou(DisputeId),
     /// The other side opened a dispute.
     DisputeOpenedByPeer(DisputeId),
+    /// His order has moved to another trade key.
+    KeyMoved,
+    /// Where all his trades stand.
+    Restored(Box<RestoreData>),
+    /// The highest index he has used, which is shown as the letter's index.
+    LastTradeIndex,
+    /// Orders of his.
+    Orders(Vec<SmallOrder>),
+    /// His own figures.
+    UserInfo(Reputation),
     /// What the protocol has no word for: one English sentence (rule W9).
     Plain(String),
     /// A fair refusal.

@@ -4,7 +4,7 @@
 //! what he gets (rule W5).
 
 use crate::amount::{Fiat, Sats};
-use crate::order::{Order, Role, Side, Take};
+use crate::order::{Order, Price, Role, Side, Take};
 use crate::party::{Party, TradeKey};
 use crate::time::UnixTime;
 use crate::wire::{OrderKind, SmallOrder, Status};
@@ -94,6 +94,23 @@ pub fn retry(order: &Order, take: &Take, failed: &str) -> SmallOrder {
     }
 }
 
+/// **full**: what a party may see of his order at any time; the bare amount.
+#[must_use]
+pub fn full(order: &Order) -> SmallOrder {
+    let status = Some(order.stage.status());
+    match order.stage.take().filter(|_| !order.stage.is_on_offer()) {
+        Some(take) => SmallOrder {
+            status,
+            ..with_both_keys(order, take, take.amounts.sats)
+        },
+        None => SmallOrder {
+            status,
+            buyer_invoice: None,
+            ..back(order)
+        },
+    }
+}
+
 fn with_both_keys(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
     let sides = order.sides(take);
     let key = |party: &Party| Some(hex(party.trade_key));
@@ -107,23 +124,32 @@ fn with_both_keys(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
 fn taken(order: &Order, take: &Take, amount: Sats) -> SmallOrder {
     SmallOrder {
         amount: sats(amount),
-        fiat_amount: fiat(take.fiat),
+        fiat_amount: fiat(take.amounts.fiat),
         ..offered(order)
     }
 }
 
 fn offered(order: &Order) -> SmallOrder {
     let offer = &order.offer;
+    let (amount, fiat_amount) = match offer.price {
+        Price::Fixed(amounts) => (amounts.sats, amounts.fiat),
+        Price::Market { min, max, .. } if min == max => (Sats(0), min),
+        Price::Market { .. } => (Sats(0), Fiat(0)),
+    };
+    let range = offer.range();
     SmallOrder {
         id: Some(order.id.0),
         kind: Some(match offer.side {
             Side::Buy => OrderKind::Buy,
             Side::Sell => OrderKind::Sell,
         }),
-        amount: sats(offer.sats),
+        amount: sats(amount),
         fiat_code: offer.fiat_code.clone(),
-        fiat_amount: fiat(offer.fiat),
+        min_amount: range.map(|(min, _)| fiat(min)),
+        max_amount: range.map(|(_, max)| fiat(max)),
+        fiat_amount: fiat(fiat_amount),
         payment_method: offer.payment_method.clone(),
+        premium: offer.premium().percent(),
         created_at: Some(seconds(offer.created_at)),
         expires_at: Some(seconds(offer.expires_at)),
         ..SmallOrder::default()

@@ -9,7 +9,7 @@ use escrow_core::amount::{Msat, Sats};
 use escrow_core::command::{Ask, Found, NewOrder, Request};
 use escrow_core::decide::{
     cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due::mover;
@@ -53,16 +53,20 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     let sender = select(vec![maker(), taker(), stranger()]);
     let ask = prop_oneof![
-        Just(Ask::TakeSell { payout: None }),
         Just(Ask::TakeSell {
+            payout: None,
+            fiat: None
+        }),
+        Just(Ask::TakeSell {
+            fiat: None,
             payout: Some(readable(60))
         }),
-        Just(Ask::TakeBuy),
+        Just(Ask::TakeBuy { fiat: None }),
         Just(Ask::AddInvoice {
             payout: readable(60)
         }),
-        Just(Ask::FiatSent),
-        Just(Ask::Release),
+        Just(Ask::FiatSent { next: None }),
+        Just(Ask::Release { next: None }),
         Just(Ask::Cancel),
         Just(Ask::Dispute),
         any::<u8>().prop_map(|stars| Ask::RateUser { stars: stars % 7 }),
@@ -174,8 +178,10 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         ..take_facts()
     };
     match &req.ask {
-        Ask::TakeSell { payout } => take::take_sell(order, req, payout.as_ref(), now, &taking),
-        Ask::TakeBuy => take::take_buy(order, req, now, &taking),
+        Ask::TakeSell { payout, fiat } => {
+            take::take_sell(order, req, (payout.as_ref(), *fiat), now, &taking)
+        }
+        Ask::TakeBuy { fiat } => take::take_buy(order, req, *fiat, now, &taking),
         Ask::AddInvoice { payout } => {
             let mut facts = scene.invoice_facts();
             let known = scene.owed.as_ref().and_then(|owed| owed.attempt.as_ref());
@@ -183,12 +189,13 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
                 known.is_some_and(|attempt| attempt.hash == fixtures::hash(60));
             payout_invoice::add_invoice(order, req, payout, now, &facts)
         }
-        Ask::FiatSent => fiat_sent::fiat_sent(order, req, now),
-        Ask::Release => release::release(order, req, now, &scene.release_facts()),
+        Ask::FiatSent { next } => fiat_sent::fiat_sent(order, req, *next, now),
+        Ask::Release { next } => release::release(order, req, *next, now, &scene.release_facts()),
         Ask::Cancel => cancel::cancel(order, req, now, &scene.cancel_facts()),
         Ask::Dispute => dispute::dispute(order, req, now, &dispute_facts()),
         Ask::RateUser { stars } => rate::rate(order, req, *stars, now, &RateFacts { rated: None }),
-        Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
+        Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 
@@ -235,7 +242,8 @@ fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
         | Effect::SettleHold(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
-        | Effect::PublishDispute(_) => true,
+        | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. } => true,
     });
     let next = after(scene, decision, now);
     let rows = |scene: &Scene| {
@@ -450,8 +458,8 @@ proptest! {
             let taking = take_facts();
             let take = take::take_sell(
                 &decision.orders[0],
-                &request(&taker(), Ask::TakeSell { payout: None }),
-                None,
+                &request(&taker(), Ask::TakeSell { payout: None, fiat: None }),
+                (None, None),
                 now,
                 &taking,
             );

@@ -8,18 +8,21 @@ use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
     CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Liquidity,
-    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, TakeFacts, TimerFacts,
+    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts,
+    TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::price::PriceAnswer;
+use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
 use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
@@ -28,6 +31,7 @@ use escrow_core::wire::CantDo;
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
+use crate::questions;
 
 /// A decision or a fair refusal; the outer error is the ledger's.
 type Decided = Result<Result<Decision, CantDo>, StorageError>;
@@ -48,14 +52,16 @@ impl Gather<'_, '_> {
         match &request.ask {
             Ask::Refused(why) => Ok(Err(*why)),
             Ask::NewOrder(new) => self.open(request, new),
+            Ask::Question(question) => self.answer(request, question),
             Ask::TakeSell { .. }
-            | Ask::TakeBuy
+            | Ask::TakeBuy { .. }
             | Ask::AddInvoice { .. }
-            | Ask::FiatSent
-            | Ask::Release
+            | Ask::FiatSent { .. }
+            | Ask::Release { .. }
             | Ask::Cancel
             | Ask::Dispute
-            | Ask::RateUser { .. } => match self.order_of(request)? {
+            | Ask::RateUser { .. }
+            | Ask::TradePubkey => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
                 None => self.about_nothing(request),
             },
@@ -68,7 +74,7 @@ impl Gather<'_, '_> {
 
     /// Even a take of an order that does not exist needs a good index (rule G12).
     fn about_nothing(&self, request: &Request) -> Decided {
-        if matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy) {
+        if matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy { .. }) {
             let identity = request.sender.identity;
             let person = self.person(identity, &self.orders_of(identity)?)?;
             if let Err(why) = decide::trade_index(request, &person) {
@@ -80,19 +86,19 @@ impl Gather<'_, '_> {
 
     fn about(&mut self, order: &Order, request: &Request) -> Decided {
         match &request.ask {
-            Ask::TakeSell { payout } => {
-                let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order.id)?;
+            Ask::TakeSell { payout, fiat } => {
+                let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order)?;
                 Ok(take::take_sell(
                     order,
                     request,
-                    payout.as_ref(),
+                    (payout.as_ref(), *fiat),
                     self.now(),
                     &facts,
                 ))
             }
-            Ask::TakeBuy => {
-                let facts = self.take_facts(request, Role::Seller, None, order.id)?;
-                Ok(take::take_buy(order, request, self.now(), &facts))
+            Ask::TakeBuy { fiat } => {
+                let facts = self.take_facts(request, Role::Seller, None, order)?;
+                Ok(take::take_buy(order, request, *fiat, self.now(), &facts))
             }
             Ask::AddInvoice { payout } => {
                 let facts = self.invoice_facts(order, payout)?;
@@ -104,13 +110,13 @@ impl Gather<'_, '_> {
                     &facts,
                 ))
             }
-            Ask::FiatSent => Ok(fiat_sent::fiat_sent(order, request, self.now())),
-            Ask::Release => {
+            Ask::FiatSent { next } => Ok(fiat_sent::fiat_sent(order, request, *next, self.now())),
+            Ask::Release { next } => {
                 let facts = ReleaseFacts {
                     payout: PayoutId(self.desk.entropy.uuid()),
                     hold: self.hold_of(order)?,
                 };
-                Ok(release::release(order, request, self.now(), &facts))
+                Ok(release::release(order, request, *next, self.now(), &facts))
             }
             Ask::Cancel => {
                 let facts = CancelFacts {
@@ -130,9 +136,24 @@ impl Gather<'_, '_> {
                 };
                 Ok(rate::rate(order, request, *stars, self.now(), &facts))
             }
+            Ask::TradePubkey => {
+                let key = request.sender.trade_key;
+                let is_in_use = self.page.trade_key_is_living(key)?;
+                Ok(trade_pubkey::trade_pubkey(order, request, is_in_use))
+            }
             // Not about an order, or decided before it is looked up.
-            Ask::NewOrder(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
+            Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
         }
+    }
+
+    /// A question that came where no receipt is heard is answered with a commit.
+    fn answer(&self, request: &Request, question: &Question) -> Decided {
+        let most = self.desk.terms.max_orders_per_response;
+        let answer = questions::answer(self.page, request, question, (most, self.at))?;
+        Ok(answer.map(|letter| Decision {
+            answer: Some(letter),
+            ..Decision::default()
+        }))
     }
 
     fn open(&mut self, request: &Request, new: &NewOrder) -> Decided {
@@ -142,6 +163,7 @@ impl Gather<'_, '_> {
             person: self.person(identity, &orders)?,
             order: OrderId(self.desk.entropy.uuid()),
             pending_orders: self.pending_orders(identity, &orders)?,
+            price: self.price(&new.fiat_code),
             capacity: self.capacity()?,
             invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
         };
@@ -153,7 +175,7 @@ impl Gather<'_, '_> {
         request: &Request,
         role: Role,
         given: Option<&GivenInvoice>,
-        order: OrderId,
+        order: &Order,
     ) -> Result<TakeFacts, StorageError> {
         let identity = request.sender.identity;
         let orders = self.orders_of(identity)?;
@@ -162,7 +184,8 @@ impl Gather<'_, '_> {
             has_unfinished_take: orders.iter().any(|order| holds_up(order, identity, role)),
             capacity: self.capacity()?,
             hold: self.fresh_hold(),
-            invoice_hash_is_known: self.is_known(given, Some(order))?,
+            price: self.price(&order.offer.fiat_code),
+            invoice_hash_is_known: self.is_known(given, Some(order.id))?,
         })
     }
 
@@ -253,6 +276,14 @@ impl Gather<'_, '_> {
                 let why = (*reason, *in_trouble);
                 payout::payment_failed(order, payout, attempt, why, this.now())
             }),
+            Command::PaymentMissing { hash, locked_until } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    payout::payment_missing(order, payout, attempt, *locked_until, this.now())
+                })
+            }
+            Command::PaymentTraced { hash } => {
+                self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
+            }
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -278,7 +309,25 @@ impl Gather<'_, '_> {
             owed: self.owed(order)?,
             dispute: self.dispute_of(order)?,
             hold: self.fresh_hold(),
+            rest: self.rest_facts(order)?,
         })
+    }
+
+    fn rest_facts(&mut self, order: &Order) -> Result<RestFacts, StorageError> {
+        let take = order.stage.take();
+        let key_is_in_use = match take.and_then(|take| take.next_trade) {
+            Some(next) => self.page.trade_key_is_living(next.key)?,
+            None => false,
+        };
+        Ok(RestFacts {
+            order: OrderId(self.desk.entropy.uuid()),
+            maker: self.user(Some(order.maker.identity))?,
+            key_is_in_use,
+        })
+    }
+
+    fn price(&self, code: &str) -> PriceAnswer {
+        self.desk.prices.price(code, self.at)
     }
 
     fn payment_report(
@@ -322,9 +371,17 @@ impl Gather<'_, '_> {
             hold: self.hold_of(&order)?,
             owed: self.owed(&order)?,
             shown_at: self.page.stamp(&self.desk.address(order.id))?,
-            buyer_asked_at: None,
+            buyer_heard_at: self.buyer_heard_at(&order)?,
         };
         Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
+    }
+
+    /// The stamp of a letter outlives restarts and needs no row of its own.
+    fn buyer_heard_at(&self, order: &Order) -> Result<Option<UnixTime>, StorageError> {
+        match order.buyer() {
+            Some(buyer) => self.page.letter_stamp(buyer.trade_key),
+            None => Ok(None),
+        }
     }
 
     fn now(&self) -> Now<'_> {
@@ -452,7 +509,8 @@ impl Gather<'_, '_> {
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
         let all = clamp(self.page.sent_attempt_count()?);
-        if all < self.desk.terms.max_inflight_payouts_per_payee {
+        let cap = self.desk.terms.max_inflight_payouts_per_payee;
+        if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,

@@ -16,7 +16,8 @@ const LOOK_UPS: usize = 16;
 
 /// Looks up every living hold and payment and decides what is new of them;
 /// then fires what is due, which may have been decided by that (rule E13).
-/// What cannot be looked up is left to its tender.
+/// What cannot be looked up is left to its tender; until that has seen it, no
+/// payment is sent (rule P15).
 pub(crate) async fn reconcile(
     engine: &mut Engine,
     board: &Switchboard,
@@ -26,6 +27,9 @@ pub(crate) async fn reconcile(
         let view = engine.views().view()?;
         (view.living_holds()?, view.sent_attempts()?)
     };
+    board
+        .unseen
+        .found(attempts.iter().map(|attempt| attempt.hash));
     let of_holds = stream::iter(holds).map(|row| async move {
         let seen = board
             .call(board.backend.lookup_hold(row.hash))
@@ -38,6 +42,7 @@ pub(crate) async fn reconcile(
             .call(board.backend.lookup_payment(row.hash))
             .await
             .ok()?;
+        board.unseen.seen(row.hash);
         match reports::payment_step(row.hash, seen, Tried::Unknown) {
             PaymentStep::Report(command) => Some(command),
             // Whether a failure is that of the last try only its tender can find out.

@@ -4,7 +4,7 @@ use escrow_core::UnixTime;
 use escrow_core::command::{Command, Request};
 use escrow_core::timer::Timer;
 use nostr::event::{EventId, Kind, Tag};
-use storage::ledger::{MirrorNo, OutboxSeq, SeenKey};
+use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
-    /// What a mirror has done with events, and how far it was read.
+    /// What is new about a mirror.
     Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
@@ -75,18 +75,34 @@ impl TraderMessage {
     }
 }
 
-/// What became of the backlog of a mirror, and of what was read from it.
+/// What is new about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorReport {
     /// The mirror.
     pub mirror: MirrorNo,
-    /// Rows it has acknowledged.
-    pub acknowledged: Vec<OutboxSeq>,
-    /// Rows it has refused for good.
-    pub given_up: Vec<OutboxSeq>,
-    /// Everything addressed to the node that was on it before this moment is
-    /// decided; none if nothing is new about that.
-    pub read_until: Option<UnixTime>,
+    /// What is to be written down of it.
+    pub news: MirrorNews,
+}
+
+/// What became of the backlog of a mirror, and of what was read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorNews {
+    /// Rows have found their end.
+    Settled {
+        /// Those it has acknowledged.
+        acknowledged: Vec<OutboxSeq>,
+        /// Those it has refused for good.
+        given_up: Vec<OutboxSeq>,
+    },
+    /// Everything addressed to the node that was on it before this moment is decided.
+    Read(UnixTime),
+    /// Events from before it was listed, each for its address.
+    Fill {
+        /// A page of them; what is not the newest of its address is left out.
+        events: Vec<OutboxRow>,
+        /// What is filled with it.
+        filled: Filled,
+    },
 }
 
 /// An event about the node.
@@ -118,6 +134,8 @@ pub enum Receipt {
 pub enum Refusal {
     /// The message is at fault.
     Invalid(String),
+    /// The sender is not wanted.
+    Blocked(String),
     /// Too much at once; the same message may be sent again.
     Busy(String),
     /// The node is at fault; the same message may be sent again.

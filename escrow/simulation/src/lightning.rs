@@ -196,6 +196,7 @@ impl Workers {
                 Effect::LookUpHold(hash) => self.wake(Task::Hold(*hash), now).is_asked = true,
                 Effect::PublishOrder(_)
                 | Effect::PublishDispute(_)
+                | Effect::PublishRating { .. }
                 | Effect::WakeAt(_)
                 | Effect::Alarm(_) => {}
             }

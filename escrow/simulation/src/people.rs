@@ -141,10 +141,22 @@ impl People {
                 Vec::new()
             }
             Stage::Active { .. } => {
-                vec![self.say(buyer.unwrap(), Some(order.id), Ask::FiatSent, None, scene)]
+                vec![self.say(
+                    buyer.unwrap(),
+                    Some(order.id),
+                    Ask::FiatSent { next: None },
+                    None,
+                    scene,
+                )]
             }
             Stage::FiatSent { .. } | Stage::Dispute { .. } => {
-                vec![self.say(seller.unwrap(), Some(order.id), Ask::Release, None, scene)]
+                vec![self.say(
+                    seller.unwrap(),
+                    Some(order.id),
+                    Ask::Release { next: None },
+                    None,
+                    scene,
+                )]
             }
             Stage::PayingBuyer { take, payout, .. } => {
                 let state = scene.view.payout(*payout).unwrap().unwrap().state;
@@ -212,14 +224,18 @@ impl People {
     fn take(&mut self, order: &Order, scene: &mut Scene<'_>) -> Request {
         let person = self.anybody(scene.dice);
         let ask = match order.offer.side {
-            Side::Buy => Ask::TakeBuy,
+            Side::Buy => Ask::TakeBuy { fiat: None },
             Side::Sell => {
-                let owed = order.offer.sats.checked_sub(order.offer.fee).unwrap();
+                let owed = order.offer.fixed().unwrap();
+                let owed = owed.sats.checked_sub(owed.fee).unwrap();
                 let given = scene
                     .dice
                     .percent(50)
                     .then(|| self.invoice(person, owed, scene));
-                Ask::TakeSell { payout: given }
+                Ask::TakeSell {
+                    payout: given,
+                    fiat: None,
+                }
             }
         };
         let key = self.fresh_self(person, scene.dice);
@@ -297,13 +313,16 @@ impl People {
             _ => scene.dice.pick(orders).copied(),
         };
         let ask = match scene.dice.below(9) {
-            0 => Ask::TakeSell { payout: None },
-            1 => Ask::TakeBuy,
+            0 => Ask::TakeSell {
+                payout: None,
+                fiat: None,
+            },
+            1 => Ask::TakeBuy { fiat: None },
             2 => Ask::AddInvoice {
                 payout: self.invoice(self.selves[&key].owner, Sats(2_000), scene),
             },
-            3 => Ask::FiatSent,
-            4 | 5 => Ask::Release,
+            3 => Ask::FiatSent { next: None },
+            4 | 5 => Ask::Release { next: None },
             6 => Ask::Cancel,
             7 => Ask::RateUser {
                 stars: u8::try_from(scene.dice.below(7)).unwrap(),
@@ -330,7 +349,7 @@ impl People {
         let person = &self.persons[self.selves[&key].owner];
         self.next_id += 1;
         // What these two say about other requests is told apart by their ids.
-        let needs_name = matches!(ask, Ask::Release | Ask::Cancel);
+        let needs_name = matches!(ask, Ask::Release { next: None } | Ask::Cancel);
         let is_nameless = !needs_name && scene.dice.percent(5);
         Request {
             sender: Sender {

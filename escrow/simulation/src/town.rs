@@ -12,6 +12,7 @@ use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_engine::submission::{Submission, TraderMessage};
 use escrow_engine::writer::{Engine, Outcome, StepError};
@@ -392,10 +393,12 @@ impl Town {
                 instance: None,
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: preimages(self.secret),
             entropy: Entropy::seeded(self.dice.number()),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: self.line.is_up(),
             sealing: self.sealing,
         };

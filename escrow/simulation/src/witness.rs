@@ -96,7 +96,7 @@ impl Witness {
     pub(crate) fn asks(&mut self, request: &Request) {
         let is_counted = matches!(
             request.ask,
-            Ask::NewOrder(_) | Ask::TakeBuy | Ask::TakeSell { .. }
+            Ask::NewOrder(_) | Ask::TakeBuy { fiat: None } | Ask::TakeSell { .. }
         );
         let index = match request.sender.identity {
             Identity::Known(identity) if is_counted => {
@@ -143,7 +143,7 @@ impl Witness {
                 let apart = signed_at.secs_since(now).max(now.secs_since(signed_at));
                 assert!(apart > TOLERANCE_SECS, "{receipt:?} to a fresh message");
             }
-            Receipt::Refused(Refusal::Busy(_) | Refusal::Error(_)) => {
+            Receipt::Refused(Refusal::Blocked(_) | Refusal::Busy(_) | Refusal::Error(_)) => {
                 panic!("{receipt:?} to {message:?}")
             }
         }

@@ -59,7 +59,7 @@ pub use backlog::BacklogRow;
 pub use error::StorageError;
 pub use holds::HoldCounts;
 pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
-pub use mirrors::{Mirror, MirrorNo};
+pub use mirrors::{Filled, Mirror, MirrorNo};
 pub use node::{NodeIdentity, Tip};
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;

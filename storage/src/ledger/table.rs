@@ -44,6 +44,8 @@ pub(crate) enum Table {
     PayoutsOfOrder,
     /// Index: payouts that are not paid.
     LivingPayouts,
+    /// Index: payouts that wait until fewer payments are on their way.
+    QueuedPayouts,
     /// Attempts, by payment hash.
     Attempts,
     /// Index: attempts of a payout.
@@ -88,7 +90,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 39] = [
+    pub(crate) const ALL: [Table; 40] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -108,6 +110,7 @@ impl Table {
         Table::Payouts,
         Table::PayoutsOfOrder,
         Table::LivingPayouts,
+        Table::QueuedPayouts,
         Table::Attempts,
         Table::AttemptsOfPayout,
         Table::SentAttempts,
@@ -152,6 +155,7 @@ impl Table {
             Table::Payouts => "payouts",
             Table::PayoutsOfOrder => "payouts_of_order",
             Table::LivingPayouts => "living_payouts",
+            Table::QueuedPayouts => "queued_payouts",
             Table::Attempts => "attempts",
             Table::AttemptsOfPayout => "attempts_of_payout",
             Table::SentAttempts => "sent_attempts",

@@ -1,11 +1,12 @@
 //! Asking Lightning for a hold invoice, and giving it up again (rules B1, B6).
 
-use crate::amount::Sats;
+use crate::amount::{Fiat, Sats};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Capacity, FreshHold, Now};
+use crate::fees::fee_per_side;
 use crate::hold::{Hold, HoldState, HorizonWatch};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Take};
+use crate::order::{Amounts, Order, Take};
 use crate::party::Asker;
 use crate::stage::{BackTo, Stage};
 use crate::terms::{HOLD_GRACE_SECS, OPENING_SECS, Terms};
@@ -46,6 +47,16 @@ pub(super) fn ensure_payable(capacity: Capacity, amount: Sats) -> Result<(), Can
         capacity.lightning_is_ready && suffices,
         CantDo::TooManyRequests,
     )
+}
+
+/// What is traded, with the fee of each side, if the sats are within the
+/// limits (rule F7) and what the seller pays can be said in millisats.
+pub(super) fn amounts(fiat: Fiat, sats: Sats, terms: &Terms) -> Result<Amounts, CantDo> {
+    let fee = fee_per_side(terms.fee, sats);
+    let is_payable = sats.checked_add(fee).and_then(Sats::to_msat).is_some() && fee <= sats;
+    let is_within = (terms.min_amount..=terms.max_amount).contains(&sats);
+    ensure(is_within && is_payable, CantDo::OutOfRangeSatsAmount)?;
+    Ok(Amounts { fiat, sats, fee })
 }
 
 /// Lightning is asked for a hold; the answer comes when it has answered (rule B1).

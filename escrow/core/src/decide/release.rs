@@ -4,7 +4,7 @@ use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, ReleaseFacts};
 use crate::hold::{Acceptance, Hold, HoldState};
-use crate::order::{Order, Role};
+use crate::order::{NextTrade, Order, Role, Side};
 use crate::payout::{Payout, PayoutState};
 use crate::stage::Stage;
 use crate::terms::OPENING_SECS;
@@ -31,6 +31,7 @@ use super::ensure;
 pub fn release(
     order: &Order,
     req: &Request,
+    next: Option<NextTrade>,
     now: Now,
     facts: &ReleaseFacts,
 ) -> Result<Decision, CantDo> {
@@ -58,7 +59,9 @@ pub fn release(
         state: PayoutState::WaitFunds,
     };
     let stage = Stage::Releasing {
-        take: take.clone(),
+        take: take
+            .clone()
+            .naming(next.filter(|_| order.offer.side == Side::Sell)),
         hold: hold.id,
         payout: payout.id,
         asker: req.asker(),
@@ -98,7 +101,7 @@ mod tests {
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {
-        request(party, Ask::Release)
+        request(party, Ask::Release { next: None })
     }
 
     #[test]
@@ -106,11 +109,11 @@ mod tests {
         for scene in scenes(Side::Sell) {
             let facts = scene.release_facts();
             for party in [taker(), stranger()] {
-                let refused = release(&scene.order, &says(&party), now(), &facts);
+                let refused = release(&scene.order, &says(&party), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
             }
             if !matches!(scene.name, "fiat-sent" | "dispute") {
-                let refused = release(&scene.order, &says(&maker()), now(), &facts);
+                let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
         }
@@ -133,7 +136,7 @@ mod tests {
                 hold,
                 payout: payout_id(),
             };
-            let refused = release(&scene.order, &says(&maker()), now(), &facts);
+            let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(refused, Err(CantDo::NotAllowedByStatus));
         }
     }
@@ -150,7 +153,7 @@ mod tests {
                 ..Decision::default()
             };
             let facts = scene.release_facts();
-            let decision = release(&scene.order, &says(&maker()), now(), &facts);
+            let decision = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(decision, Ok(expected), "{}", scene.name);
         }
     }

@@ -28,6 +28,15 @@ pub(crate) fn words(alarm: Alarm) -> String {
             "payment {hash} failed for a reason of ours: see that Lightning is synced, has \
              active channels and enough to send; it is tried again"
         ),
+        Alarm::PaymentLost(hash) => format!(
+            "payment {hash} is lost: Lightning calls it in flight, but no channel carries it and \
+             the buyer gets nothing; he is asked for another invoice when its time lock has \
+             passed, or when you close the channel it was to take"
+        ),
+        Alarm::TooManyInFlight(hash) => format!(
+            "payment {hash} waits until others have ended: see why so many are on their way with \
+             `mostro-relay payouts`, or raise lightning.max_inflight_payouts"
+        ),
         Alarm::PayoutStuck(order) => format!(
             "the buyer of order {} has to send another invoice: he is asked again and again; \
              `mostro-relay payouts` shows why",

@@ -39,7 +39,7 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, p
         let look = board.call(board.backend.lookup_payment(hash)).await;
         let is_started = started == Some(attempt.tries);
         let tried = Tried::of(is_started, unanswered.map(|at| at.elapsed()));
-        match tender.step(look, tried).await {
+        match tender.step(look, tried, poke).await {
             Step::Started => {
                 started = Some(attempt.tries);
                 backoff.reset();
@@ -98,14 +98,17 @@ struct Tender<'a> {
 }
 
 impl Tender<'_> {
-    async fn step(&mut self, look: LnResult<PaymentState>, tried: Tried) -> Step {
+    async fn step(&mut self, look: LnResult<PaymentState>, tried: Tried, poke: &Notify) -> Step {
         match look {
-            Ok(seen) => match reports::payment_step(self.attempt.hash, seen, tried) {
-                PaymentStep::Report(command) => self.report(command).await,
-                PaymentStep::Start => self.start().await,
-                PaymentStep::Wait => self.wait().await,
-                PaymentStep::LookAgain => Step::NothingNew,
-            },
+            Ok(seen) => {
+                self.board.unseen.seen(self.attempt.hash);
+                match reports::payment_step(self.attempt.hash, seen, tried) {
+                    PaymentStep::Report(command) => self.report(command).await,
+                    PaymentStep::Start => self.start().await,
+                    PaymentStep::Wait => self.wait(poke).await,
+                    PaymentStep::LookAgain => Step::NothingNew,
+                }
+            }
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "a payment cannot be looked up");
                 self.present.is_shaken = true;
@@ -116,6 +119,7 @@ impl Tender<'_> {
 
     async fn start(&mut self) -> Step {
         self.board.lightning_is_ready().await;
+        self.board.unseen.is_empty().await;
         let request = reports::pay_request(self.attempt);
         match self
             .board
@@ -149,16 +153,31 @@ impl Tender<'_> {
     }
 
     /// Waits until the payment has ended or the stream is lost; the next look
-    /// tells which.
-    async fn wait(&mut self) -> Step {
+    /// tells which. With each poke it is looked for in the channels (rule P13).
+    async fn wait(&mut self, poke: &Notify) -> Step {
         let mut updates = self.board.backend.watch_payment(self.attempt.hash);
-        while let Some(state) = updates.next().await {
-            if state.is_final() {
-                return Step::Started;
+        loop {
+            tokio::select! {
+                update = updates.next() => match update {
+                    Some(state) if state.is_final() => return Step::Started,
+                    Some(_) => {}
+                    None => break,
+                },
+                () = poke.notified() => {
+                    if let Some(news) = self.look_for_it().await {
+                        return self.report(news).await;
+                    }
+                }
             }
         }
         self.present.is_shaken = true;
         Step::NothingNew
+    }
+
+    async fn look_for_it(&self) -> Option<Command> {
+        let look = self.board.backend.lost_payment(self.attempt.hash);
+        let lost = self.board.call(look).await.ok()?;
+        reports::missing_news(self.attempt, lost)
     }
 
     /// A failure in which Lightning had trouble is not the buyer's (rule P7).

@@ -1,9 +1,11 @@
 //! The line to Lightning and back to the writer, shared by the workers.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_lightning::{LightningBackend, LnError, LnResult};
 use storage::ledger::Views;
@@ -27,6 +29,31 @@ pub(crate) struct Switchboard {
     pub(crate) preimages: Arc<Preimages>,
     pub(crate) health: watch::Receiver<LightningHealth>,
     pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) unseen: Arc<Unseen>,
+}
+
+/// Payments that an earlier process may have started, and of which Lightning
+/// has not been asked yet. Nothing is sent while there are any (rule P15).
+#[derive(Debug, Default)]
+pub(crate) struct Unseen(watch::Sender<BTreeSet<PaymentHash>>);
+
+impl Unseen {
+    /// Adds what was found in the ledger at start.
+    pub(crate) fn found(&self, hashes: impl IntoIterator<Item = PaymentHash>) {
+        self.0.send_modify(|unseen| unseen.extend(hashes));
+    }
+
+    /// Lightning has said how this one stands.
+    pub(crate) fn seen(&self, hash: PaymentHash) {
+        self.0.send_if_modified(|unseen| unseen.remove(&hash));
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn is_empty(&self) {
+        let mut unseen = self.0.subscribe();
+        // It never errs, because the sender is ours.
+        let _ = unseen.wait_for(BTreeSet::is_empty).await;
+    }
 }
 
 impl Switchboard {

@@ -121,6 +121,13 @@ pub struct FailPayments {
     pub count: u32,
 }
 
+/// The node's next payments are lost: recorded as sent, but never sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LosePayments {
+    /// How many, in place of what was said before.
+    pub count: u32,
+}
+
 impl From<&HoldRequest> for CreateHold {
     fn from(request: &HoldRequest) -> Self {
         CreateHold {
@@ -200,4 +207,5 @@ acts! {
     WalletPays, Result<WalletPayment, PayRefusal>, |act, world| world.wallet_pays(&act);
     Mine, u32, |act, world| world.mine(act.blocks);
     FailPayments, (), |act, world| world.fail_payments(act.count);
+    LosePayments, (), |act, world| world.lose_payments(act.count);
 }

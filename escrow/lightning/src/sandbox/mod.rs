@@ -20,8 +20,8 @@ mod watchers;
 mod world;
 
 pub use acts::{
-    Act, CancelHold, Command, CreateHold, CreateInvoice, FailPayments, Fund, Mine, SettleHold,
-    StartPaying, Tick, WalletPays,
+    Act, CancelHold, Command, CreateHold, CreateInvoice, FailPayments, Fund, LosePayments, Mine,
+    SettleHold, StartPaying, Tick, WalletPays,
 };
 pub use desk::{Clock, OpenError};
 pub use faults::{Fault, FaultAction, Op};

@@ -13,7 +13,8 @@ use super::pen::{Owner, Secret};
 use super::wallets::plain_text;
 use super::world::{Change, World, credit, debit};
 use crate::backend::{
-    FailReason, Network, PaymentRecord, PaymentState, Preimage, RejectReason, StartPayment,
+    FailReason, LostPayment, Network, PaymentRecord, PaymentState, Preimage, RejectReason,
+    StartPayment,
 };
 use crate::invoice_rules::{amount_of, network_of, payment_hash_of};
 
@@ -40,6 +41,10 @@ enum Progress {
     Sent {
         fee: Msat,
     },
+    /// Recorded and never sent: it stays so for ever.
+    Lost {
+        locked_until: u32,
+    },
     Succeeded {
         preimage: Secret,
         fee: Msat,
@@ -60,7 +65,7 @@ impl Payment {
     pub(super) fn state(&self) -> PaymentState {
         match &self.progress {
             Progress::Doomed(_) => PaymentState::InFlight { parts: 0 },
-            Progress::Sent { .. } => PaymentState::InFlight { parts: 1 },
+            Progress::Sent { .. } | Progress::Lost { .. } => PaymentState::InFlight { parts: 1 },
             Progress::Succeeded { preimage, fee } => PaymentState::Succeeded {
                 preimage: Preimage::new(preimage.0),
                 fee: *fee,
@@ -88,7 +93,20 @@ impl Payment {
     pub(super) fn on_its_way(&self) -> Msat {
         match self.progress {
             Progress::Sent { fee } => with_fee(self.amount, fee),
-            Progress::Doomed(_) | Progress::Succeeded { .. } | Progress::Failed(_) => Msat(0),
+            Progress::Doomed(_)
+            | Progress::Lost { .. }
+            | Progress::Succeeded { .. }
+            | Progress::Failed(_) => Msat(0),
+        }
+    }
+
+    pub(super) fn lost(&self) -> Option<LostPayment> {
+        match self.progress {
+            Progress::Lost { locked_until } => Some(LostPayment { locked_until }),
+            Progress::Doomed(_)
+            | Progress::Sent { .. }
+            | Progress::Succeeded { .. }
+            | Progress::Failed(_) => None,
         }
     }
 }
@@ -111,7 +129,7 @@ impl World {
         {
             return StartPayment::AlreadyKnown;
         }
-        let progress = self.send(target.hash, act);
+        let progress = self.send(&target, act);
         let index = self
             .history
             .last_key_value()
@@ -141,7 +159,7 @@ impl World {
         let progress = match payment.progress {
             Progress::Doomed(reason) => Progress::Failed(reason),
             Progress::Sent { fee } => self.hand_over(hash, amount, fee),
-            Progress::Succeeded { .. } | Progress::Failed(_) => return,
+            Progress::Lost { .. } | Progress::Succeeded { .. } | Progress::Failed(_) => return,
         };
         if let Some(payment) = self.payments.get_mut(&hash) {
             payment.progress = progress;
@@ -153,14 +171,24 @@ impl World {
         self.failing = count;
     }
 
+    pub(super) fn lose_payments(&mut self, count: u32) {
+        self.losing = count;
+    }
+
     /// Locks the money for a payment, or says why none can be sent.
-    fn send(&mut self, hash: PaymentHash, act: &StartPaying) -> Progress {
+    fn send(&mut self, target: &Target, act: &StartPaying) -> Progress {
         if self.failing > 0 {
             self.failing -= 1;
             return Progress::Doomed(FailReason::NoRoute);
         }
+        if self.losing > 0 {
+            self.losing -= 1;
+            let lock = target.cltv_delta.saturating_add(CLTV_PADDING);
+            let locked_until = self.height.saturating_add(lock);
+            return Progress::Lost { locked_until };
+        }
         let fee = routing_fee(act.amount);
-        if !self.invoices.contains_key(&hash) || fee > act.fee_limit {
+        if !self.invoices.contains_key(&target.hash) || fee > act.fee_limit {
             return Progress::Doomed(FailReason::NoRoute);
         }
         if debit(&mut self.outbound, with_fee(act.amount, fee)) {
@@ -223,7 +251,10 @@ impl World {
 impl Payment {
     fn is_live_or_paid(&self) -> bool {
         match self.progress {
-            Progress::Doomed(_) | Progress::Sent { .. } | Progress::Succeeded { .. } => true,
+            Progress::Doomed(_)
+            | Progress::Sent { .. }
+            | Progress::Lost { .. }
+            | Progress::Succeeded { .. } => true,
             Progress::Failed(_) => false,
         }
     }

@@ -13,7 +13,7 @@ use super::holds::Hold;
 use super::payments::Payment;
 use super::pen::{Dice, Owner, Pen};
 use super::wallets::Invoice;
-use crate::backend::{HoldSnapshot, Liquidity, PaymentRecord, PaymentState};
+use crate::backend::{HoldSnapshot, Liquidity, LostPayment, PaymentRecord, PaymentState};
 
 /// The wallet that exists from the start.
 pub const DEFAULT_WALLET: &str = "trader";
@@ -75,6 +75,9 @@ pub struct World {
     pub(super) history: BTreeMap<u64, PaymentHash>,
     /// So many payments of the node will still find no route.
     pub(super) failing: u32,
+    /// So many payments of the node will still be lost.
+    #[serde(default)]
+    pub(super) losing: u32,
     /// What happens by itself, by time and by height.
     pub(super) due: BTreeSet<(UnixTime, Due)>,
     pub(super) cancel_at_height: BTreeSet<(u32, PaymentHash)>,
@@ -153,6 +156,7 @@ impl World {
             payments: BTreeMap::new(),
             history: BTreeMap::new(),
             failing: 0,
+            losing: 0,
             due: BTreeSet::new(),
             cancel_at_height: BTreeSet::new(),
             changes: Vec::new(),
@@ -190,6 +194,12 @@ impl World {
         self.payments
             .get(&hash)
             .map_or(PaymentState::NotFound, Payment::state)
+    }
+
+    /// Whether a payment is in flight by the node's books alone.
+    #[must_use]
+    pub fn lost_payment(&self, hash: PaymentHash) -> Option<LostPayment> {
+        self.payments.get(&hash).and_then(Payment::lost)
     }
 
     /// At most `max` payments with an index above `index`, oldest first.

@@ -8,7 +8,7 @@ use escrow_core::UnixTime;
 use escrow_core::dispute::Dispute;
 use escrow_core::hold::Hold;
 use escrow_core::order::EndedTake;
-use escrow_core::payout::{Payout, PayoutState};
+use escrow_core::payout::{Attempt, Payout, PayoutState};
 use escrow_core::user::User;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,6 +41,10 @@ fn records_of_version_1_are_read() {
     survives::<Hold>(
         Table::Holds,
         include_bytes!("../fixtures/holds_near_their_end.v1"),
+    );
+    survives::<Attempt>(
+        Table::Attempts,
+        include_bytes!("../fixtures/attempts_lost.v1"),
     );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));

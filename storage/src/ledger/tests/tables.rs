@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use escrow_core::dispute::Dispute;
 use escrow_core::hold::HoldState;
 use escrow_core::order::EndedTake;
+use escrow_core::payout::PayoutState;
 use escrow_core::timer::{Timer, TimerKind};
 use escrow_core::{PaymentHash, UnixTime};
 use nostr::key::PublicKey;
@@ -403,10 +404,10 @@ fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(4);
+    let newer = opening_format(5);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 4, known: 3 }
+        StorageError::NewerFormat { found: 5, known: 4 }
     ));
     assert!(matches!(
         opening_format(0),
@@ -437,4 +438,27 @@ fn a_second_process_is_told_that_the_file_is_locked() {
     assert!(matches!(&error, StorageError::Locked { path: locked } if *locked == path));
     drop(ledger);
     Ledger::open(&path).unwrap();
+}
+
+#[test]
+fn p11_who_waits_for_a_place_stands_in_line_until_he_is_tried() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    let queued = |since| PayoutState::Queued {
+        since: UnixTime(since),
+        again_at: UnixTime(since + 60),
+    };
+    let payout = |n: u8, state| samples::payout(n, n, samples::hash(n), state);
+    page.put_payout(&payout(1, queued(20))).unwrap();
+    page.put_payout(&payout(2, queued(10))).unwrap();
+    page.put_payout(&payout(3, PayoutState::Paying)).unwrap();
+    let line = |page: &Page<'_>, limit| {
+        let line = page.queued_payouts(limit).unwrap();
+        line.iter().map(|payout| payout.id).collect::<Vec<_>>()
+    };
+    let [one, two] = [1, 2].map(samples::payout_id);
+    assert_eq!(line(&page, 9), [two, one]);
+    assert_eq!(line(&page, 1), [two]);
+    page.put_payout(&payout(2, PayoutState::Paying)).unwrap();
+    assert_eq!(line(&page, 9), [one]);
 }

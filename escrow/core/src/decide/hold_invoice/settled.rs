@@ -2,6 +2,7 @@
 
 use crate::decide::dispute::close;
 use crate::decide::payout::{Debt, start};
+use crate::decide::range::offer_rest;
 use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision};
 use crate::dispute::DisputeEnd;
@@ -59,6 +60,8 @@ pub fn hold_settled(order: &Order, hold: &Hold, facts: &HoldFacts, now: Now) -> 
         Letter::push(sides.seller, order.id, Notice::Rate),
     ];
     decision.pushes.splice(0..0, told);
+    let asker = release.asker.until(release.echo_until, now.at);
+    offer_rest(&mut decision, order, take, &asker, &facts.rest, now);
     let dispute = facts.dispute.as_ref();
     close(&mut decision, dispute, DisputeEnd::Released);
     decision
@@ -83,7 +86,7 @@ mod tests {
     #[test]
     fn r4_up_m3_a_settled_hold_pays_the_buyer_in_the_same_commit() {
         let scene = releasing(Side::Sell);
-        let asker = request(&maker(), Ask::Release).asker();
+        let asker = request(&maker(), Ask::Release { next: None }).asker();
         let expected = Decision {
             orders: vec![scene.order.moved(paying_buyer(), NOW)],
             holds: vec![hold(&scene.order, HoldState::Settled(acceptance()))],

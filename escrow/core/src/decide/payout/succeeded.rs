@@ -41,7 +41,9 @@ pub fn payment_succeeded(
     let was_sent = attempt.state == AttemptState::Sent;
     let is_only_one = match payout.state {
         PayoutState::Paying => was_sent,
-        PayoutState::Ready { .. } | PayoutState::NeedInvoice { .. } => !was_sent,
+        PayoutState::Ready { .. }
+        | PayoutState::Queued { .. }
+        | PayoutState::NeedInvoice { .. } => !was_sent,
         PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
     };
     if !is_only_one {
@@ -147,7 +149,10 @@ mod tests {
     #[test]
     fn p3_up_m1_a_success_after_a_failure_ends_the_trade_unless_another_is_under_way() {
         let unexpected = Effect::Alarm(Alarm::UnexpectedPayment(hash(50)));
-        for state in [need_invoice(), PayoutState::Ready { not_before: NOW }] {
+        let (since, again_at) = (NOW, NOW);
+        let queued = PayoutState::Queued { since, again_at };
+        let ready = PayoutState::Ready { not_before: NOW };
+        for state in [need_invoice(), ready, queued] {
             let late = succeeding(&payout(state), &attempt(FAILED), 50);
             let expected = Decision {
                 effects: vec![Effect::PublishOrder(order_id()), unexpected],
