@@ -42,18 +42,12 @@ const UNUSED: [(&str, &str); 3] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 14] = [
-    ("price.", "market prices are"),
+const NOT_YET: [(&str, &str); 8] = [
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
-    ("lightning.lnd_cert_file", "the lnd backend is"),
-    ("lightning.lnd_macaroon_file", "the lnd backend is"),
-    ("lightning.lnd_grpc_host", "the lnd backend is"),
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
-    ("lightning.allow_node_change", "the lnd backend is"),
     ("mostro.dev_fee_", "the development fee is"),
-    ("mostro.bitcoin_price_api_url", "market prices are"),
     ("mostro.serbero_pubkey", "serbero is"),
     ("mostro.publish_", "a settable interval of publication is"),
     ("expiration.fee_audit_days", "the development fee is"),

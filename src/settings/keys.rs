@@ -1,12 +1,15 @@
 //! The table of keys: which there are, what values they take, where they go.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use escrow_core::Sats;
+use escrow_lightning::lnd::Macaroon;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
+use super::price_keys;
 use super::sections::{Backend, LogFormat, Settings};
 use super::value::Value;
 
@@ -21,8 +24,8 @@ const MOST_MIRRORS: usize = 16;
 
 const GIB: usize = 1024 * 1024 * 1024;
 
-/// All keys, in the order of the file.
-pub(super) const KEYS: &[Key] = &[
+/// The keys of all sections but the last, in the order of the file.
+const KEYS: &[Key] = &[
     key("node.data_dir", |s, v| {
         put(&mut s.node.data_dir, v.text().map(Into::into))
     }),
@@ -160,6 +163,21 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.backend", |s, v| {
         put(&mut s.lightning.backend, backend(v))
     }),
+    key("lightning.lnd_grpc_host", |s, v| {
+        put(&mut s.lightning.lnd_grpc_host, v.text())
+    }),
+    key("lightning.lnd_cert_file", |s, v| {
+        put(&mut s.lightning.lnd_cert_file, file(v))
+    }),
+    key("lightning.lnd_macaroon_file", |s, v| {
+        put(&mut s.lightning.lnd_macaroon_file, file(v))
+    }),
+    key("lightning.lnd_macaroon_hex", |s, v| {
+        put(&mut s.lightning.lnd_macaroon_hex, macaroon(v))
+    }),
+    key("lightning.allow_node_change", |s, v| {
+        put(&mut s.lightning.allow_node_change, v.truth())
+    }),
     key("lightning.invoice_expiration_window", |s, v| {
         put(
             &mut s.lightning.invoice_expiration_window,
@@ -256,6 +274,11 @@ pub(super) const KEYS: &[Key] = &[
     key("log.format", |s, v| put(&mut s.log.format, log_format(v))),
 ];
 
+/// All keys, in the order of the file.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(price_keys::KEYS.into_iter().flatten())
+}
+
 /// Keys whose default follows another key; see [`follow`].
 const POW_FIRST_CONTACT: &str = "mostro.pow_first_contact";
 const DEADLINE_MARGIN: &str = "lightning.escrow_deadline_margin_blocks";
@@ -276,13 +299,17 @@ pub(super) fn follow(settings: &mut Settings, was_set: impl Fn(&str) -> bool) {
     if !was_set(HOLD_WINDOW) {
         lightning.hold_invoice_expiration_window = mostro.expiration_seconds;
     }
+    price_keys::follow(settings, was_set);
 }
 
-const fn key(name: &'static str, set: fn(&mut Settings, &Value) -> Result<(), String>) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    set: fn(&mut Settings, &Value) -> Result<(), String>,
+) -> Key {
     Key { name, set }
 }
 
-fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
 }
@@ -307,7 +334,7 @@ fn relay_url(value: &Value) -> Result<Option<RelayUrl>, String> {
     read_relay_url(&text).map(Some)
 }
 
-fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
+pub(super) fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
     let reason = "must be a websocket address, such as wss://relay.example";
     RelayUrl::parse(text)
         .ok()
@@ -369,15 +396,15 @@ fn currencies(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn is_currency(code: &str) -> bool {
+pub(super) fn is_currency(code: &str) -> bool {
     (3..=10).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 fn backend(value: &Value) -> Result<Backend, String> {
     match value.text()?.as_str() {
         "sandbox" => Ok(Backend::Sandbox),
-        "lnd" => Err("lnd is not supported yet: use sandbox, which is simulated".to_owned()),
-        _ => Err("must be sandbox".to_owned()),
+        "lnd" => Ok(Backend::Lnd),
+        _ => Err("must be sandbox or lnd".to_owned()),
     }
 }
 
@@ -386,6 +413,15 @@ fn banned(value: &Value) -> Result<Vec<PublicKey>, String> {
         PublicKey::parse(text.trim()).map_err(|_| "must be a list of keys, hex or npub".to_owned())
     };
     value.list()?.into_iter().map(read).collect()
+}
+
+fn file(value: &Value) -> Result<Option<PathBuf>, String> {
+    Ok(value.optional_text()?.map(PathBuf::from))
+}
+
+fn macaroon(value: &Value) -> Result<Option<Macaroon>, String> {
+    let digits = value.optional_text()?;
+    digits.map(|digits| Macaroon::from_hex(&digits)).transpose()
 }
 
 fn log_filter(value: &Value) -> Result<String, String> {

@@ -9,7 +9,7 @@ use nostr::types::RelayUrl;
 use super::*;
 
 /// Reads `text` as the file `settings.toml`.
-fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+pub(super) fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     let mut source = Source::default();
     source.read_file(Path::new("settings.toml"), text.as_bytes());
     source.read_environment(
@@ -20,11 +20,11 @@ fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsErro
     Reading::default().finish(source)
 }
 
-fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
     read(text, environment).unwrap().settings
 }
 
-fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     read(text, environment)
         .unwrap_err()
         .to_string()
@@ -166,9 +166,10 @@ fn values_are_refused() {
             "mostro.fiat_currencies_accepted = ['USD', 'eur']",
             "\"eur\" is not a currency code of 3 to 10 capitals",
         ),
+        ("lightning.backend = 'cln'", "must be sandbox or lnd"),
         (
-            "lightning.backend = 'lnd'",
-            "lnd is not supported yet: use sandbox, which is simulated",
+            "lightning.lnd_macaroon_hex = 'not a macaroon'",
+            "the macaroon is not a row of hexadecimal digits",
         ),
         (
             "lightning.hold_invoice_cltv_delta = 289",

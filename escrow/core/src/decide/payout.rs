@@ -15,10 +15,12 @@ use crate::view;
 
 use super::{alarm, nothing};
 
+mod adopted;
 mod failed;
 mod lost;
 mod succeeded;
 
+pub use adopted::{Adoptee, adopt};
 pub use failed::payment_failed;
 pub use lost::{payment_missing, payment_traced};
 pub use succeeded::payment_succeeded;
@@ -74,8 +76,8 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
             }
         },
     };
-    if is_at_cap(*in_flight, now) {
-        return queue(payout, hash, now);
+    if in_flight.is_stopped || is_at_cap(*in_flight, now) {
+        return queue(payout, *in_flight, now);
     }
     Decision {
         payouts: vec![Payout {
@@ -197,9 +199,11 @@ fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
         || is_full(in_flight.to_payee, now.terms.max_inflight_payouts_per_payee)
 }
 
-/// Rule P11: it waits for its turn and nothing is counted. The operator hears
-/// of it when it comes to wait, not each time that it has to wait on.
-fn queue(payout: &Payout, hash: PaymentHash, now: Now) -> Decision {
+/// Rules P11, P14: it waits for its turn and nothing is counted. The operator
+/// hears of it when it comes to wait, not each time that it has to wait on; of
+/// a breach of the books he has heard before.
+fn queue(payout: &Payout, in_flight: InFlight, now: Now) -> Decision {
+    let hash = payout.destination.hash;
     let queued_since = match payout.state {
         PayoutState::Queued { since, .. } => Some(since),
         PayoutState::WaitFunds
@@ -213,8 +217,8 @@ fn queue(payout: &Payout, hash: PaymentHash, now: Now) -> Decision {
         since: queued_since.unwrap_or(now.at),
         again_at: now.at.plus(now.terms.payment_retry_secs),
     };
-    let told = queued_since.is_none();
-    let alarm = told.then_some(Effect::Alarm(Alarm::TooManyInFlight(hash)));
+    let is_news = queued_since.is_none() && !in_flight.is_stopped;
+    let alarm = is_news.then_some(Effect::Alarm(Alarm::TooManyInFlight(hash)));
     Decision {
         payouts: vec![Payout {
             state,
@@ -480,7 +484,11 @@ mod tests {
             effects: vec![Effect::Alarm(Alarm::TooManyInFlight(hash(50)))],
             ..Decision::default()
         };
-        let in_flight = |to_all, to_payee| InFlight { to_all, to_payee };
+        let in_flight = |to_all, to_payee| InFlight {
+            to_all,
+            to_payee,
+            is_stopped: false,
+        };
         for full in [in_flight(100, 0), in_flight(10, 10)] {
             assert_eq!(crowded(full, now()), expected, "{full:?}");
         }
@@ -493,6 +501,19 @@ mod tests {
         };
         let uncapped = crowded(in_flight(1_000, 1_000), under(&open));
         assert_eq!(uncapped.effects, pays);
+    }
+
+    #[test]
+    fn p14_x13_while_the_ledger_is_latched_no_payment_leaves() {
+        let stopped = InFlight {
+            is_stopped: true,
+            ..InFlight::default()
+        };
+        let waits = Decision {
+            payouts: vec![payout(queued(NOW))],
+            ..Decision::default()
+        };
+        assert_eq!(crowded(stopped, now()), waits);
     }
 
     fn queued(since: UnixTime) -> PayoutState {
@@ -509,7 +530,7 @@ mod tests {
         };
         let full = InFlight {
             to_all: 100,
-            to_payee: 0,
+            ..InFlight::default()
         };
         let waits_on = Decision {
             payouts: vec![payout(queued(SINCE))],

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::mem::discriminant;
 
 use escrow_core::UnixTime;
+use escrow_core::books::Entry;
 use escrow_core::dispute::Dispute;
 use escrow_core::hold::Hold;
 use escrow_core::order::EndedTake;
@@ -18,7 +19,8 @@ use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    JournalEntry, Latch, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside,
+    StorageError, UnknownPayment,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -46,12 +48,19 @@ fn records_of_version_1_are_read() {
         Table::Attempts,
         include_bytes!("../fixtures/attempts_lost.v1"),
     );
+    survives::<Entry>(Table::Entries, include_bytes!("../fixtures/entries.v1"));
+    survives::<Latch>(Table::Node, include_bytes!("../fixtures/latch.v1"));
+    survives::<UnknownPayment>(
+        Table::UnknownPayments,
+        include_bytes!("../fixtures/unknown_payments.v1"),
+    );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
     survives::<JournalEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
     survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
+    survives::<LightningNode>(Table::Node, include_bytes!("../fixtures/lightning_node.v1"));
 }
 
 #[test]
@@ -85,6 +94,10 @@ fn records_of_version_1_are_read_in_every_state() {
 #[test]
 fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
     survives::<Payout>(Table::Payouts, include_bytes!("../fixtures/payouts.v2"));
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_queued.v2"),
+    );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {
         asked: 0,
