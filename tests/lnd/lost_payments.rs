@@ -8,7 +8,7 @@ use escrow_core::payout::Missing;
 use escrow_core::wire::Action;
 use escrow_core::wire::Transport::{Direct, GiftWrap};
 use escrow_regtest::Payment;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::deal::{Deal, PAID, TRADED};
 use crate::town::Town;
@@ -23,48 +23,6 @@ const BELIEF_SECS: u64 = 600;
 
 /// Least blocks after the last time lock at which it is given up.
 const MARGIN_BLOCKS: u64 = 7;
-
-/// LND says so, if it is to be so talkative, when a part is recorded and before
-/// it is sent.
-const TALKATIVE: &str = "--debuglevel=CRTR=debug";
-const RECORDED: &str = "Sending HTLC attempt";
-
-#[tokio::test]
-#[ignore = "needs real nodes: run .ci/lnd"]
-async fn p13_a_payment_that_died_with_its_node_is_given_up_and_made_anew() {
-    let mut town = Town::new().await;
-    let operator = town.network.operator();
-    operator.stop().await.unwrap();
-    operator.start_with(&[TALKATIVE]).unwrap();
-    town.network.is_ready().await.unwrap();
-    town.box_is_ready().await;
-
-    let invoice = town.network.buyer().invoice(PAID).await.unwrap();
-    let pair = town.pair(Direct, GiftWrap).await;
-    let mut deal = Deal::of(&town, pair, &invoice.bolt11).await;
-    deal.fiat_is_sent().await;
-    let said = log(&town).len();
-    deal.alice.sends(Action::Release).await;
-    let recorded = async {
-        while !log(&town)
-            .get(said..)
-            .unwrap_or_default()
-            .contains(RECORDED)
-        {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let recorded = timeout(Duration::from_secs(60), recorded).await;
-    recorded.expect("the payment is made");
-    restarts(&town).await;
-    assert!(
-        is_lost(&town, &invoice.hash).await,
-        "the kill came too late"
-    );
-    gives_up(&mut town, &mut deal, &invoice.hash).await;
-    deal.is_paid().await;
-    town.adds_up(TRADED).await;
-}
 
 /// From the release to the end of the payout, each time a little later.
 #[tokio::test]
@@ -93,11 +51,6 @@ async fn restarts(town: &Town) {
     operator.kill().await.unwrap();
     operator.start().unwrap();
     town.network.is_ready().await.unwrap();
-}
-
-fn log(town: &Town) -> String {
-    let file = town.network.operator().log();
-    String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned()
 }
 
 /// Whether the node calls a payment in flight that none of its channels carries.
