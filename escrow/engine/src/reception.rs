@@ -123,8 +123,8 @@ impl Reception {
             .unwrap_or_else(|why| Letter::refusal(&request.asker(), request.order, why));
         let event = self.sealed(&letter, now)?;
         let publisher = self.publisher.upgrade().ok_or("the escrow has ended")?;
-        let published = publisher.publish(vec![event]).await;
-        published.map_err(|why| why.to_string())
+        let told = publisher.publish(vec![event]).await;
+        told.map_err(|why| why.to_string())
     }
 
     fn sealed(&self, letter: &Letter, now: UnixTime) -> Result<Event, String> {
