@@ -164,17 +164,21 @@ impl Node {
     ///
     /// # Errors
     /// Why it cannot run; nothing of it runs then.
-    pub async fn start(settings: Settings) -> Result<Node, NodeError> {
+    pub fn start(settings: Settings) -> impl Future<Output = Result<Node, NodeError>> {
         let calling = Calling::usual(settings.mirror.longest_wait);
-        Node::start_calling(settings, calling).await
+        Node::start_calling(settings, calling)
     }
 
     /// As [`Node::start`], with mirrors called in another way than the usual.
     ///
     /// # Errors
     /// As [`Node::start`].
-    pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
-        open::node(settings, calling).await
+    pub fn start_calling(
+        settings: Settings,
+        calling: Calling,
+    ) -> impl Future<Output = Result<Node, NodeError>> {
+        // On the heap, so that the futures of those who start a node stay small.
+        Box::pin(open::node(settings, calling))
     }
 
     /// How clients reach the relay.

@@ -84,7 +84,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             prices: prices.board(),
             rooms: &mut rooms,
         });
-        let handle = Box::pin(handle).await?;
+        let handle = handle.await?;
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         let site = MirrorSite {
