@@ -26,6 +26,11 @@ pub enum Submission {
     Tip(Option<u32>),
     /// What Lightning has paid of late, to be compared with the ledger.
     Payments(PaymentHistory),
+    /// Lightning has been away for too long, or is back for good (rule X9).
+    Rest {
+        /// Whether it is away.
+        lightning_is_away: bool,
+    },
     /// What the operator says.
     Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
@@ -46,6 +51,7 @@ impl Submission {
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Payments(history) => format!("{} payments", history.payments.len()),
+            Submission::Rest { lightning_is_away } => format!("rest {lightning_is_away}"),
             Submission::Operator(word) => word.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }

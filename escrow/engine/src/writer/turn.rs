@@ -55,6 +55,7 @@ impl Turn<'_, '_> {
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Payments(history) => self.payments(history)?,
+            Submission::Rest { lightning_is_away } => self.rest(*lightning_is_away)?,
             Submission::Operator(word) => return Ok(self.operator(word)?),
             Submission::Heartbeat => self.heartbeat()?,
         }

@@ -4,11 +4,12 @@
 use escrow_core::UnixTime;
 use escrow_core::command::Command;
 use escrow_core::decide::escrow_horizon::estimated_tip;
+use escrow_core::decide::solvers;
 use escrow_core::decision::{Alarm, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::terms::WARNING_BLOCKS;
-use storage::ledger::{StorageError, Tip};
+use storage::ledger::{JournalEntry, StorageError, Tip};
 
 use super::turn::Turn;
 use super::{BATCH, Engine, Outcome, StepError};
@@ -141,6 +142,25 @@ impl Turn<'_, '_> {
             let stuck = Effect::Alarm(Alarm::OrderStuck(order.id));
             self.draft.effects.push(stuck);
         }
+        Ok(())
+    }
+
+    /// Takes no new trades while Lightning is away (rule X9).
+    pub(super) fn rest(&mut self, lightning_is_away: bool) -> Result<(), StorageError> {
+        let present = self.page.maintenance()?;
+        let gather = self.gather();
+        let decision = solvers::rest(lightning_is_away, present.as_ref(), gather.now());
+        let Some(decision) = decision else {
+            return Ok(());
+        };
+        self.apply(decision)?;
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin: "node".into(),
+            order: None,
+            command: "maintenance".into(),
+            outcome: if lightning_is_away { "begun" } else { "ended" }.into(),
+        })?;
         Ok(())
     }
 
