@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+pub mod admin;
 pub mod announce;
 pub mod bench;
 pub mod books;
@@ -41,6 +42,7 @@ mod https;
 pub mod identity;
 pub mod mirror;
 pub mod node;
+pub mod operator;
 pub mod operator_door;
 pub mod payouts;
 pub mod prices;

@@ -36,6 +36,7 @@ pub struct Node {
     url: String,
     public_key: PublicKey,
     relay_address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     sandbox: Option<OpenSandbox>,
     escrow: Option<EscrowHandle>,
     /// The port and whatever else lets somebody in.
@@ -61,6 +62,8 @@ pub enum Part {
     SandboxDoor,
     /// The door of the operator.
     OperatorDoor,
+    /// The door of the operator's other tools.
+    AdminDoor,
     /// The events about the node.
     Announcer,
     /// What `/readyz` knows.
@@ -120,6 +123,9 @@ pub enum NodeError {
     /// The escrow does not start, or cannot go on.
     #[error(transparent)]
     Escrow(#[from] EscrowError),
+    /// The admin service cannot be served.
+    #[error("the admin service cannot be served: {0}")]
+    AdminDoor(String),
     /// The front door cannot be served.
     #[error("the port cannot be served: {0}")]
     FrontDoor(io::Error),
@@ -172,6 +178,12 @@ impl Node {
     #[must_use]
     pub fn relay_address(&self) -> SocketAddr {
         self.relay_address
+    }
+
+    /// Where the admin service is, if it is enabled.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Where the sandbox's door is, if there is a sandbox.

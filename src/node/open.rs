@@ -32,6 +32,7 @@ use super::crew::Crew;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
+use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
@@ -73,6 +74,11 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
     let (relay, gate) = open_relay(&settings, &identity, &store, &desk);
     let (mut doors, mut rooms) = (Crew::default(), Crew::default());
 
+    let admin = settings.rpc.enabled.then(|| settings.rpc.listen());
+    let admin = admin.map(|address| Port::take("rpc.port", address));
+    let admin = admin.transpose()?;
+    let admin_address = admin.as_ref().map(|port| port.address);
+
     let mut sandbox = None;
     let mut escrow = None;
     let mut readiness = watch::channel(Readiness::Ready).1;
@@ -112,6 +118,9 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             &mut doors,
         );
         open_operator_door(&data, asked, &mut doors);
+        if let Some(port) = admin {
+            open_admin_door(port, &handle, &settings, &mut doors)?;
+        }
         sandbox = Some(opened);
         escrow = Some(handle);
     }
@@ -131,6 +140,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
         url: settings.relay.url(),
         public_key,
         relay_address: settings.relay.listen,
+        admin_address,
         sandbox,
         escrow,
         doors,
@@ -361,6 +371,21 @@ fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
         door.run(routes, stop.cancelled_owned()).await;
         Ok(())
     });
+}
+
+fn open_admin_door(
+    port: Port,
+    escrow: &EscrowHandle,
+    settings: &Settings,
+    doors: &mut Crew,
+) -> Result<(), NodeError> {
+    let token = settings.rpc.auth_token.clone();
+    let (listener, escrow, stop) = (port.open()?, escrow.clone(), doors.stop());
+    doors.hire(Part::AdminDoor, async move {
+        let served = admin::run(listener, escrow, token, stop).await;
+        served.map_err(NodeError::AdminDoor)
+    });
+    Ok(())
 }
 
 /// Keeps the store in order beside everything else. It begins with what a full store

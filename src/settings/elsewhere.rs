@@ -42,9 +42,7 @@ const UNUSED: [(&str, &str); 3] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 12] = [
-    ("health.", "the health event is"),
-    ("rpc.", "the admin service is"),
+const NOT_YET: [(&str, &str); 10] = [
     ("lightning.lnd_cert_file", "the lnd backend is"),
     ("lightning.lnd_macaroon_file", "the lnd backend is"),
     ("lightning.lnd_grpc_host", "the lnd backend is"),
