@@ -37,6 +37,7 @@ pub mod bench;
 pub mod books;
 pub mod cli;
 pub mod front_door;
+pub mod health;
 mod http_exchange;
 mod https;
 pub mod identity;

@@ -66,6 +66,8 @@ pub enum Part {
     AdminDoor,
     /// The events about the node.
     Announcer,
+    /// The one who says how the node is, and lets it rest.
+    Health,
     /// What `/readyz` knows.
     Watchman,
     /// The lines to external relays.

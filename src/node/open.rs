@@ -17,7 +17,7 @@ use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
-use nostr::key::PublicKey;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
 use rand_chacha::rand_core::{OsRng, TryRngCore};
 use relay_policy::{Gate, Inbox, OrderHead, Reading};
@@ -36,6 +36,7 @@ use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
+use crate::health::{self, HealthParts};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
@@ -105,6 +106,8 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
+        let keys = identity.keys.clone();
+        watch_health(&settings, keys, &handle, &mirrors, &mut doors);
         let asked = payouts::routes(handle.views())
             .merge(books::routes(handle.clone()))
             .merge(mirror::routes(mirrors, handle.views()))
@@ -369,6 +372,28 @@ fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
     let stop = doors.stop();
     doors.hire(Part::OperatorDoor, async move {
         door.run(routes, stop.cancelled_owned()).await;
+        Ok(())
+    });
+}
+
+fn watch_health(
+    settings: &Settings,
+    keys: Keys,
+    escrow: &EscrowHandle,
+    mirrors: &Standing,
+    doors: &mut Crew,
+) {
+    let parts = HealthParts {
+        settings: settings.health.clone(),
+        instance: settings.node.name.clone(),
+        keys,
+        escrow: escrow.clone(),
+        mirrors: settings.mirror.relays.len(),
+        standing: mirrors.clone(),
+    };
+    let stop = doors.stop();
+    doors.hire(Part::Health, async move {
+        health::run(parts, stop).await;
         Ok(())
     });
 }

@@ -313,6 +313,11 @@ impl EscrowHandle {
             .await
     }
 
+    /// As [`EscrowHandle::announce`], for the health event, which gets a number.
+    pub async fn announce_health(&self, event: Announcement) -> Option<Receipt> {
+        self.mailbox.report(Submission::AnnounceHealth(event)).await
+    }
+
     /// The numbers of the mirrors, in the order of [`Parts::mirrors`].
     #[must_use]
     pub fn mirrors(&self) -> &[MirrorNo] {

@@ -19,6 +19,8 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
+    /// How the node is, to be numbered and then announced.
+    AnnounceHealth(Announcement),
     /// What is new about a mirror.
     Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
@@ -47,7 +49,9 @@ impl Submission {
             }
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
-            Submission::Announce(event) => format!("announcement of kind {}", event.kind),
+            Submission::Announce(event) | Submission::AnnounceHealth(event) => {
+                format!("announcement of kind {}", event.kind)
+            }
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Payments(history) => format!("{} payments", history.payments.len()),

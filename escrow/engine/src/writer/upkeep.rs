@@ -9,7 +9,10 @@ use escrow_core::decision::{Alarm, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::terms::WARNING_BLOCKS;
+use escrow_core::wire::health_event;
 use storage::ledger::{JournalEntry, StorageError, Tip};
+
+use crate::submission::Announcement;
 
 use super::turn::Turn;
 use super::{BATCH, Engine, Outcome, StepError};
@@ -143,6 +146,16 @@ impl Turn<'_, '_> {
             self.draft.effects.push(stuck);
         }
         Ok(())
+    }
+
+    /// Gives the node's health event its number.
+    pub(super) fn announce_health(&mut self, event: Announcement) -> Result<(), StorageError> {
+        let number = self.page.next_health_number()?;
+        let event = Announcement {
+            tags: health_event::numbered(event.tags, number),
+            ..event
+        };
+        self.draft.announce(self.page, self.desk, event, self.now)
     }
 
     /// Takes no new trades while Lightning is away (rule X9).
