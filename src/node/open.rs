@@ -17,7 +17,7 @@ use escrow_lightning::LightningBackend;
 use escrow_lightning::backend::LightningIdentity;
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
-use nostr::key::PublicKey;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
 use relay_policy::{Gate, Inbox, OrderHead, Reading};
 use secrecy::{ExposeSecret, SecretBox};
@@ -31,9 +31,11 @@ use super::crew::Crew;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, Part, lightning, readiness, terms};
+use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
+use crate::health::{self, HealthParts};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
@@ -67,6 +69,11 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
     let (relay, gate) = open_relay(&settings, &identity, &store, &desk);
     let (mut doors, mut rooms) = (Crew::default(), Crew::default());
 
+    let admin = settings.rpc.enabled.then(|| settings.rpc.listen());
+    let admin = admin.map(|address| Port::take("rpc.port", address));
+    let admin = admin.transpose()?;
+    let admin_address = admin.as_ref().map(|port| port.address);
+
     let mut sandbox = None;
     let mut escrow = None;
     let mut readiness = watch::channel(Readiness::Ready).1;
@@ -95,6 +102,8 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
+        let keys = identity.keys.clone();
+        watch_health(&settings, keys, &handle, &mirrors, &mut doors);
         let asked = payouts::routes(handle.views())
             .merge(books::routes(handle.clone()))
             .merge(mirror::routes(mirrors, handle.views()))
@@ -108,6 +117,9 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             &mut doors,
         );
         open_operator_door(&data, asked, &mut doors);
+        if let Some(port) = admin {
+            open_admin_door(port, &handle, &settings, &mut doors)?;
+        }
         sandbox = opened.sandbox;
         escrow = Some(handle);
     }
@@ -127,6 +139,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
         url: settings.relay.url(),
         public_key,
         relay_address: settings.relay.listen,
+        admin_address,
         sandbox,
         escrow,
         doors,
@@ -321,6 +334,43 @@ fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
         door.run(routes, stop.cancelled_owned()).await;
         Ok(())
     });
+}
+
+fn watch_health(
+    settings: &Settings,
+    keys: Keys,
+    escrow: &EscrowHandle,
+    mirrors: &Standing,
+    doors: &mut Crew,
+) {
+    let parts = HealthParts {
+        settings: settings.health.clone(),
+        instance: settings.node.name.clone(),
+        keys,
+        escrow: escrow.clone(),
+        mirrors: settings.mirror.relays.len(),
+        standing: mirrors.clone(),
+    };
+    let stop = doors.stop();
+    doors.hire(Part::Health, async move {
+        health::run(parts, stop).await;
+        Ok(())
+    });
+}
+
+fn open_admin_door(
+    port: Port,
+    escrow: &EscrowHandle,
+    settings: &Settings,
+    doors: &mut Crew,
+) -> Result<(), NodeError> {
+    let token = settings.rpc.auth_token.clone();
+    let (listener, escrow, stop) = (port.open()?, escrow.clone(), doors.stop());
+    doors.hire(Part::AdminDoor, async move {
+        let served = admin::run(listener, escrow, token, stop).await;
+        served.map_err(NodeError::AdminDoor)
+    });
+    Ok(())
 }
 
 /// Keeps the store in order beside everything else. It begins with what a full store

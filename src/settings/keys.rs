@@ -9,6 +9,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
+use super::operation_keys;
 use super::price_keys;
 use super::sections::{Backend, LogFormat, Settings};
 use super::value::Value;
@@ -276,7 +277,9 @@ const KEYS: &[Key] = &[
 
 /// All keys, in the order of the file.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(price_keys::KEYS.into_iter().flatten())
+    KEYS.iter()
+        .chain(operation_keys::KEYS)
+        .chain(price_keys::KEYS.into_iter().flatten())
 }
 
 /// Keys whose default follows another key; see [`follow`].

@@ -14,6 +14,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
+use super::operation::{HealthSettings, RpcSettings};
 use super::price::PriceSettings;
 use crate::relay::RelayLimits;
 
@@ -43,6 +44,10 @@ pub struct Settings {
     pub expiration: ExpirationSettings,
     /// What is logged, and how it looks.
     pub log: LogSettings,
+    /// The admin service.
+    pub rpc: RpcSettings,
+    /// What the node says about how it is.
+    pub health: HealthSettings,
     /// Where market prices come from.
     pub price: PriceSettings,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use escrow_core::UnixTime;
 use escrow_core::command::{Ask, Request};
 use escrow_core::decision::Effect;
+use escrow_core::maintenance::Maintenance;
 use escrow_core::questions;
 use escrow_lightning::LightningBackend;
 use nostr::event::Event;
@@ -165,6 +166,8 @@ impl Escrow {
         let committed = Arc::new(Notify::new());
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (mirrored, mirrored_seen) = watch::channel(());
+        let present = engine.views().view()?.maintenance()?;
+        let (maintenance, maintenance_seen) = watch::channel(present);
         let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
         let handle = EscrowHandle {
             mailbox: mailbox.clone(),
@@ -177,6 +180,7 @@ impl Escrow {
             views: engine.views(),
             mirrors: mirrors.into(),
             mirrored: mirrored_seen,
+            maintenance: maintenance_seen,
         };
         let desk = WritingDesk {
             mailbox,
@@ -188,6 +192,7 @@ impl Escrow {
             delivered,
             committed: committed.clone(),
             mirrored,
+            maintenance,
             nudge,
             readiness,
             stop,
@@ -240,6 +245,7 @@ pub struct EscrowHandle {
     views: Views,
     mirrors: Arc<[MirrorNo]>,
     mirrored: watch::Receiver<()>,
+    maintenance: watch::Receiver<Option<Maintenance>>,
 }
 
 impl EscrowHandle {
@@ -307,6 +313,11 @@ impl EscrowHandle {
             .await
     }
 
+    /// As [`EscrowHandle::announce`], for the health event, which gets a number.
+    pub async fn announce_health(&self, event: Announcement) -> Option<Receipt> {
+        self.mailbox.report(Submission::AnnounceHealth(event)).await
+    }
+
     /// The numbers of the mirrors, in the order of [`Parts::mirrors`].
     #[must_use]
     pub fn mirrors(&self) -> &[MirrorNo] {
@@ -329,6 +340,20 @@ impl EscrowHandle {
     /// with why it is not done; none if the escrow has ended.
     pub async fn operate(&self, command: OperatorWord) -> Option<Receipt> {
         self.mailbox.report(Submission::Operator(command)).await
+    }
+
+    /// Says that Lightning has been away for too long, or is back for good: the
+    /// node rests by itself, and ends its own rest only (rule X9). Returns once it
+    /// is on disk; none if the escrow has ended.
+    pub async fn rest(&self, lightning_is_away: bool) -> Option<Receipt> {
+        let rest = Submission::Rest { lightning_is_away };
+        self.mailbox.report(rest).await
+    }
+
+    /// Why no new trades are taken; changes as soon as that is on disk.
+    #[must_use]
+    pub fn maintenance(&self) -> watch::Receiver<Option<Maintenance>> {
+        self.maintenance.clone()
     }
 
     /// Trade keys of living orders.
@@ -368,6 +393,7 @@ struct WritingDesk {
     delivered: Delivered,
     committed: Arc<Notify>,
     mirrored: watch::Sender<()>,
+    maintenance: watch::Sender<Option<Maintenance>>,
     nudge: mpsc::Sender<Nudge>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
@@ -478,6 +504,7 @@ impl WritingDesk {
             Ok(outcome) => {
                 self.timers_move_by = None;
                 self.committed.notify_one();
+                self.tell_maintenance(outcome.maintenance);
                 if outcome.mirrored {
                     self.mirrored.send_replace(());
                 }
@@ -497,6 +524,14 @@ impl WritingDesk {
             }
         }
         Ok(engine)
+    }
+
+    fn tell_maintenance(&self, present: Option<Maintenance>) {
+        self.maintenance.send_if_modified(|told| {
+            let is_news = *told != present;
+            *told = present;
+            is_news
+        });
     }
 
     async fn start(&self, effects: Vec<Effect>) {
@@ -539,6 +574,7 @@ impl WritingDesk {
         self.wake_all(engine).await?;
         self.committed.notify_one();
         // The commit that failed may be on disk.
+        self.tell_maintenance(engine.views().view()?.maintenance()?);
         self.mirrored.send_replace(());
         self.readiness.send_replace(Readiness::Ready);
         Ok(())

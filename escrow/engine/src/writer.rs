@@ -12,6 +12,7 @@ mod upkeep;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use escrow_core::decision::Effect;
+use escrow_core::maintenance::Maintenance;
 use escrow_core::notice::Letter;
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, OutboxSeq, SetAside, StorageError, Views};
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub letters: Vec<Letter>,
     /// Whether there is something new for the mirrors.
     pub mirrored: bool,
+    /// Why no new trades are taken, after this step.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// A step that could not be committed. Nothing of it may be believed: the
@@ -276,6 +279,7 @@ impl Engine {
             .post(&mut page, &self.desk, &self.mirrors)
             .map_err(failed)?;
         let known = draft.known_keys(&page).map_err(failed)?;
+        let maintenance = page.maintenance().map_err(failed)?;
         page.commit().map_err(failed)?;
         self.known.apply(known);
         self.promises = promises;
@@ -285,6 +289,7 @@ impl Engine {
             effects: draft.effects,
             letters: draft.letters,
             mirrored,
+            maintenance,
         };
         Ok((decided, outcome))
     }
@@ -318,6 +323,7 @@ impl Outcome {
         self.effects.extend(later.effects);
         self.letters.extend(later.letters);
         self.mirrored |= later.mirrored;
+        self.maintenance = later.maintenance;
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::StorageError;
 use super::key::{key, read_key};
 use super::page::Page;
 use super::record::{Record, decode, encode};
+use super::series::Series;
 use super::table::Table;
 use super::view::View;
 
@@ -91,6 +92,12 @@ impl Page<'_> {
             }
             None => self.remove(Table::Node, MAINTENANCE_KEY.to_vec()),
         }
+    }
+
+    /// The number of the next health event; never given out again once the page is
+    /// committed.
+    pub fn next_health_number(&mut self) -> Result<u64, StorageError> {
+        self.next_number(Series::Health)
     }
 
     /// Writes that the node is alive.

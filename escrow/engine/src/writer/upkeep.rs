@@ -4,11 +4,15 @@
 use escrow_core::UnixTime;
 use escrow_core::command::Command;
 use escrow_core::decide::escrow_horizon::estimated_tip;
+use escrow_core::decide::solvers;
 use escrow_core::decision::{Alarm, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::terms::WARNING_BLOCKS;
-use storage::ledger::{StorageError, Tip};
+use escrow_core::wire::health_event;
+use storage::ledger::{JournalEntry, StorageError, Tip};
+
+use crate::submission::Announcement;
 
 use super::turn::Turn;
 use super::{BATCH, Engine, Outcome, StepError};
@@ -141,6 +145,35 @@ impl Turn<'_, '_> {
             let stuck = Effect::Alarm(Alarm::OrderStuck(order.id));
             self.draft.effects.push(stuck);
         }
+        Ok(())
+    }
+
+    /// Gives the node's health event its number.
+    pub(super) fn announce_health(&mut self, event: Announcement) -> Result<(), StorageError> {
+        let number = self.page.next_health_number()?;
+        let event = Announcement {
+            tags: health_event::numbered(event.tags, number),
+            ..event
+        };
+        self.draft.announce(self.page, self.desk, event, self.now)
+    }
+
+    /// Takes no new trades while Lightning is away (rule X9).
+    pub(super) fn rest(&mut self, lightning_is_away: bool) -> Result<(), StorageError> {
+        let present = self.page.maintenance()?;
+        let gather = self.gather();
+        let decision = solvers::rest(lightning_is_away, present.as_ref(), gather.now());
+        let Some(decision) = decision else {
+            return Ok(());
+        };
+        self.apply(decision)?;
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin: "node".into(),
+            order: None,
+            command: "maintenance".into(),
+            outcome: if lightning_is_away { "begun" } else { "ended" }.into(),
+        })?;
         Ok(())
     }
 
