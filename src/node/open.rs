@@ -14,7 +14,7 @@ use escrow_engine::preimages::Preimages;
 use escrow_engine::prices::NoPrices;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
-use escrow_lightning::{LightningBackend, LnError, Sandbox};
+use escrow_lightning::{LightningBackend, LnError, Lnurl, Sandbox};
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::PublicKey;
@@ -79,7 +79,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
-            sandbox: &opened.sandbox,
+            sandbox: &opened,
             relay: &relay,
             desk: &desk,
             rooms: &mut rooms,
@@ -216,7 +216,7 @@ fn new_world() -> Result<Setup, LnError> {
 struct EscrowSite<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
-    sandbox: &'a Sandbox,
+    sandbox: &'a OpenSandbox,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
     rooms: &'a mut Crew,
@@ -226,11 +226,12 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     let EscrowSite {
         settings, identity, ..
     } = site;
-    let backend: Arc<dyn LightningBackend> = Arc::new(site.sandbox.clone());
+    let backend: Arc<dyn LightningBackend> = Arc::new(site.sandbox.sandbox.clone());
     terms::check_lightning(&settings.lightning, backend.capabilities())?;
     let lightning = timeout(INTRODUCTION_TIME, backend.info())
         .await
         .map_err(|_| LnError::Unavailable("it was silent for too long".into()))??;
+    let rules = terms::invoice_rules(&settings.lightning, &lightning);
     let secret = SecretBox::new(Box::new(*identity.secret.expose_secret()));
     let keys = identity.keys.clone();
     let parts = Parts {
@@ -245,8 +246,11 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
-        intake: Intake::new(keys, terms::invoice_rules(&settings.lightning, &lightning)),
+        intake: Intake::new(keys, rules.clone()),
         backend,
+        // Simulated sats leave the sandbox for nowhere: its own door answers
+        // for every address there is.
+        addresses: Arc::new(Lnurl::only_at(site.sandbox.address, rules)),
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),

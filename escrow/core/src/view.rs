@@ -77,9 +77,9 @@ pub fn act(order: &Order, take: &Take, role: Role) -> SmallOrder {
 /// **act** in the answer to the buyer's own `add-invoice`: shows it to him.
 #[must_use]
 pub fn act_with_invoice(order: &Order, take: &Take) -> SmallOrder {
-    let bolt11 = take.payout.as_ref().map(|payout| payout.bolt11.clone());
+    let payout = take.payout.as_ref();
     SmallOrder {
-        buyer_invoice: bolt11,
+        buyer_invoice: payout.map(|payout| payout.text().to_owned()),
         ..act(order, take, Role::Buyer)
     }
 }
@@ -161,7 +161,7 @@ fn own_invoice(order: &Order) -> Option<String> {
         .offer
         .payout
         .as_ref()
-        .map(|payout| payout.bolt11.clone())
+        .map(|payout| payout.text().to_owned())
 }
 
 fn hex(key: TradeKey) -> String {

@@ -213,7 +213,7 @@ fn after(scene: &Scene, decision: &Decision, now: Now) -> Scene {
             .attempts
             .last()
             .or(earlier)
-            .filter(|attempt| attempt.hash == payout.destination.hash)
+            .filter(|attempt| payout.invoice().is_some_and(|it| it.hash == attempt.hash))
             .cloned();
         fixtures::owed(payout, attempt)
     });

@@ -4,8 +4,7 @@
 //! Two takes of one order may wait in the same batch: the second is gathered
 //! after the first was written into the page, so both cannot win.
 
-use escrow_core::PaymentHash;
-use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
+use escrow_core::command::{AddressAnswer, Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
     payout_invoice, rate, release, take, timeouts, trade_pubkey,
@@ -28,6 +27,7 @@ use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
 use escrow_core::user::User;
 use escrow_core::wire::CantDo;
+use escrow_core::{PaymentHash, PayoutInvoice};
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
@@ -284,6 +284,11 @@ impl Gather<'_, '_> {
             Command::PaymentTraced { hash } => {
                 self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
             }
+            Command::AddressAsked {
+                payout,
+                address,
+                answer,
+            } => self.address_asked(*payout, address, answer),
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -346,6 +351,37 @@ impl Gather<'_, '_> {
             Some(order) => Ok(decide(self, (&order, &payout, &attempt))),
             None => unexpected(),
         }
+    }
+
+    fn address_asked(
+        &self,
+        payout: PayoutId,
+        address: &str,
+        answer: &AddressAnswer,
+    ) -> Result<Decision, StorageError> {
+        let (payee, hash_is_known) = match answer {
+            AddressAnswer::Invoice(invoice) => {
+                (Some(&*invoice.payee), self.hash_is_known(invoice, None)?)
+            }
+            AddressAnswer::Refused | AddressAnswer::Unasked => (None, false),
+        };
+        let Some(payout) = self.page.payout(payout)? else {
+            return Ok(Decision::default());
+        };
+        let Some(order) = self.page.order(payout.order)? else {
+            return Ok(Decision::default());
+        };
+        let Some(owed) = self.owed_to(&order, payee)? else {
+            return Ok(Decision::default());
+        };
+        let asked = (address, answer);
+        Ok(payout::address_asked(
+            &order,
+            &owed,
+            asked,
+            hash_is_known,
+            self.now(),
+        ))
     }
 
     /// What an order waits for, moved by a time in which the node was not there.
@@ -450,9 +486,20 @@ impl Gather<'_, '_> {
         given: Option<&GivenInvoice>,
         own: Option<OrderId>,
     ) -> Result<bool, StorageError> {
-        let Some(GivenInvoice::Readable(invoice)) = given else {
-            return Ok(false);
-        };
+        match given {
+            Some(GivenInvoice::Readable(invoice)) => self.hash_is_known(invoice, own),
+            Some(
+                GivenInvoice::Address { .. } | GivenInvoice::Unasked(_) | GivenInvoice::Unusable,
+            )
+            | None => Ok(false),
+        }
+    }
+
+    fn hash_is_known(
+        &self,
+        invoice: &PayoutInvoice,
+        own: Option<OrderId>,
+    ) -> Result<bool, StorageError> {
         if self.page.invoice_hash_is_known(invoice.hash)? {
             return Ok(true);
         }
@@ -495,8 +542,12 @@ impl Gather<'_, '_> {
         let Some(payout) = self.payout_of(order)? else {
             return Ok(None);
         };
-        let attempt = self.page.attempt(payout.destination.hash)?;
-        let payee = payee.unwrap_or(&payout.destination.payee);
+        let present = payout.invoice();
+        let attempt = match present {
+            Some(invoice) => self.page.attempt(invoice.hash)?,
+            None => None,
+        };
+        let payee = payee.or(present.map(|invoice| &*invoice.payee));
         let in_flight = self.in_flight(payout.id, payee)?;
         Ok(Some(PayoutFacts {
             payout,
@@ -507,7 +558,7 @@ impl Gather<'_, '_> {
 
     /// Rule P11, without the payout that is asked for. Where all together are
     /// fewer than one payee may have, nobody counts his.
-    fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+    fn in_flight(&self, own: PayoutId, payee: Option<&str>) -> Result<InFlight, StorageError> {
         let all = clamp(self.page.sent_attempt_count()?);
         let cap = self.desk.terms.max_inflight_payouts_per_payee;
         if cap == 0 || all < cap {
@@ -523,7 +574,8 @@ impl Gather<'_, '_> {
             }
             in_flight.to_all = in_flight.to_all.saturating_add(1);
             let other = self.page.payout(attempt.payout)?;
-            if other.is_some_and(|other| other.destination.payee == payee) {
+            let other = other.as_ref().and_then(Payout::invoice);
+            if other.is_some_and(|other| Some(&*other.payee) == payee) {
                 in_flight.to_payee = in_flight.to_payee.saturating_add(1);
             }
         }
@@ -586,7 +638,7 @@ fn awaited(order: &Order) -> Option<Role> {
 fn payee(given: &GivenInvoice) -> Option<&str> {
     match given {
         GivenInvoice::Readable(invoice) => Some(&invoice.payee),
-        GivenInvoice::Unusable => None,
+        GivenInvoice::Address { .. } | GivenInvoice::Unasked(_) | GivenInvoice::Unusable => None,
     }
 }
 

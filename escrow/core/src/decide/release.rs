@@ -55,6 +55,7 @@ pub fn release(
         order: order.id,
         amount: take.buyer_gets(),
         destination,
+        resolved: None,
         tries: 0,
         state: PayoutState::WaitFunds,
     };

@@ -85,6 +85,10 @@ fn records_of_version_1_are_read_in_every_state() {
 #[test]
 fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
     survives::<Payout>(Table::Payouts, include_bytes!("../fixtures/payouts.v2"));
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_to_addresses.v2"),
+    );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {
         asked: 0,
