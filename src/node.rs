@@ -69,6 +69,8 @@ pub enum Part {
     Mirrors,
     /// The removal of expired events.
     Purge,
+    /// Those who ask for prices.
+    Prices,
     /// The escrow.
     Escrow,
     /// The time in the sandbox.

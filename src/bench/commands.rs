@@ -20,6 +20,7 @@ use escrow_engine::preimages::Preimages;
 use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{self, Receipt, Submission, TraderMessage};
 use escrow_engine::writer::{BATCH, Engine};
+use nostr::key::Keys;
 use nostr::types::Timestamp;
 use secrecy::SecretBox;
 use sha2::{Digest, Sha256};
@@ -65,9 +66,36 @@ pub fn measure(folder: &Path, sealing: Sealing, rounds: u32) -> anyhow::Result<W
     Ok(office.written)
 }
 
+/// Fills the ledger of the node with these keys with at least so many live
+/// orders, made one batch a second until now. Their events wait in the outbox.
+///
+/// # Errors
+/// As [`measure`].
+pub(super) fn fill(ledger: Ledger, keys: Keys, orders: u32) -> anyhow::Result<()> {
+    let rounds = orders.div_ceil(u32::try_from(BATCH)?);
+    let desk = Desk {
+        keys,
+        ..desk(Sealing::Off)
+    };
+    let mut office = Office::at(ledger, desk)?;
+    office.delivers = false;
+    let now = office.now.0;
+    for round in 1..=rounds {
+        office.now = UnixTime(now - u64::from(rounds - round));
+        office.opens(round)?;
+    }
+    // Without it the node would take the time until it starts for downtime.
+    office
+        .engine
+        .step(UnixTime(now), &[Submission::Heartbeat], &[])?;
+    Ok(())
+}
+
 /// A writer on a ledger of its own, with a crowd at his desk.
 struct Office {
     engine: Engine,
+    /// Whether what is in the outbox is brought away.
+    delivers: bool,
     written: Written,
     now: UnixTime,
     delivered: Vec<OutboxSeq>,
@@ -81,14 +109,19 @@ impl Office {
             Sealing::Off => "unsealed.redb",
         };
         let ledger = Ledger::open(&folder.join(name))?;
+        Office::at(ledger, desk(sealing))
+    }
+
+    fn at(ledger: Ledger, desk: Desk) -> anyhow::Result<Office> {
         Ok(Office {
-            engine: Engine::new(ledger, desk(sealing), KnownKeys::default())?,
             written: Written {
-                sealing,
+                sealing: desk.sealing,
                 commands: 0,
                 took: Duration::ZERO,
                 steps: Times::default(),
             },
+            engine: Engine::new(ledger, desk, KnownKeys::default())?,
+            delivers: true,
             now: UnixTime(Timestamp::now().as_secs()),
             delivered: Vec::new(),
             messages: 0,
@@ -199,7 +232,9 @@ impl Office {
             .iter()
             .find(|letter| matches!(letter.notice, Notice::Refused(_)));
         ensure!(refused.is_none(), "something was refused: {refused:?}");
-        self.delivered = self.outbox()?;
+        if self.delivers {
+            self.delivered = self.outbox()?;
+        }
         let answers = outcome
             .letters
             .iter()

@@ -66,7 +66,7 @@ impl Doorstep {
         let mut backoff = self.backoff;
         for _ in 0..TRIES {
             match self.submit(event.clone()).await {
-                Receipt::Decided | Receipt::Duplicate => return,
+                Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(_) => return,
                 Receipt::Refused(Refusal::Invalid(why) | Refusal::Blocked(why)) => {
                     tracing::debug!(%id, why, "a message from a mirror is not taken");
                     return;

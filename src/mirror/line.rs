@@ -1,7 +1,5 @@
 //! A line to a mirror: one websocket, with a limit on every time and size.
 
-use std::sync::Arc;
-
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
 use nostr::event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag};
@@ -9,7 +7,6 @@ use nostr::key::Keys;
 use nostr::message::{ClientMessage, RelayMessage};
 use nostr::types::RelayUrl;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,7 +28,7 @@ const MOST_NONSENSE: u32 = 100;
 
 /// Why a line has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     #[error("is broken: {0}")]
@@ -51,21 +48,21 @@ impl<Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for Stream {}
 
 /// Whom a line leads to, and how it is kept.
 #[derive(Clone)]
-pub(super) struct Number {
-    pub(super) url: RelayUrl,
+pub(crate) struct Number {
+    pub(crate) url: RelayUrl,
     /// The node's key, for mirrors that want it proven.
-    pub(super) keys: Keys,
-    pub(super) calling: Calling,
+    pub(crate) keys: Keys,
+    pub(crate) calling: Calling,
 }
 
 impl Number {
-    pub(super) fn tempo(&self) -> Tempo {
+    pub(crate) fn tempo(&self) -> Tempo {
         self.calling.tempo
     }
 }
 
 /// A websocket to a mirror.
-pub(super) struct Line {
+pub(crate) struct Line {
     socket: WebSocketStream<Box<dyn Wire>>,
     number: Number,
     heard_at: Instant,
@@ -87,23 +84,9 @@ pub(super) enum Proof {
     Doubted,
 }
 
-/// What TLS trusts: the usual roots of the web.
-pub(super) fn web_tls() -> Arc<ClientConfig> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the default versions of TLS")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
 impl Line {
     /// Calls a mirror.
-    pub(super) async fn open(number: &Number) -> Result<Line, LineError> {
+    pub(crate) async fn open(number: &Number) -> Result<Line, LineError> {
         let call = timeout(number.tempo().call, call(number)).await;
         let socket = call
             .unwrap_or_else(|_| Err("it does not answer in time".into()))
@@ -119,7 +102,7 @@ impl Line {
     }
 
     /// Puts a message behind those that are on their way.
-    pub(super) async fn say(&mut self, json: String) -> Result<(), LineError> {
+    pub(crate) async fn say(&mut self, json: String) -> Result<(), LineError> {
         let said = timeout(
             self.number.tempo().call,
             self.socket.feed(Message::text(json)),
@@ -128,7 +111,7 @@ impl Line {
     }
 
     /// Sends what was said.
-    pub(super) async fn flush(&mut self) -> Result<(), LineError> {
+    pub(crate) async fn flush(&mut self) -> Result<(), LineError> {
         let sent = timeout(self.number.tempo().call, self.socket.flush());
         sent.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
@@ -145,7 +128,7 @@ impl Line {
 
     /// The next message of the mirror. It answers challenges and keeps the line
     /// alive meanwhile, and may be dropped while it waits.
-    pub(super) async fn hear(&mut self) -> Result<RelayMessage<'static>, LineError> {
+    pub(crate) async fn hear(&mut self) -> Result<RelayMessage<'static>, LineError> {
         loop {
             let ping_at = self.heard_at.max(self.pinged_at) + self.number.tempo().ping;
             let Ok(frame) = timeout_at(ping_at, self.socket.next()).await else {

@@ -12,7 +12,7 @@ mod fill;
 mod flights;
 mod inward;
 mod kept_line;
-mod line;
+pub(crate) mod line;
 mod outward;
 mod status;
 mod tempo;
@@ -32,10 +32,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::inward::Inward;
 use self::kept_line::KeptLine;
-use self::line::{LineError, Number, web_tls};
+use self::line::{LineError, Number};
 use self::outward::Outward;
 pub use self::status::{Direction, LineState, MirrorStatus, PATH, Standing, routes};
 pub use self::tempo::Tempo;
+use crate::https::web_tls;
 
 /// What the mirrors of a node are made of.
 pub struct MirrorParts {
@@ -71,7 +72,7 @@ impl Calling {
     pub fn usual(longest_wait: Duration) -> Calling {
         Calling {
             tempo: Tempo::with_longest_wait(longest_wait),
-            tls: web_tls(),
+            tls: Arc::new(web_tls()),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use escrow_core::wire::rates_event::RatesEvent;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
-use escrow_engine::prices::NoPrices;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::sandbox::Setup;
 use escrow_lightning::{LightningBackend, LnError, Lnurl, Sandbox};
@@ -33,11 +33,13 @@ use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
+use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
 use crate::payouts;
+use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
@@ -76,12 +78,14 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
         let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms)?;
+        let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
             sandbox: &opened,
             relay: &relay,
             desk: &desk,
+            prices: prices.board(),
             rooms: &mut rooms,
         });
         let handle = Box::pin(handle).await?;
@@ -95,8 +99,18 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
-        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
-        announce(&settings, public_key, &handle, &store, &mut doors);
+        let asked = payouts::routes(handle.views())
+            .merge(books::routes(handle.clone()))
+            .merge(mirror::routes(mirrors, handle.views()))
+            .merge(prices.routes());
+        announce(
+            &settings,
+            public_key,
+            &handle,
+            &store,
+            prices.rates(),
+            &mut doors,
+        );
         open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
@@ -219,6 +233,7 @@ struct EscrowSite<'a> {
     sandbox: &'a OpenSandbox,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
+    prices: prices::Board,
     rooms: &'a mut Crew,
 }
 
@@ -242,7 +257,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
             stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
-            prices: Arc::new(NoPrices),
+            prices: Arc::new(site.prices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
@@ -266,14 +281,35 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     Ok(handle)
 }
 
+/// Begins to ask for prices, and waits for the first ones if nobody else is asked.
+async fn open_prices(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Arc<EventStore>,
+    rooms: &mut Crew,
+) -> Prices {
+    let (prices, mut watcher) = prices::open(settings, &identity.keys, store);
+    if watcher.is_self_sufficient() {
+        watcher.round().await;
+    }
+    let stop = rooms.stop();
+    rooms.hire(Part::Prices, async move {
+        watcher.run(stop).await;
+        Ok(())
+    });
+    prices
+}
+
 fn announce(
     settings: &Settings,
     node: PublicKey,
     escrow: &EscrowHandle,
     store: &Arc<EventStore>,
+    rates: watch::Receiver<Option<RatesEvent>>,
     doors: &mut Crew,
 ) {
-    let announcer = Announcer::new(settings.clone(), node, escrow.clone(), store.clone());
+    let (settings, escrow, store) = (settings.clone(), escrow.clone(), store.clone());
+    let announcer = Announcer::new(settings, node, escrow, store, rates);
     let stop = doors.stop();
     doors.hire(Part::Announcer, async move {
         announcer.run(stop).await;

@@ -42,8 +42,7 @@ const UNUSED: [(&str, &str); 3] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 14] = [
-    ("price.", "market prices are"),
+const NOT_YET: [(&str, &str); 12] = [
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
     ("lightning.lnd_cert_file", "the lnd backend is"),
@@ -53,7 +52,6 @@ const NOT_YET: [(&str, &str); 14] = [
     ("lightning.bip353_", "BIP-353 is"),
     ("lightning.allow_node_change", "the lnd backend is"),
     ("mostro.dev_fee_", "the development fee is"),
-    ("mostro.bitcoin_price_api_url", "market prices are"),
     ("mostro.serbero_pubkey", "serbero is"),
     ("mostro.publish_", "a settable interval of publication is"),
     ("expiration.fee_audit_days", "the development fee is"),

@@ -7,6 +7,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
+use super::price_keys;
 use super::sections::{Backend, LogFormat, Settings};
 use super::value::Value;
 
@@ -21,8 +22,8 @@ const MOST_MIRRORS: usize = 16;
 
 const GIB: usize = 1024 * 1024 * 1024;
 
-/// All keys, in the order of the file.
-pub(super) const KEYS: &[Key] = &[
+/// The keys of all sections but the last, in the order of the file.
+const KEYS: &[Key] = &[
     key("node.data_dir", |s, v| {
         put(&mut s.node.data_dir, v.text().map(Into::into))
     }),
@@ -256,6 +257,11 @@ pub(super) const KEYS: &[Key] = &[
     key("log.format", |s, v| put(&mut s.log.format, log_format(v))),
 ];
 
+/// All keys, in the order of the file.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(price_keys::KEYS.into_iter().flatten())
+}
+
 /// Keys whose default follows another key; see [`follow`].
 const POW_FIRST_CONTACT: &str = "mostro.pow_first_contact";
 const DEADLINE_MARGIN: &str = "lightning.escrow_deadline_margin_blocks";
@@ -276,13 +282,17 @@ pub(super) fn follow(settings: &mut Settings, was_set: impl Fn(&str) -> bool) {
     if !was_set(HOLD_WINDOW) {
         lightning.hold_invoice_expiration_window = mostro.expiration_seconds;
     }
+    price_keys::follow(settings, was_set);
 }
 
-const fn key(name: &'static str, set: fn(&mut Settings, &Value) -> Result<(), String>) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    set: fn(&mut Settings, &Value) -> Result<(), String>,
+) -> Key {
     Key { name, set }
 }
 
-fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
 }
@@ -307,7 +317,7 @@ fn relay_url(value: &Value) -> Result<Option<RelayUrl>, String> {
     read_relay_url(&text).map(Some)
 }
 
-fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
+pub(super) fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
     let reason = "must be a websocket address, such as wss://relay.example";
     RelayUrl::parse(text)
         .ok()
@@ -369,7 +379,7 @@ fn currencies(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn is_currency(code: &str) -> bool {
+pub(super) fn is_currency(code: &str) -> bool {
     (3..=10).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 

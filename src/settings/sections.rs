@@ -13,6 +13,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
+use super::price::PriceSettings;
 use crate::relay::RelayLimits;
 
 /// Everything the operator can set, read and checked.
@@ -41,6 +42,8 @@ pub struct Settings {
     pub expiration: ExpirationSettings,
     /// What is logged, and how it looks.
     pub log: LogSettings,
+    /// Where market prices come from.
+    pub price: PriceSettings,
 }
 
 /// `[node]`: where the data lies, and the node's public face.

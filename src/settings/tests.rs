@@ -9,7 +9,7 @@ use nostr::types::RelayUrl;
 use super::*;
 
 /// Reads `text` as the file `settings.toml`.
-fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+pub(super) fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     let mut source = Source::default();
     source.read_file(Path::new("settings.toml"), text.as_bytes());
     source.read_environment(
@@ -20,11 +20,11 @@ fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsErro
     Reading::default().finish(source)
 }
 
-fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
     read(text, environment).unwrap().settings
 }
 
-fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     read(text, environment)
         .unwrap_err()
         .to_string()

@@ -45,20 +45,21 @@ async fn pass(visitor: TcpStream, relay: SocketAddr, keeps: fn(&Value) -> bool) 
     let (mut relay, _) = client_async(url, stream).await.unwrap();
     loop {
         let passed = tokio::select! {
-            Some(Ok(asked)) = visitor.next() => match asked {
-                Message::Text(_) => relay.send(asked).await,
-                _ => Ok(()),
-            },
-            Some(Ok(told)) = relay.next() => match &told {
-                Message::Text(text) if !keeps(&serde_json::from_str(text).unwrap()) => {
-                    visitor.send(told).await
-                }
-                _ => Ok(()),
-            },
+            Some(Ok(asked)) = visitor.next() => {
+                if asked.is_text() { relay.send(asked).await } else { Ok(()) }
+            }
+            Some(Ok(told)) = relay.next() => {
+                let passes = told.is_text() && !is_kept(&told, keeps);
+                if passes { visitor.send(told).await } else { Ok(()) }
+            }
             else => return,
         };
         if passed.is_err() {
             return;
         }
     }
+}
+
+fn is_kept(told: &Message, keeps: fn(&Value) -> bool) -> bool {
+    keeps(&serde_json::from_str(told.to_text().unwrap()).unwrap())
 }

@@ -217,7 +217,7 @@ impl Inbox for Counter {
         let escrow = self.0.get().expect("the port opens last").clone();
         Box::pin(async move {
             let (accepted, message) = match escrow.submit(source, event).await {
-                Decided::Decided => (true, String::new()),
+                Decided::Decided | Decided::Ruled(_) => (true, String::new()),
                 Decided::Duplicate => (true, "duplicate: decided".to_owned()),
                 Decided::Refused(Refusal::Invalid(why)) => (false, format!("invalid: {why}")),
                 Decided::Refused(Refusal::Blocked(why)) => (false, format!("blocked: {why}")),

@@ -1,9 +1,10 @@
 //! Everything that can happen to a trade enters by this gate.
 
 use crate::amount::Msat;
+use crate::dispute::DisputeId;
 use crate::lightning::{PaymentHash, PayoutInvoice, Sendable};
 use crate::order::{NextTrade, OrderId, Side};
-use crate::party::{Asker, Identity, TradeKey};
+use crate::party::{Asker, Identity, IdentityKey, TradeIndex, TradeKey};
 use crate::payout::{PaymentFailure, PayoutId};
 use crate::questions::Question;
 use crate::time::UnixTime;
@@ -183,6 +184,10 @@ impl Request {
             trade_key: self.sender.trade_key,
             request_id: self.request_id,
             transport: self.sender.transport,
+            trade_index: self
+                .trade_index
+                .and_then(|index| u32::try_from(index).ok())
+                .map(TradeIndex),
         }
     }
 }
@@ -241,13 +246,56 @@ pub enum Ask {
     },
     /// Move an order to the trade key that signed this.
     TradePubkey,
+    /// Judge a dispute, which the message names in the place of an order.
+    TakeDispute(Option<DisputeId>),
+    /// Rule for the buyer.
+    AdminSettle {
+        /// Whether a bond is to be taken, which this node does not know.
+        slashes: bool,
+    },
+    /// Rule for the seller, or withdraw an order that nobody has taken.
+    AdminCancel {
+        /// Whether a bond is to be taken, which this node does not know.
+        slashes: bool,
+    },
+    /// What only the operator may ask for.
+    Govern(Govern),
     /// Something that changes nothing.
     Question(Question),
     /// What intake already had to refuse; decided so that the answer is durable.
     Refused(CantDo),
 }
 
+/// What only the operator may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Govern {
+    /// Register a solver.
+    AddSolver {
+        /// `npub…`, and after a colon what he may do.
+        text: Option<String>,
+    },
+    /// Take a solver's rights; only the operator's own tools can ask for it.
+    RemoveSolver(IdentityKey),
+    /// Begin or end a maintenance; only the operator's own tools can ask for it.
+    Maintenance {
+        /// Whether it is to be.
+        enabled: bool,
+        /// Why, if he says so.
+        reason: Option<String>,
+    },
+}
+
 impl Ask {
+    /// Whether it begins something that a maintenance would have to wait for
+    /// (rule G11).
+    #[must_use]
+    pub fn is_new_trade(&self) -> bool {
+        matches!(
+            self,
+            Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. }
+        )
+    }
+
     /// Its name in the journal.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -262,6 +310,12 @@ impl Ask {
             Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",
             Ask::TradePubkey => "trade-pubkey",
+            Ask::TakeDispute(_) => "admin-take-dispute",
+            Ask::AdminSettle { .. } => "admin-settle",
+            Ask::AdminCancel { .. } => "admin-cancel",
+            Ask::Govern(Govern::AddSolver { .. }) => "admin-add-solver",
+            Ask::Govern(Govern::RemoveSolver(_)) => "admin-remove-solver",
+            Ask::Govern(Govern::Maintenance { .. }) => "maintenance",
             Ask::Question(Question::RestoreSession) => "restore-session",
             Ask::Question(Question::LastTradeIndex) => "last-trade-index",
             Ask::Question(Question::Orders(_)) => "orders",

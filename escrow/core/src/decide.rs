@@ -31,6 +31,8 @@ pub mod payout_invoice;
 mod range;
 pub mod rate;
 pub mod release;
+pub mod resolve;
+pub mod solvers;
 pub mod take;
 pub mod timeouts;
 pub mod trade_pubkey;

@@ -5,9 +5,10 @@ use crate::dispute::{Dispute, DisputeId};
 use crate::hold::{Hold, HoldId};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
-use crate::party::TradeIndex;
+use crate::party::{IdentityKey, TradeIndex};
 use crate::payout::{Attempt, Payout, PayoutId};
 use crate::price::PriceAnswer;
+use crate::solver::{Solver, Standing};
 use crate::terms::Terms;
 use crate::time::UnixTime;
 use crate::user::User;
@@ -133,19 +134,22 @@ pub struct InvoiceFacts {
 pub struct PayoutFacts {
     /// The payout.
     pub payout: Payout,
-    /// The attempt for its present destination, if it was ever tried.
+    /// The attempt for its present invoice, if that was ever tried.
     pub attempt: Option<Attempt>,
     /// What else is on its way.
     pub in_flight: InFlight,
 }
 
-/// Payments with Lightning, this payout's own not counted (rule P11).
+/// Payments with Lightning, this payout's own not counted (rule P11), and
+/// whether another may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
     /// To anybody.
     pub to_all: u32,
     /// To the payee that is to be paid.
     pub to_payee: u32,
+    /// Whether the ledger is latched: nothing leaves (rule X13).
+    pub is_stopped: bool,
 }
 
 /// For a release.
@@ -195,6 +199,17 @@ pub struct RestFacts {
     pub key_is_in_use: bool,
 }
 
+/// For an escrow that nears its end.
+#[derive(Clone, Debug)]
+pub struct HorizonFacts {
+    /// The highest tip ever seen, or estimated.
+    pub tip_height: u32,
+    /// A fresh name, should a dispute be opened.
+    pub fresh: DisputeId,
+    /// The order's dispute, if it has one.
+    pub dispute: Option<Dispute>,
+}
+
 /// For a timer.
 #[derive(Clone, Debug, Default)]
 pub struct TimerFacts {
@@ -208,6 +223,47 @@ pub struct TimerFacts {
     /// requests is answered by one in the commit that decides it, so it is
     /// never older than the last of them.
     pub buyer_heard_at: Option<UnixTime>,
+}
+
+/// For taking a dispute.
+#[derive(Clone, Debug)]
+pub struct TakeDisputeFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// How the one stands who has taken it; nobody if none has.
+    pub assigned: Standing,
+    /// The row of the identity that opened it.
+    pub initiator: Option<User>,
+    /// The row of the other party's identity.
+    pub counterpart: Option<User>,
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+}
+
+/// For a ruling.
+#[derive(Clone, Debug)]
+pub struct RulingFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// The node key.
+    pub operator: IdentityKey,
+    /// The order's dispute, if it has or had one.
+    pub dispute: Option<Dispute>,
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+    /// A fresh name for the payout.
+    pub payout: PayoutId,
+}
+
+/// For a change among the solvers.
+#[derive(Clone, Debug)]
+pub struct SolverFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// The row of the key that is named, if it has one.
+    pub known: Option<Solver>,
+    /// All disputes that wait for a ruling.
+    pub open: Vec<Dispute>,
 }
 
 /// For a vote.

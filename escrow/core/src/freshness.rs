@@ -88,7 +88,11 @@ pub fn check(signed_at: UnixTime, now: UnixTime, subject: Subject) -> Result<(),
 
 fn needs_to_be_fresh(ask: &Ask) -> bool {
     match ask {
-        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. } | Ask::Question(_) => true,
+        Ask::NewOrder(_)
+        | Ask::TakeSell { .. }
+        | Ask::TakeBuy { .. }
+        | Ask::Question(_)
+        | Ask::Govern(_) => true,
         Ask::AddInvoice { .. }
         | Ask::FiatSent { .. }
         | Ask::Release { .. }
@@ -96,6 +100,9 @@ fn needs_to_be_fresh(ask: &Ask) -> bool {
         | Ask::Dispute
         | Ask::RateUser { .. }
         | Ask::TradePubkey
+        | Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
         | Ask::Refused(_) => false,
     }
 }

@@ -1,5 +1,7 @@
 //! Letters in the words of the wire.
 
+use uuid::Uuid;
+
 use crate::notice::{Letter, Notice, Reputation};
 use crate::wire::{Action, Message, Payload, PaymentFailed, Peer, UserInfo, Wrapper};
 
@@ -13,10 +15,18 @@ pub fn message(letter: &Letter) -> Message {
         version: letter.transport.version(),
         request_id: letter.request_id,
         trade_index: letter.trade_index.map(|index| i64::from(index.0)),
-        id: letter.order.map(|order| order.0),
+        id: subject(letter),
         action,
         payload,
     }
+}
+
+/// What the message is about: a dispute that a solver took, else an order.
+fn subject(letter: &Letter) -> Option<Uuid> {
+    if let Notice::DisputeTaken { id, .. } = &letter.notice {
+        return Some(id.0);
+    }
+    letter.order.map(|order| order.0)
 }
 
 fn wrapper(notice: &Notice) -> Wrapper {
@@ -26,6 +36,8 @@ fn wrapper(notice: &Notice) -> Wrapper {
         Wrapper::Dm
     } else if is_about_sessions(notice) {
         Wrapper::Restore
+    } else if matches!(notice, Notice::DisputeTaken { .. } | Notice::SolverAdded) {
+        Wrapper::Dispute
     } else {
         Wrapper::Order
     }
@@ -104,6 +116,25 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
             Action::DisputeInitiatedByPeer,
             Some(Payload::Dispute(id.0, None)),
         ),
+        Notice::DisputeTaken { id, info } => (
+            Action::AdminTookDispute,
+            Some(Payload::Dispute(id.0, Some((**info).clone()))),
+        ),
+        Notice::SolverTook { solver } => {
+            let peer = Peer {
+                pubkey: solver.0.to_hex(),
+                reputation: None,
+            };
+            (Action::AdminTookDispute, Some(Payload::Peer(peer)))
+        }
+        Notice::ReleasedInDispute(id) => (Action::Released, Some(Payload::Dispute(id.0, None))),
+        Notice::CanceledInDispute(id) => (
+            Action::CooperativeCancelAccepted,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::AdminSettled => (Action::AdminSettled, None),
+        Notice::AdminCanceled => (Action::AdminCanceled, None),
+        Notice::SolverAdded => (Action::AdminAddSolver, None),
         Notice::KeyMoved => (Action::TradePubkey, None),
         Notice::Restored(data) => (
             Action::RestoreSession,
@@ -125,7 +156,7 @@ fn nameless(taker: Reputation) -> Payload {
     })
 }
 
-fn user_info(of: Reputation) -> UserInfo {
+pub(crate) fn user_info(of: Reputation) -> UserInfo {
     UserInfo {
         rating: of.rating,
         reviews: i64::from(of.reviews),
@@ -197,6 +228,7 @@ mod tests {
             trade_key: trade_key(2),
             request_id: Some(2),
             transport: Transport::GiftWrap,
+            trade_index: None,
         };
         let told =
             |order| message(&Letter::refusal(&asker, order, CantDo::InvalidOrderStatus)).to_json();

@@ -43,6 +43,10 @@ fn given_in(ask: &mut Ask) -> Option<&mut GivenInvoice> {
         | Ask::Dispute
         | Ask::RateUser { .. }
         | Ask::TradePubkey
+        | Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
+        | Ask::Govern(_)
         | Ask::Question(_)
         | Ask::Refused(_) => None,
     }

@@ -194,12 +194,21 @@ impl Draft {
             .extend(order.parties().map(|party| party.trade_key.0));
     }
 
-    /// Each touched key, with whether a living order has it.
+    /// Notes a key that is a solver's, or no longer.
+    pub(crate) fn touch_solver(&mut self, solver: IdentityKey) {
+        self.touched.push(solver.0);
+    }
+
+    /// Each touched key, with whether it is known (rule Y3).
     pub(crate) fn known_keys(
         &self,
         page: &Page<'_>,
     ) -> Result<Vec<(PublicKey, bool)>, StorageError> {
-        let is_known = |key: &PublicKey| Ok((*key, page.trade_key_is_living(TradeKey(*key))?));
+        let is_known = |key: &PublicKey| {
+            let is_solver = page.solver(IdentityKey(*key))?.is_some();
+            let is_known = is_solver || page.trade_key_is_living(TradeKey(*key))?;
+            Ok((*key, is_known))
+        };
         self.touched.iter().map(is_known).collect()
     }
 

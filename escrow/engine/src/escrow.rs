@@ -30,9 +30,10 @@ use crate::reception::{Memory, Reception};
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
 use crate::submission::{
-    Announcement, MirrorReport, Path, Receipt, Refusal, Submission, TraderMessage,
+    Announcement, MirrorReport, OperatorWord, Path, Receipt, Refusal, Submission, TraderMessage,
 };
 use crate::workers::alarms;
+use crate::workers::bookkeeper;
 use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
@@ -200,6 +201,7 @@ impl Escrow {
         let mut tasks = JoinSet::new();
         tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
+        tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine, begun));
@@ -295,6 +297,10 @@ impl EscrowHandle {
             | Ask::Cancel
             | Ask::Dispute
             | Ask::TradePubkey
+            | Ask::TakeDispute(_)
+            | Ask::AdminSettle { .. }
+            | Ask::AdminCancel { .. }
+            | Ask::Govern(_)
             | Ask::Refused(_) => false,
         };
         let who = [request.sender.trade_key.0, questions::about(request).0];
@@ -325,6 +331,12 @@ impl EscrowHandle {
     /// it. Returns once it is on disk; none if the escrow has ended.
     pub async fn report_mirror(&self, report: MirrorReport) -> Option<Receipt> {
         self.mailbox.report(Submission::Mirror(report)).await
+    }
+
+    /// Does what the operator says. Returns once it is on disk, or
+    /// with why it is not done; none if the escrow has ended.
+    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(word)).await
     }
 
     /// Trade keys of living orders.

@@ -4,17 +4,19 @@
 //! Two takes of one order may wait in the same batch: the second is gathered
 //! after the first was written into the page, so both cannot win.
 
+mod court;
+
 use escrow_core::command::{AddressAnswer, Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts, trade_pubkey,
+    payout_invoice, rate, release, resolve, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Liquidity,
-    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts,
-    TimerFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InFlight,
+    InvoiceFacts, Liquidity, Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts,
+    RestFacts, TakeFacts, TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
@@ -49,10 +51,15 @@ pub(crate) struct Gather<'a, 'p> {
 impl Gather<'_, '_> {
     /// Decides a trader's request.
     pub(crate) fn request(&mut self, request: &Request) -> Decided {
+        if request.ask.is_new_trade() && self.page.maintenance()?.is_some() {
+            return Ok(Err(CantDo::MaintenanceMode));
+        }
         match &request.ask {
             Ask::Refused(why) => Ok(Err(*why)),
             Ask::NewOrder(new) => self.open(request, new),
             Ask::Question(question) => self.answer(request, question),
+            Ask::TakeDispute(dispute) => self.take_dispute(request, *dispute),
+            Ask::Govern(govern) => self.govern(request, govern),
             Ask::TakeSell { .. }
             | Ask::TakeBuy { .. }
             | Ask::AddInvoice { .. }
@@ -61,6 +68,8 @@ impl Gather<'_, '_> {
             | Ask::Cancel
             | Ask::Dispute
             | Ask::RateUser { .. }
+            | Ask::AdminSettle { .. }
+            | Ask::AdminCancel { .. }
             | Ask::TradePubkey => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
                 None => self.about_nothing(request),
@@ -141,8 +150,22 @@ impl Gather<'_, '_> {
                 let is_in_use = self.page.trade_key_is_living(key)?;
                 Ok(trade_pubkey::trade_pubkey(order, request, is_in_use))
             }
+            Ask::AdminSettle { slashes } => {
+                let facts = self.ruling_facts(order, request)?;
+                let now = self.now();
+                Ok(resolve::admin_settle(order, request, *slashes, now, &facts))
+            }
+            Ask::AdminCancel { slashes } => {
+                let facts = self.ruling_facts(order, request)?;
+                let now = self.now();
+                Ok(resolve::admin_cancel(order, request, *slashes, now, &facts))
+            }
             // Not about an order, or decided before it is looked up.
-            Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
+            Ask::NewOrder(_)
+            | Ask::TakeDispute(_)
+            | Ask::Govern(_)
+            | Ask::Question(_)
+            | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
         }
     }
 
@@ -249,15 +272,13 @@ impl Gather<'_, '_> {
             }),
             Command::HoldAged { hash, tip_height } => {
                 self.hold_report(*hash, |this, hold, order| {
-                    let fresh = this.fresh_dispute();
+                    let facts = HorizonFacts {
+                        tip_height: *tip_height,
+                        fresh: this.fresh_dispute(),
+                        dispute: this.dispute_of(order)?,
+                    };
                     let now = this.now();
-                    Ok(escrow_horizon::hold_aged(
-                        order,
-                        hold,
-                        *tip_height,
-                        fresh,
-                        now,
-                    ))
+                    Ok(escrow_horizon::hold_aged(order, hold, &facts, now))
                 })
             }
             Command::PaymentSucceeded {
@@ -420,7 +441,7 @@ impl Gather<'_, '_> {
         }
     }
 
-    fn now(&self) -> Now<'_> {
+    pub(crate) fn now(&self) -> Now<'_> {
         Now {
             at: self.at,
             tip_height: self.tip_height,
@@ -440,7 +461,8 @@ impl Gather<'_, '_> {
     fn capacity(&self) -> Result<Capacity, StorageError> {
         let counts = self.page.hold_counts()?;
         Ok(Capacity {
-            lightning_is_ready: self.desk.lightning_is_ready,
+            // What may not be paid out is not taken in either.
+            lightning_is_ready: self.desk.lightning_is_ready && self.page.latch()?.is_none(),
             open_holds: clamp(counts.open),
             opening_holds: clamp(counts.opening),
             liquidity: self.liquidity,
@@ -559,15 +581,20 @@ impl Gather<'_, '_> {
     /// Rule P11, without the payout that is asked for. Where all together are
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: Option<&str>) -> Result<InFlight, StorageError> {
+        let is_stopped = self.page.latch()?.is_some();
         let all = clamp(self.page.sent_attempt_count()?);
         let cap = self.desk.terms.max_inflight_payouts_per_payee;
         if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,
+                is_stopped,
             });
         }
-        let mut in_flight = InFlight::default();
+        let mut in_flight = InFlight {
+            is_stopped,
+            ..InFlight::default()
+        };
         for attempt in self.page.sent_attempts()? {
             if attempt.payout == own {
                 continue;

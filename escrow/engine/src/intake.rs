@@ -4,7 +4,8 @@
 //! queue and in parallel. What fails here is told at once: by `OK false` when
 //! the sender is not proven (rule G4), by a durable `cant-do` when he is.
 
-use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
+use escrow_core::command::{Ask, GivenInvoice, Govern, NewOrder, Request, Sender};
+use escrow_core::dispute::DisputeId;
 use escrow_core::order::{NextTrade, OrderId, Side};
 use escrow_core::party::{Identity, IdentityKey, TradeIndex, TradeKey};
 use escrow_core::questions::Question;
@@ -106,6 +107,16 @@ impl Intake {
             }
             Action::Orders => Ask::Question(Question::Orders(ids(message)?)),
             Action::UserInfo => user_info(message)?,
+            Action::AdminTakeDispute => Ask::TakeDispute(message.id.map(DisputeId)),
+            Action::AdminSettle => Ask::AdminSettle {
+                slashes: slashes(message)?,
+            },
+            Action::AdminCancel => Ask::AdminCancel {
+                slashes: slashes(message)?,
+            },
+            Action::AdminAddSolver => Ask::Govern(Govern::AddSolver {
+                text: solver_text(message),
+            }),
             // Without bonds nothing is owed, as on a node that has them switched off (NY1).
             Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
             _ => return Err(CantDo::InvalidAction),
@@ -191,6 +202,8 @@ fn lacks_its_order(message: &Message) -> bool {
                 | Action::Dispute
                 | Action::RateUser
                 | Action::TradePubkey
+                | Action::AdminSettle
+                | Action::AdminCancel
         )
 }
 
@@ -226,6 +239,22 @@ fn usable_key(hex: &str) -> Option<TradeKey> {
     // Nobody could be written to at a point that is not on the curve.
     key.xonly().ok()?;
     Some(TradeKey(key))
+}
+
+/// Whether a ruling takes a bond too (rule A9).
+fn slashes(message: &Message) -> Result<bool, CantDo> {
+    match &message.payload {
+        Some(Payload::BondResolution(bonds)) => Ok(bonds.slash_buyer || bonds.slash_seller),
+        _ => any_harmless(message, false),
+    }
+}
+
+/// Rule A13: a text that is missing is judged with one that is wrong.
+fn solver_text(message: &Message) -> Option<String> {
+    match &message.payload {
+        Some(Payload::TextMessage(text)) => Some(text.clone()),
+        _ => None,
+    }
 }
 
 /// Rule L4.
@@ -280,6 +309,10 @@ fn is_served(action: Action) -> bool {
             | Action::LastTradeIndex
             | Action::Orders
             | Action::UserInfo
+            | Action::AdminTakeDispute
+            | Action::AdminSettle
+            | Action::AdminCancel
+            | Action::AdminAddSolver
             | Action::AddBondInvoice
     )
 }

@@ -47,5 +47,6 @@ pub mod writer;
 pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts, Readiness};
 pub use fair_queue::Source;
 pub use recovery::ForeignLedger;
+pub use workers::alarms::contradiction;
 pub use workers::courier::{PublishError, Publisher};
 pub use workers::health::LightningHealth;

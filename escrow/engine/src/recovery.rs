@@ -8,6 +8,7 @@ use storage::ledger::{NodeIdentity, StorageError, View};
 
 use crate::reports::{self, PaymentStep, Tried};
 use crate::submission::Submission;
+use crate::workers::bookkeeper;
 use crate::workers::dispatch::Task;
 use crate::workers::switchboard::Switchboard;
 use crate::writer::{BATCH, Engine, StepError};
@@ -31,6 +32,8 @@ pub(crate) async fn reconcile(
     board
         .unseen
         .found(attempts.iter().map(|attempt| attempt.hash));
+    engine.hold_timers();
+    let mut effects = compare_payments(engine, board, now).await?;
     let of_holds = stream::iter(holds).map(|row| async move {
         let seen = board
             .call(board.backend.lookup_hold(row.hash))
@@ -58,14 +61,39 @@ pub(crate) async fn reconcile(
             .await,
     );
     let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
-    let mut effects = Vec::new();
-    engine.hold_timers();
     for batch in reports.chunks(BATCH) {
         effects.extend(engine.step(now, batch, &[])?.effects);
     }
     engine.let_timers_go(now, 0)?;
     effects.extend(engine.fire_due(now)?);
     Ok(effects)
+}
+
+/// Compares what Lightning has paid with the ledger before anything else is
+/// paid: a restored ledger may have forgotten payments of its own. If Lightning
+/// does not answer, no payment is sent until it does.
+async fn compare_payments(
+    engine: &mut Engine,
+    board: &Switchboard,
+    now: UnixTime,
+) -> Result<Vec<Effect>, StepError> {
+    let mut effects = Vec::new();
+    loop {
+        let history = match bookkeeper::next_page(board).await? {
+            Ok(history) => history,
+            Err(why) => {
+                tracing::warn!(%why, "Lightning's payments cannot be listed yet");
+                return Ok(effects);
+            }
+        };
+        let is_whole = history.is_whole;
+        let compared = engine.step(now, &[Submission::Payments(history)], &[])?;
+        effects.extend(compared.effects);
+        if is_whole {
+            board.unseen.seen_history();
+            return Ok(effects);
+        }
+    }
 }
 
 /// Everything outside that has no end yet.

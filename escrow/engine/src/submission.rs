@@ -1,8 +1,10 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
-use escrow_core::UnixTime;
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Ask, Command, Request};
+use escrow_core::order::OrderId;
 use escrow_core::timer::Timer;
+use escrow_core::wire::CantDo;
+use escrow_core::{Msat, PaymentHash, UnixTime};
 use nostr::event::{EventId, Kind, Tag};
 use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 
@@ -22,6 +24,10 @@ pub enum Submission {
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
     Tip(Option<u32>),
+    /// What Lightning has paid of late, to be compared with the ledger.
+    Payments(PaymentHistory),
+    /// What the operator says.
+    Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -39,6 +45,8 @@ impl Submission {
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
+            Submission::Payments(history) => format!("{} payments", history.payments.len()),
+            Submission::Operator(word) => word.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
@@ -105,6 +113,72 @@ pub enum MirrorNews {
     },
 }
 
+/// A part of Lightning's history of payments, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentHistory {
+    /// Whether it ends before what the ledger has seen of it.
+    pub is_cut_short: bool,
+    /// Whether nothing comes after it.
+    pub is_whole: bool,
+    /// The payments.
+    pub payments: Vec<ListedPayment>,
+}
+
+/// A payment in Lightning's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPayment {
+    /// Its place in the history.
+    pub index: u64,
+    /// Its hash.
+    pub hash: PaymentHash,
+    /// What its payee gets.
+    pub amount: Msat,
+    /// When Lightning began with it.
+    pub created_at: UnixTime,
+    /// Whether it has succeeded or may yet.
+    pub is_live: bool,
+}
+
+/// What the operator says with his own tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorWord {
+    /// What he could also ask for with his node key (rule A14).
+    Asks {
+        /// What.
+        ask: Ask,
+        /// The order it is about.
+        order: Option<OrderId>,
+    },
+    /// Payments may leave again.
+    ClearLatch {
+        /// Why, for the journal.
+        reason: String,
+    },
+    /// An unknown payment was for this order.
+    Adopt {
+        /// Which payment.
+        hash: PaymentHash,
+        /// The order.
+        order: OrderId,
+    },
+    /// An unknown payment was for none of the orders.
+    Disown {
+        /// Which payment.
+        hash: PaymentHash,
+    },
+}
+
+impl OperatorWord {
+    fn name(&self) -> &'static str {
+        match self {
+            OperatorWord::Asks { ask, .. } => ask.name(),
+            OperatorWord::ClearLatch { .. } => "ledger-clear",
+            OperatorWord::Adopt { .. } => "payout-adopt",
+            OperatorWord::Disown { .. } => "payout-disown",
+        }
+    }
+}
+
 /// An event about the node.
 #[derive(Clone, Debug)]
 pub struct Announcement {
@@ -125,6 +199,8 @@ pub enum Receipt {
     Decided,
     /// Decided before; on disk.
     Duplicate,
+    /// The operator's command was decided: done, or fairly refused; on disk.
+    Ruled(Result<(), CantDo>),
     /// Not decided; nothing is on disk.
     Refused(Refusal),
 }

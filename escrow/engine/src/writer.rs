@@ -4,6 +4,7 @@
 //! [`Engine::step`] is synchronous and takes the time as an argument, so a
 //! simulation drives the very code that serves traders.
 
+mod books;
 mod mirrors;
 mod turn;
 mod upkeep;
@@ -115,7 +116,11 @@ impl Engine {
     fn learn(&mut self) -> Result<(), StorageError> {
         let view = self.views().view()?;
         let keys = view.living_trade_keys()?;
-        self.known.replace(keys.into_iter().map(|key| key.0));
+        let solvers = view.solvers()?;
+        let keys = keys.into_iter().map(|key| key.0);
+        let solvers = solvers.into_iter().map(|(key, _)| key.0);
+        let node = [self.desk.keys.public_key()];
+        self.known.replace(keys.chain(solvers).chain(node));
         self.promises = Promises::count(&view, self.desk.terms.max_routing_fee)?;
         self.tip_height = view.tip()?.map(|tip| tip.height);
         self.latest = self.latest.max(view.heartbeat()?.unwrap_or_default());

@@ -143,6 +143,7 @@ impl Witness {
                 let apart = signed_at.secs_since(now).max(now.secs_since(signed_at));
                 assert!(apart > TOLERANCE_SECS, "{receipt:?} to a fresh message");
             }
+            Receipt::Ruled(_) => panic!("{receipt:?} to a trader"),
             Receipt::Refused(Refusal::Blocked(_) | Refusal::Busy(_) | Refusal::Error(_)) => {
                 panic!("{receipt:?} to {message:?}")
             }

@@ -24,6 +24,10 @@ pub(crate) enum Table {
     EndedTakes,
     /// Disputes.
     Disputes,
+    /// Index: disputes that wait for a ruling.
+    OpenDisputes,
+    /// Who may judge disputes.
+    Solvers,
     /// Hold invoices.
     Holds,
     /// Index: hash of a hold.
@@ -52,6 +56,12 @@ pub(crate) enum Table {
     AttemptsOfPayout,
     /// Index: the one attempt of a payout that is with Lightning.
     SentAttempts,
+    /// Who has given what to whom.
+    Entries,
+    /// What each account has got and given.
+    Accounts,
+    /// Payments of Lightning's that the operator has to explain.
+    UnknownPayments,
     /// Identities.
     Users,
     /// Messages that were answered.
@@ -90,7 +100,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 40] = [
+    pub(crate) const ALL: [Table; 45] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -100,6 +110,8 @@ impl Table {
         Table::PendingPrivate,
         Table::EndedTakes,
         Table::Disputes,
+        Table::OpenDisputes,
+        Table::Solvers,
         Table::Holds,
         Table::HoldHashes,
         Table::HoldsOfOrder,
@@ -114,6 +126,9 @@ impl Table {
         Table::Attempts,
         Table::AttemptsOfPayout,
         Table::SentAttempts,
+        Table::Entries,
+        Table::Accounts,
+        Table::UnknownPayments,
         Table::Users,
         Table::Seen,
         Table::SeenTimes,
@@ -145,6 +160,8 @@ impl Table {
             Table::PendingPrivate => "pending_private",
             Table::EndedTakes => "ended_takes",
             Table::Disputes => "disputes",
+            Table::OpenDisputes => "open_disputes",
+            Table::Solvers => "solvers",
             Table::Holds => "holds",
             Table::HoldHashes => "hold_hashes",
             Table::HoldsOfOrder => "holds_of_order",
@@ -159,6 +176,9 @@ impl Table {
             Table::Attempts => "attempts",
             Table::AttemptsOfPayout => "attempts_of_payout",
             Table::SentAttempts => "sent_attempts",
+            Table::Entries => "entries",
+            Table::Accounts => "accounts",
+            Table::UnknownPayments => "unknown_payments",
             Table::Users => "users",
             Table::Seen => "seen",
             Table::SeenTimes => "seen_times",

@@ -146,3 +146,52 @@ pub(super) fn given_up(hold: &Hold) -> Hold {
         ..hold.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::Ask;
+    use crate::decide::payout_invoice::add_invoice;
+    use crate::decide::take::{take_buy, take_sell};
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Identity;
+    use crate::stage::BackTo;
+    use crate::wire::CantDo;
+
+    #[test]
+    fn b3_while_a_hold_is_opened_no_other_take_and_no_other_invoice_is_taken() {
+        let mut other = stranger();
+        other.identity = Identity::FullPrivacy;
+        let taken = Some(CantDo::InvalidOrderStatus);
+        let of_buy = opening(Side::Buy, BackTo::Pending).order;
+        let refused = take_buy(
+            &of_buy,
+            &request(&other, Ask::TakeBuy { fiat: None }),
+            None,
+            now(),
+            &take_facts(),
+        );
+        assert_eq!(refused.err(), taken);
+        let of_sell = opening(Side::Sell, BackTo::Pending).order;
+        let request_of = |payout| request(&other, Ask::TakeSell { payout, fiat: None });
+        for given in [None, Some(readable(60))] {
+            let asks = request_of(given.clone());
+            let refused = take_sell(
+                &of_sell,
+                &asks,
+                (given.as_ref(), None),
+                now(),
+                &take_facts(),
+            );
+            assert_eq!(refused.err(), taken, "{given:?}");
+        }
+
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingInvoice { deadline });
+        let payout = readable(60);
+        let again = request(&taker(), Ask::AddInvoice { payout });
+        let facts = scene.invoice_facts();
+        let refused = add_invoice(&scene.order, &again, &readable(60), now(), &facts);
+        assert_eq!(refused.err(), Some(CantDo::NotAllowedByStatus));
+    }
+}

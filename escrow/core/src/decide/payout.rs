@@ -17,11 +17,13 @@ use super::payout_invoice::is_over;
 use super::{alarm, nothing};
 
 mod address;
+mod adopted;
 mod failed;
 mod lost;
 mod succeeded;
 
 pub use address::address_asked;
+pub use adopted::{Adoptee, adopt};
 pub use failed::payment_failed;
 pub use lost::{payment_missing, payment_traced};
 pub use succeeded::payment_succeeded;
@@ -53,6 +55,7 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         (Destination::Address(_), Some(invoice)) if is_kept(invoice, debt.attempt, now) => {
             try_to_pay(debt, invoice, now)
         }
+        (Destination::Address(_), _) if debt.in_flight.is_stopped => queue(&debt.payout, None, now),
         (Destination::Address(_), _) => resolve(&debt.payout),
     }
 }
@@ -119,8 +122,9 @@ fn try_to_pay(debt: &Debt<'_>, invoice: &PayoutInvoice, now: Now) -> Decision {
             }
         },
     };
-    if is_at_cap(*in_flight, now) {
-        return queue(payout, hash, now);
+    if in_flight.is_stopped || is_at_cap(*in_flight, now) {
+        let crowd = (!in_flight.is_stopped).then_some(Alarm::TooManyInFlight(hash));
+        return queue(payout, crowd, now);
     }
     Decision {
         payouts: vec![Payout {
@@ -244,22 +248,22 @@ fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
         || is_full(in_flight.to_payee, now.terms.max_inflight_payouts_per_payee)
 }
 
-/// Rule P11: it waits for its turn and nothing is counted. The operator hears
-/// of it when it comes to wait, not each time that it has to wait on.
-fn queue(payout: &Payout, hash: PaymentHash, now: Now) -> Decision {
+/// Rules P11, P14: it waits for its turn and nothing is counted. The operator
+/// hears of a crowd when it comes to wait, not each time that it has to wait
+/// on; of a breach of the books he has heard before.
+fn queue(payout: &Payout, crowd: Option<Alarm>, now: Now) -> Decision {
     let queued_since = queued_since(payout);
     let state = PayoutState::Queued {
         since: queued_since.unwrap_or(now.at),
         again_at: now.at.plus(now.terms.payment_retry_secs),
     };
-    let told = queued_since.is_none();
-    let alarm = told.then_some(Effect::Alarm(Alarm::TooManyInFlight(hash)));
+    let news = crowd.filter(|_| queued_since.is_none());
     Decision {
         payouts: vec![Payout {
             state,
             ..payout.clone()
         }],
-        effects: alarm.into_iter().collect(),
+        effects: news.map(Effect::Alarm).into_iter().collect(),
         ..Decision::default()
     }
 }
@@ -554,7 +558,11 @@ mod tests {
             effects: vec![Effect::Alarm(Alarm::TooManyInFlight(hash(50)))],
             ..Decision::default()
         };
-        let in_flight = |to_all, to_payee| InFlight { to_all, to_payee };
+        let in_flight = |to_all, to_payee| InFlight {
+            to_all,
+            to_payee,
+            is_stopped: false,
+        };
         for full in [in_flight(100, 0), in_flight(10, 10)] {
             assert_eq!(crowded(full, now()), expected, "{full:?}");
         }
@@ -567,6 +575,19 @@ mod tests {
         };
         let uncapped = crowded(in_flight(1_000, 1_000), under(&open));
         assert_eq!(uncapped.effects, pays);
+    }
+
+    #[test]
+    fn p14_x13_while_the_ledger_is_latched_no_payment_leaves() {
+        let stopped = InFlight {
+            is_stopped: true,
+            ..InFlight::default()
+        };
+        let waits = Decision {
+            payouts: vec![payout(queued(NOW))],
+            ..Decision::default()
+        };
+        assert_eq!(crowded(stopped, now()), waits);
     }
 
     fn queued(since: UnixTime) -> PayoutState {
@@ -583,7 +604,7 @@ mod tests {
         };
         let full = InFlight {
             to_all: 100,
-            to_payee: 0,
+            ..InFlight::default()
         };
         let waits_on = Decision {
             payouts: vec![payout(queued(SINCE))],

@@ -257,10 +257,12 @@ fn with_payout(order: &Order, destination: &Destination) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::Msat;
     use crate::command::Ask;
     use crate::decision::Effect;
     use crate::fixtures::*;
     use crate::hold::HoldState;
+    use crate::lightning::Sendable;
     use crate::order::Side;
     use crate::party::Party;
     use crate::time::UnixTime;
@@ -345,6 +347,49 @@ mod tests {
                 scene.name
             );
         }
+    }
+
+    #[test]
+    fn v2_v5_up_m14_an_address_is_taken_if_it_takes_the_amount() {
+        let judged = |least, most| {
+            let given = GivenInvoice::Address {
+                text: ADDRESS.to_owned(),
+                sendable: Sendable {
+                    least: Msat(least),
+                    most: Msat(most),
+                },
+            };
+            judge(&given, BUYER_GETS, false, now())
+        };
+        assert_eq!(judged(9_970_000, 9_970_000), Ok(to_address()));
+        let refused = Err(CantDo::InvalidInvoice);
+        assert_eq!(judged(9_970_001, u64::MAX), refused, "too small for it");
+        assert_eq!(judged(1, 9_969_999), refused, "too big for it");
+    }
+
+    #[test]
+    fn v6_g19_an_address_that_is_too_long_or_that_nobody_could_ask_is_refused() {
+        let GivenInvoice::Address { sendable, .. } = given_address() else {
+            panic!("an address");
+        };
+        let text = format!("{}@wallet.example", "a".repeat(2_048));
+        let long = GivenInvoice::Address { text, sendable };
+        let judged = |given| judge(given, BUYER_GETS, false, now());
+        assert_eq!(judged(&long), Err(CantDo::InvalidInvoice));
+        let unasked = GivenInvoice::Unasked(ADDRESS.to_owned());
+        assert_eq!(judged(&unasked), Err(CantDo::TooManyRequests));
+    }
+
+    #[test]
+    fn p8_an_address_that_is_being_asked_can_be_replaced() {
+        let mut scene = needing_invoice(Side::Sell);
+        let owed = scene.owed.as_mut().unwrap();
+        owed.payout.destination = to_address();
+        owed.payout.state = PayoutState::Resolving { queued_since: None };
+        let decision = giving(&scene, &taker()).unwrap();
+        let replaced = payout(PayoutState::Paying).edit(|p| p.destination = to_invoice(60));
+        assert_eq!(decision.payouts, [replaced]);
+        assert_eq!(decision.effects, [Effect::Pay(hash(60))]);
     }
 
     fn take_to_60() -> Take {

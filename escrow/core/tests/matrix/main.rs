@@ -26,8 +26,8 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
 
 use fixtures::{
-    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, next_hold, now, person_facts,
-    preimage, readable, request, take_facts,
+    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, horizon_facts, next_hold, now,
+    person_facts, preimage, readable, request, take_facts,
 };
 
 fn requests(side: Side) -> Vec<(&'static str, Ask)> {
@@ -95,6 +95,10 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
             rate::rate(order, req, *stars, now(), &RateFacts { rated: None })
         }
         Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
+        | Ask::Govern(_) => unreachable!("no party asks for it"),
         Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
@@ -282,13 +286,11 @@ fn looked_up(scene: &Scene) -> Option<Decision> {
 
 /// The fixtures' holds expire at a height of 900.
 fn aged(scene: &Scene, blocks_left: u32) -> Option<Decision> {
-    let (hold, tip) = (hold(scene)?, 900 - blocks_left);
-    let fresh = dispute_facts().dispute;
+    let facts = horizon_facts(900 - blocks_left, scene.dispute.clone());
     Some(escrow_horizon::hold_aged(
         &scene.order,
-        hold,
-        tip,
-        fresh,
+        hold(scene)?,
+        &facts,
         now(),
     ))
 }

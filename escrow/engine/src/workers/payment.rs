@@ -120,6 +120,9 @@ impl Tender<'_> {
     async fn start(&mut self) -> Step {
         self.board.lightning_is_ready().await;
         self.board.unseen.is_empty().await;
+        if self.board.is_latched() {
+            return Step::NothingNew;
+        }
         let request = reports::pay_request(self.attempt);
         match self
             .board

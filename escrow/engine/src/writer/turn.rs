@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Ask, Command, Request, Sender};
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due;
 use escrow_core::freshness::{self, Stale, Subject};
 use escrow_core::hold::Hold;
 use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
-use escrow_core::party::Identity;
+use escrow_core::party::{Identity, TradeKey};
 use escrow_core::payout::Payout;
-use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::timer::Timer;
+use escrow_core::wire::{CantDo, Transport};
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 
@@ -23,10 +24,6 @@ use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
-
-/// Queued payouts that are called when one payment ends. One place is free; the
-/// first in line may yet have to wait for their own payee.
-const CALLED_AT_ONCE: usize = 16;
 
 /// One submission's turn at the open page.
 pub(super) struct Turn<'a, 'p> {
@@ -57,6 +54,8 @@ impl Turn<'_, '_> {
             }
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
+            Submission::Payments(history) => self.payments(history)?,
+            Submission::Operator(word) => return Ok(self.operator(word)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
@@ -94,6 +93,41 @@ impl Turn<'_, '_> {
         }
         self.note(request, outcome)?;
         Ok(Receipt::Decided)
+    }
+
+    /// What the operator asks for with his own tools: the same decisions, and
+    /// the answer is the receipt (rule A14).
+    pub(super) fn operator_asks(
+        &mut self,
+        ask: &Ask,
+        order: Option<OrderId>,
+    ) -> Result<Receipt, StorageError> {
+        let node = TradeKey(self.desk.keys.public_key());
+        let request = Request {
+            sender: Sender {
+                trade_key: node,
+                identity: Identity::FullPrivacy,
+                transport: Transport::Direct,
+            },
+            request_id: None,
+            trade_index: None,
+            order,
+            signed_at: self.now,
+            ask: ask.clone(),
+        };
+        let ruling = self.gather().request(&request)?;
+        let outcome = match ruling {
+            Ok(decision) => {
+                self.apply(Decision {
+                    answer: None,
+                    ..decision
+                })?;
+                Ok(())
+            }
+            Err(why) => Err(why),
+        };
+        self.note(&request, outcome.map_or_else(CantDo::as_str, |()| "done"))?;
+        Ok(Receipt::Ruled(outcome))
     }
 
     fn is_fresh(&self, request: &Request) -> Result<Result<(), Stale>, StorageError> {
@@ -142,6 +176,7 @@ impl Turn<'_, '_> {
     /// Writes a decision into the page.
     pub(super) fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
         let moved = moved_orders(&decision);
+        let news = self.news(&decision)?;
         for order in decision.orders {
             if let Some(before) = self.page.order(order.id)? {
                 self.draft.touch(&before);
@@ -161,6 +196,14 @@ impl Turn<'_, '_> {
             self.page.put_attempt(attempt)?;
         }
         let is_place_free = self.page.sent_attempt_count()? < in_flight;
+        self.keep_books(&news)?;
+        for (solver, row) in &decision.solvers {
+            self.page.put_solver(*solver, row.as_ref())?;
+            self.draft.touch_solver(*solver);
+        }
+        if let Some(maintenance) = &decision.maintenance {
+            self.page.put_maintenance(maintenance.as_ref())?;
+        }
         for (identity, user) in &decision.users {
             self.page.put_user(*identity, user)?;
         }
@@ -182,18 +225,6 @@ impl Turn<'_, '_> {
         }
         if is_place_free {
             self.call_queue()?;
-        }
-        Ok(())
-    }
-
-    /// A payment has ended: those who wait for a place are tried (rules P11, P16).
-    fn call_queue(&mut self) -> Result<(), StorageError> {
-        for payout in self.page.queued_payouts(CALLED_AT_ONCE)? {
-            self.report(&Command::Elapsed(Timer {
-                at: self.now,
-                order: payout.order,
-                kind: TimerKind::PayoutRetry,
-            }))?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use escrow_engine::preimages::Preimages;
 use escrow_engine::prices::PriceBoard;
 use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
-use escrow_lightning::backend::Network;
+use escrow_lightning::backend::{Network, PayRequest, StartPayment};
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Lnurl, Sandbox};
 use nostr::event::Event;
@@ -296,6 +296,20 @@ impl House {
         timeout(PATIENCE, waiting).await.expect("it never comes")
     }
 
+    /// The operator pays an invoice past the escrow.
+    pub(crate) async fn pays_by_hand(&self, bolt11: &str) {
+        let request = PayRequest {
+            bolt11: bolt11.into(),
+            amount: Sats(SATS - FEE).to_msat().unwrap(),
+            fee_limit: Msat(100_000),
+            cltv_limit: 1_008,
+            max_parts: 1,
+            timeout: Duration::from_secs(60),
+        };
+        let started = self.sandbox.start_payment(&request).await.unwrap();
+        assert_eq!(started, StartPayment::Started);
+    }
+
     pub(crate) async fn balance(&self, wallet: &'static str) -> Msat {
         self.sandbox
             .look(move |world| world.balance(wallet))
@@ -357,6 +371,15 @@ impl Trader {
             keys: key(number),
             index,
             requests: Mutex::new(1_000),
+            ..self
+        }
+    }
+
+    /// The same person, who writes from his identity itself.
+    pub(crate) fn as_identity(self) -> Trader {
+        Trader {
+            keys: self.identity.unwrap(),
+            identity: None,
             ..self
         }
     }
@@ -427,7 +450,7 @@ impl Trader {
     pub(crate) fn mail(&self, house: &House) -> Vec<Message> {
         let events = house.recorder.events.lock().unwrap();
         let own = events.iter().filter(|event| {
-            let is_letter = event.kind.as_u16() != wire::order_event::ORDER;
+            let is_letter = matches!(event.kind.as_u16(), 14 | 1_059);
             is_letter && value(event, "p") == self.keys.public_key().to_hex()
         });
         let node = house.keys.public_key();

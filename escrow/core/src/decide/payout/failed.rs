@@ -224,6 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn p6e_a_refused_invoice_of_an_address_is_counted() {
+        let mut payout = payout(PayoutState::Paying);
+        payout.destination = Destination::Address(ADDRESS.to_owned());
+        let (order, sent) = (paying(Side::Sell).order, attempt(AttemptState::Sent));
+        let after = |reason| {
+            let decision = payment_failed(&order, &payout, &sent, (reason, false), now());
+            let payout = &decision.payouts[0];
+            (payout.tries, payout.state)
+        };
+        for reason in [PaymentFailure::WrongDetails, PaymentFailure::InvoiceRefused] {
+            assert_eq!(after(reason), (1, later()), "{reason:?}");
+        }
+        assert_eq!(after(PaymentFailure::InvoiceExpired), (0, later()));
+    }
+
+    #[test]
     fn p6d_an_expired_invoice_is_asked_for_without_blame() {
         let expected = Decision {
             pushes: vec![asked_again()],

@@ -35,8 +35,8 @@ pub fn payment_succeeded(
     if matches!(attempt.state, AttemptState::Succeeded { .. }) {
         return nothing();
     }
-    let (Some(success), true) = (success(order, payout.id), attempt.payout == payout.id) else {
-        return alarm(contradiction);
+    let Some(success) = success(order, payout.id) else {
+        return gone(attempt, routing_fee);
     };
     let was_sent = attempt.state == AttemptState::Sent;
     let is_only_one = match payout.state {
@@ -48,13 +48,25 @@ pub fn payment_succeeded(
         PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
     };
     if !is_only_one {
-        return alarm(contradiction);
+        return gone(attempt, routing_fee);
     }
     let mut decision = paid(order, success, payout, attempt, routing_fee, now);
     if !was_sent {
         decision.effects.push(Effect::Alarm(contradiction));
     }
     decision
+}
+
+/// The sats have left although no decision expected it: the books must know,
+/// and so must the operator (rule F8).
+fn gone(attempt: &Attempt, routing_fee: Msat) -> Decision {
+    Decision {
+        attempts: vec![Attempt {
+            state: AttemptState::Succeeded { routing_fee },
+            ..attempt.clone()
+        }],
+        ..alarm(Alarm::UnexpectedPayment(attempt.hash))
+    }
 }
 
 fn paid(
@@ -128,6 +140,17 @@ mod tests {
         }
     }
 
+    /// The row tells the books of it, and nothing else follows.
+    fn gone_unexpected() -> Decision {
+        Decision {
+            attempts: vec![attempt(AttemptState::Succeeded {
+                routing_fee: Msat(1_500),
+            })],
+            effects: vec![Effect::Alarm(Alarm::UnexpectedPayment(hash(50)))],
+            ..Decision::default()
+        }
+    }
+
     fn success_stage() -> Stage {
         crate::fixtures::success()
     }
@@ -162,11 +185,7 @@ mod tests {
             assert_eq!(late, expected, "{state:?}");
         }
         let other_in_flight = succeeding(&payout(PayoutState::Paying), &attempt(FAILED), 50);
-        let expected = Decision {
-            effects: vec![unexpected],
-            ..Decision::default()
-        };
-        assert_eq!(other_in_flight, expected);
+        assert_eq!(other_in_flight, gone_unexpected());
     }
 
     #[test]
@@ -177,6 +196,6 @@ mod tests {
         assert_eq!(succeeding(&payout(PayoutState::Paid), &done, 50), nothing());
         let sent = attempt(AttemptState::Sent);
         let parked = succeeding(&payout(PayoutState::Parked), &sent, 50);
-        assert_eq!(parked, alarm(Alarm::UnexpectedPayment(hash(50))));
+        assert_eq!(parked, gone_unexpected());
     }
 }
