@@ -335,8 +335,8 @@ impl EscrowHandle {
 
     /// Does what the operator says. Returns once it is on disk, or
     /// with why it is not done; none if the escrow has ended.
-    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
-        self.mailbox.report(Submission::Operator(word)).await
+    pub async fn operate(&self, command: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(command)).await
     }
 
     /// Trade keys of living orders.

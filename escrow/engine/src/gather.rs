@@ -5,6 +5,7 @@
 //! after the first was written into the page, so both cannot win.
 
 mod court;
+mod debts;
 
 use escrow_core::command::{AddressAnswer, Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
@@ -356,55 +357,6 @@ impl Gather<'_, '_> {
         self.desk.prices.price(code, self.at)
     }
 
-    fn payment_report(
-        &mut self,
-        hash: PaymentHash,
-        decide: impl FnOnce(&mut Self, (&Order, &Payout, &Attempt)) -> Decision,
-    ) -> Result<Decision, StorageError> {
-        let unexpected = || Ok(alarm(Alarm::UnexpectedPayment(hash)));
-        let Some(attempt) = self.page.attempt(hash)? else {
-            return unexpected();
-        };
-        let Some(payout) = self.page.payout(attempt.payout)? else {
-            return unexpected();
-        };
-        match self.page.order(attempt.order)? {
-            Some(order) => Ok(decide(self, (&order, &payout, &attempt))),
-            None => unexpected(),
-        }
-    }
-
-    fn address_asked(
-        &self,
-        payout: PayoutId,
-        address: &str,
-        answer: &AddressAnswer,
-    ) -> Result<Decision, StorageError> {
-        let (payee, hash_is_known) = match answer {
-            AddressAnswer::Invoice(invoice) => {
-                (Some(&*invoice.payee), self.hash_is_known(invoice, None)?)
-            }
-            AddressAnswer::Refused | AddressAnswer::Unasked => (None, false),
-        };
-        let Some(payout) = self.page.payout(payout)? else {
-            return Ok(Decision::default());
-        };
-        let Some(order) = self.page.order(payout.order)? else {
-            return Ok(Decision::default());
-        };
-        let Some(owed) = self.owed_to(&order, payee)? else {
-            return Ok(Decision::default());
-        };
-        let asked = (address, answer);
-        Ok(payout::address_asked(
-            &order,
-            &owed,
-            asked,
-            hash_is_known,
-            self.now(),
-        ))
-    }
-
     /// What an order waits for, moved by a time in which the node was not there.
     pub(crate) fn shifted(&mut self, order: &Order, secs: u64) -> Result<Decision, StorageError> {
         let (hold, payout) = self.rows_of(order)?;
@@ -549,64 +501,6 @@ impl Gather<'_, '_> {
             Some(dispute) => self.page.dispute(dispute),
             None => Ok(None),
         }
-    }
-
-    fn owed(&self, order: &Order) -> Result<Option<PayoutFacts>, StorageError> {
-        self.owed_to(order, None)
-    }
-
-    /// What is owed for an order, should it be paid to another payee than before.
-    fn owed_to(
-        &self,
-        order: &Order,
-        payee: Option<&str>,
-    ) -> Result<Option<PayoutFacts>, StorageError> {
-        let Some(payout) = self.payout_of(order)? else {
-            return Ok(None);
-        };
-        let present = payout.invoice();
-        let attempt = match present {
-            Some(invoice) => self.page.attempt(invoice.hash)?,
-            None => None,
-        };
-        let payee = payee.or(present.map(|invoice| &*invoice.payee));
-        let in_flight = self.in_flight(payout.id, payee)?;
-        Ok(Some(PayoutFacts {
-            payout,
-            attempt,
-            in_flight,
-        }))
-    }
-
-    /// Rule P11, without the payout that is asked for. Where all together are
-    /// fewer than one payee may have, nobody counts his.
-    fn in_flight(&self, own: PayoutId, payee: Option<&str>) -> Result<InFlight, StorageError> {
-        let is_stopped = self.page.latch()?.is_some();
-        let all = clamp(self.page.sent_attempt_count()?);
-        let cap = self.desk.terms.max_inflight_payouts_per_payee;
-        if cap == 0 || all < cap {
-            return Ok(InFlight {
-                to_all: all,
-                to_payee: 0,
-                is_stopped,
-            });
-        }
-        let mut in_flight = InFlight {
-            is_stopped,
-            ..InFlight::default()
-        };
-        for attempt in self.page.sent_attempts()? {
-            if attempt.payout == own {
-                continue;
-            }
-            in_flight.to_all = in_flight.to_all.saturating_add(1);
-            let other = self.page.payout(attempt.payout)?;
-            let other = other.as_ref().and_then(Payout::invoice);
-            if other.is_some_and(|other| Some(&*other.payee) == payee) {
-                in_flight.to_payee = in_flight.to_payee.saturating_add(1);
-            }
-        }
-        Ok(in_flight)
     }
 
     fn taker(&self, order: &Order) -> Result<Option<User>, StorageError> {

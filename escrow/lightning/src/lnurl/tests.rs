@@ -359,8 +359,8 @@ async fn v5_an_amount_out_of_bounds_is_not_asked_for() {
     }
 }
 
-/// Time is paused only once the connection stands: nothing but the limit can
-/// then end the wait.
+/// Paused time runs as soon as nobody does anything: nothing but the limit can
+/// end the wait.
 #[tokio::test(start_paused = true)]
 async fn v5_g19_a_silent_server_is_waited_for_four_seconds_in_all() {
     for silent_at_first in [true, false] {

@@ -16,8 +16,8 @@ use super::{Debt, lives_on, take_being_paid, try_again, try_to_pay};
 /// An invoice is paid in the same breath: its hash and its bytes are in the
 /// attempt's row before Lightning hears of them. What is no invoice for
 /// exactly the debt counts as a try, and so does one whose hash is known
-/// (`hash_is_known`): somebody else might be paid by it, or nobody. `owed` is
-/// told with the payee of the answer.
+/// (`hash_is_known`), from an attempt, a hold or another order: somebody else
+/// might be paid by it, or nobody. `owed` is told with the payee of the answer.
 ///
 /// An answer that comes late, when the buyer has named another destination or
 /// the address was asked again, means nothing.
