@@ -152,7 +152,7 @@ impl Escrow {
             letter_secs,
             most_orders,
             views: engine.views(),
-            publisher: parts.publisher.clone(),
+            publisher: Arc::downgrade(&parts.publisher),
             clock: parts.clock.clone(),
             memory: Mutex::new(Memory::new(Entropy::from_os())),
         });
