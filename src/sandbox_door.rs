@@ -12,10 +12,13 @@
 //! | `POST /fail-payments` | [`FailPayments`] | `null` |
 //! | `POST /faults` | [`Fault`] | `null` |
 //! | `DELETE /faults` | – | `null`; what hangs goes on |
+//! | `GET /.well-known/lnurlp/{wallet}` | – | what the wallet's Lightning address takes |
 //!
 //! What the sandbox refuses is answered by a status from 400 on with
 //! `{"error": "the reason"}`; what is no request at all, by plain words. `/pay`
 //! answers when the hold is accepted, the payment done, or refused.
+
+mod addresses;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -109,6 +112,7 @@ fn routes(sandbox: Sandbox) -> Router {
         .route("/mine", post(done::<Mine>))
         .route("/fail-payments", post(done::<FailPayments>))
         .route("/faults", post(add_fault).delete(clear_faults))
+        .merge(addresses::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(sandbox)
 }

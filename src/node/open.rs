@@ -13,8 +13,6 @@ use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
-use escrow_lightning::LightningBackend;
-use escrow_lightning::backend::LightningIdentity;
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::{Keys, PublicKey};
@@ -28,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
+use super::lightning::Lightning;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, Part, lightning, readiness, terms};
@@ -85,7 +84,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             settings: &settings,
             identity: &identity,
             ledger,
-            lightning: (opened.backend, opened.identity),
+            lightning: &opened,
             relay: &relay,
             desk: &desk,
             prices: prices.board(),
@@ -207,7 +206,7 @@ struct EscrowSite<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
     ledger: Ledger,
-    lightning: (Arc<dyn LightningBackend>, LightningIdentity),
+    lightning: &'a Lightning,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
     prices: prices::Board,
@@ -218,7 +217,12 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     let EscrowSite {
         settings, identity, ..
     } = site;
-    let (backend, lightning) = site.lightning;
+    let Lightning {
+        backend,
+        identity: lightning,
+        ..
+    } = site.lightning;
+    let rules = terms::invoice_rules(&settings.lightning, lightning);
     let secret = SecretBox::new(Box::new(*identity.secret.expose_secret()));
     let keys = identity.keys.clone();
     let parts = Parts {
@@ -226,15 +230,16 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         desk: Desk {
             keys: keys.clone(),
             terms: terms::terms_of_trade(settings),
-            stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
+            stationery: terms::stationery(settings, &settings.relay.url(), lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
             prices: Arc::new(site.prices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
-        intake: Intake::new(keys, terms::invoice_rules(&settings.lightning, &lightning)),
-        backend,
+        intake: Intake::new(keys, rules.clone()),
+        backend: backend.clone(),
+        addresses: Arc::new(site.lightning.addresses(rules)),
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),

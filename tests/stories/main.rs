@@ -14,6 +14,7 @@
     reason = "a table is as long as it has rows"
 )]
 
+mod addresses;
 mod cancels;
 mod discretion;
 mod downtime;

@@ -44,6 +44,18 @@ impl Person {
         self.last_at = Timestamp::zero();
     }
 
+    /// Goes on under the key that he named for the rest of his range; returns
+    /// the first letter to it.
+    pub(crate) async fn goes_on_as(&mut self, next: Trade) -> Heard {
+        self.trade = next;
+        self.read = 0;
+        self.last_at = Timestamp::zero();
+        let heard = self.trader.next_letter(&self.trade).await.unwrap();
+        self.is_next(&heard);
+        self.trade.order = heard.message.id;
+        heard
+    }
+
     pub(crate) fn name(&self) -> String {
         self.trader.name().to_owned()
     }

@@ -9,7 +9,7 @@ use escrow_core::command::{Ask, Request};
 use escrow_core::decision::Effect;
 use escrow_core::maintenance::Maintenance;
 use escrow_core::questions;
-use escrow_lightning::LightningBackend;
+use escrow_lightning::{LightningBackend, Lnurl};
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, StorageError, Views};
@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses;
 use crate::clock::{Clock, ClockGuard, Sight};
 use crate::desk::Desk;
 use crate::entropy::Entropy;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub intake: Intake,
     /// The money.
     pub backend: Arc<dyn LightningBackend>,
+    /// Asks the servers behind traders' addresses.
+    pub addresses: Arc<Lnurl>,
     /// Where events go.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -136,6 +139,8 @@ impl Escrow {
         let health = HealthWatch::begin(parts.backend.clone()).await;
         let board = Switchboard {
             backend: parts.backend.clone(),
+            addresses: parts.addresses.clone(),
+            clock: parts.clock.clone(),
             views: engine.views(),
             mailbox: mailbox.clone(),
             preimages,
@@ -173,6 +178,7 @@ impl Escrow {
             mailbox: mailbox.clone(),
             mailroom: mailroom.clone(),
             reception,
+            addresses: parts.addresses,
             banned: parts.banned.into(),
             known,
             health: health.health(),
@@ -238,6 +244,7 @@ pub struct EscrowHandle {
     mailbox: Arc<Mailbox>,
     mailroom: Arc<Mailroom>,
     reception: Arc<Reception>,
+    addresses: Arc<Lnurl>,
     banned: Arc<[PublicKey]>,
     known: KnownKeys,
     health: watch::Receiver<LightningHealth>,
@@ -261,7 +268,7 @@ impl EscrowHandle {
 
     /// As [`EscrowHandle::submit`], for a message that came by this path.
     pub async fn submit_by(&self, path: Path, source: Source, event: Event) -> Receipt {
-        let message = match self.mailroom.open(source, event).await {
+        let mut message = match self.mailroom.open(source, event).await {
             Ok(message) => TraderMessage { path, ..message },
             Err(receipt) => return receipt,
         };
@@ -271,6 +278,7 @@ impl EscrowHandle {
         if let Some(receipt) = self.reception.answer(&message).await {
             return receipt;
         }
+        addresses::look_up(&self.addresses, &mut message.request.ask).await;
         let lane = if self.known.knows(&message.request.sender.trade_key.0) {
             Lane::Known
         } else {
@@ -542,6 +550,7 @@ impl WritingDesk {
                 }
                 Effect::LookUpHold(hash) => Nudge::LookUp(hash),
                 Effect::Pay(hash) => Nudge::Decided(Task::Payment(hash)),
+                Effect::Resolve(payout) => Nudge::Decided(Task::Address(payout)),
                 Effect::Alarm(alarm) => {
                     tracing::error!("{}", alarms::words(alarm));
                     continue;

@@ -19,6 +19,7 @@
 //! assert_eq!(preimages.of(hold.id).hash(), hold.hash);
 //! ```
 
+mod addresses;
 mod book;
 pub mod clock;
 pub mod desk;

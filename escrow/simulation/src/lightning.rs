@@ -8,19 +8,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use escrow_core::command::Command;
+use escrow_core::command::{AddressAnswer, Command};
 use escrow_core::decision::Effect;
 use escrow_core::hold::{Hold, HoldState};
-use escrow_core::payout::{Attempt, AttemptState};
-use escrow_core::{PaymentHash, UnixTime};
+use escrow_core::payout::{Attempt, AttemptState, PayoutId, PayoutState};
+use escrow_core::{Destination, Msat, PaymentHash, UnixTime};
 use escrow_engine::preimages::Preimages;
 use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_lightning::backend::{PaymentState, StartPayment};
 use escrow_lightning::sandbox::{
-    Act, Applied, CancelHold, Command as Ordered, CreateHold, SettleHold, Setup, StartPaying, Tick,
-    World,
+    Act, Applied, CancelHold, Command as Ordered, CreateHold, CreateInvoice, SettleHold, Setup,
+    StartPaying, Tick, World,
 };
-use escrow_lightning::{LnError, LnResult};
+use escrow_lightning::{InvoiceRules, LnError, LnResult, read_payout_invoice};
 use storage::ledger::View;
 
 use crate::dice::Dice;
@@ -36,6 +36,8 @@ pub(crate) struct Line {
     now: UnixTime,
     /// Calls that reach the node when their time has come.
     late: Vec<(UnixTime, Ordered)>,
+    /// The wallets whose addresses gave these invoices.
+    pub(crate) given_by_address: BTreeMap<PaymentHash, String>,
     down_until: UnixTime,
     /// Faults are over: every call is done and answered.
     pub(crate) is_good: bool,
@@ -54,6 +56,7 @@ impl Line {
             world: World::new(&Setup::from_seed(seed), now),
             now,
             late: Vec::new(),
+            given_by_address: BTreeMap::new(),
             down_until: now,
             is_good: false,
         }
@@ -131,6 +134,7 @@ impl Line {
 pub(crate) enum Task {
     Hold(PaymentHash),
     Payment(PaymentHash),
+    Address(PayoutId),
 }
 
 /// What a tender remembers.
@@ -160,7 +164,62 @@ pub(crate) struct Bench<'a> {
     pub(crate) preimages: &'a Preimages,
     pub(crate) dice: &'a mut Dice,
     pub(crate) tally: &'a mut Tally,
+    pub(crate) rules: &'a InvoiceRules,
     pub(crate) now: UnixTime,
+}
+
+/// The wallet that an address stands for.
+pub(crate) fn wallet_of(address: &str) -> &str {
+    address.split('@').next().unwrap()
+}
+
+/// Asks a payout's address for an invoice; while the line is bad, its server
+/// lies.
+fn address(id: PayoutId, bench: &mut Bench<'_>) -> (bool, Option<Command>) {
+    let payout = bench.view.payout(id).unwrap().unwrap();
+    let waits = matches!(payout.state, PayoutState::Resolving { .. });
+    let Destination::Address(address) = payout.destination else {
+        return (false, None);
+    };
+    if !waits {
+        return (false, None);
+    }
+    let chance = if bench.line.is_good {
+        99
+    } else {
+        bench.dice.below(100)
+    };
+    let amount = payout.amount.to_msat().unwrap();
+    let answer = match chance {
+        0..10 => AddressAnswer::Refused,
+        10..20 => AddressAnswer::Unasked,
+        20..30 => bench.invoice_of(&address, Msat(amount.0 + 1), 3_600),
+        30..40 => bench.invoice_of(&address, amount, 59),
+        _ => bench.invoice_of(&address, amount, 600),
+    };
+    bench.tally.add("address asked");
+    let asked = Command::AddressAsked {
+        payout: id,
+        address,
+        answer,
+    };
+    (true, Some(asked))
+}
+
+impl Bench<'_> {
+    fn invoice_of(&mut self, address: &str, amount: Msat, expiry_secs: u64) -> AddressAnswer {
+        let wallet = wallet_of(address).to_owned();
+        let text = self.line.act(CreateInvoice {
+            wallet: wallet.clone(),
+            amount: Some(amount),
+            memo: "payout".into(),
+            expiry_secs,
+            cltv_delta: 40,
+        });
+        let invoice = read_payout_invoice(&text.unwrap(), self.rules).unwrap();
+        self.line.given_by_address.insert(invoice.hash, wallet);
+        AddressAnswer::Invoice(invoice)
+    }
 }
 
 impl Workers {
@@ -182,6 +241,11 @@ impl Workers {
                 self.wake(task, now).unanswered = Some(now);
             }
         }
+        for payout in view.living_payouts().unwrap() {
+            if matches!(payout.state, PayoutState::Resolving { .. }) {
+                self.wake(Task::Address(payout.id), now);
+            }
+        }
     }
 
     pub(crate) fn nudge(&mut self, effects: &[Effect], now: UnixTime) {
@@ -192,6 +256,9 @@ impl Workers {
                 }
                 Effect::Pay(hash) => {
                     self.wake(Task::Payment(*hash), now);
+                }
+                Effect::Resolve(payout) => {
+                    self.wake(Task::Address(*payout), now);
                 }
                 Effect::LookUpHold(hash) => self.wake(Task::Hold(*hash), now).is_asked = true,
                 Effect::PublishOrder(_)
@@ -229,6 +296,7 @@ impl Workers {
             let (lives, command) = match task {
                 Task::Hold(hash) => tender.hold(*hash, bench),
                 Task::Payment(hash) => tender.payment(*hash, bench),
+                Task::Address(payout) => address(*payout, bench),
             };
             commands.extend(command);
             lives

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
+use escrow_core::lightning::Sendable;
 use escrow_core::order::{Order, OrderId, Side};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::payout::PayoutState;
@@ -45,7 +46,7 @@ pub(crate) struct People {
     pub(crate) payees: BTreeMap<PaymentHash, usize>,
     /// Good invoices, some of which are given twice.
     invoices: Vec<GivenInvoice>,
-    rules: InvoiceRules,
+    pub(crate) rules: InvoiceRules,
     next_id: u64,
 }
 
@@ -255,6 +256,15 @@ impl People {
 
     /// An invoice as a trader gives it; when the line is good, a good one.
     fn invoice(&mut self, owner: usize, amount: Sats, scene: &mut Scene<'_>) -> GivenInvoice {
+        if scene.dice.percent(25) {
+            return GivenInvoice::Address {
+                text: format!("{}@wallet.example", self.persons[owner].wallet),
+                sendable: Sendable {
+                    least: Msat(1),
+                    most: Msat(u64::MAX),
+                },
+            };
+        }
         let (mut amount, mut expiry_secs) = (amount.to_msat(), 86_400);
         if !scene.line.is_good {
             match scene.dice.below(20) {

@@ -265,6 +265,7 @@ impl Town {
             preimages: &self.preimages,
             dice: &mut self.dice,
             tally: &mut self.tally,
+            rules: &self.people.rules,
             now: self.now,
         };
         self.workers.work(&mut bench)
@@ -466,6 +467,7 @@ fn is_for_lightning(effect: &Effect) -> bool {
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)
             | Effect::LookUpHold(_)
+            | Effect::Resolve(_)
             | Effect::Pay(_)
     )
 }

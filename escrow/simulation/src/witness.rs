@@ -11,7 +11,7 @@ use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::wire::{self, Action, read_message};
-use escrow_core::{Msat, UnixTime};
+use escrow_core::{Msat, PaymentHash, UnixTime};
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::submission::{Receipt, Refusal, TraderMessage};
 use escrow_lightning::backend::{HoldState as Seen, PaymentState};
@@ -407,7 +407,7 @@ impl Witness {
             inspects_cover(attempt.order, payment.amount, view, line);
             if matches!(payment.state, PaymentState::Succeeded { .. }) {
                 node -= payment.amount.0 + fee.0;
-                wallets[people.payees[&payment.hash]] += payment.amount.0;
+                wallets[payee(payment.hash, people, line)] += payment.amount.0;
             }
         }
         let liquidity = world.liquidity();
@@ -480,6 +480,18 @@ fn inspects_holds(order: OrderId, view: &View, line: &Line) {
 }
 
 /// A payment goes out only against a settled hold that covers it (promise 3).
+/// Whose wallet an invoice is of.
+fn payee(hash: PaymentHash, people: &People, line: &Line) -> usize {
+    match line.given_by_address.get(&hash) {
+        Some(wallet) => people
+            .persons
+            .iter()
+            .position(|person| person.wallet == *wallet)
+            .unwrap(),
+        None => people.payees[&hash],
+    }
+}
+
 fn inspects_cover(order: OrderId, amount: Msat, view: &View, line: &Line) {
     let order = view.order(order).unwrap().unwrap();
     let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();

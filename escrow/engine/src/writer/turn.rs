@@ -302,6 +302,7 @@ impl Turn<'_, '_> {
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)
             | Effect::LookUpHold(_)
+            | Effect::Resolve(_)
             | Effect::Pay(_)
             | Effect::Alarm(_) => {
                 self.draft.effects.push(effect);
@@ -390,6 +391,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::SettleHold(_)
         | Effect::CancelHold(_)
         | Effect::LookUpHold(_)
+        | Effect::Resolve(_)
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
         | Effect::PublishRating { .. }
