@@ -35,6 +35,7 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, p
             board: &board,
             attempt: &attempt,
             present: &mut present,
+            poke,
         };
         let look = board.call(board.backend.lookup_payment(hash)).await;
         let is_started = started == Some(attempt.tries);
@@ -95,6 +96,7 @@ struct Tender<'a> {
     board: &'a Switchboard,
     attempt: &'a Attempt,
     present: &'a mut Try,
+    poke: &'a Notify,
 }
 
 impl Tender<'_> {
@@ -148,17 +150,25 @@ impl Tender<'_> {
         }
     }
 
-    /// Waits until the payment has ended or the stream is lost; the next look
-    /// tells which.
+    /// Waits until the payment has ended, the stream is lost, or somebody pokes;
+    /// the next look tells which. A stream may fall silent without an end, and
+    /// what was seen on its way has been started.
     async fn wait(&mut self) -> Step {
         let mut updates = self.board.backend.watch_payment(self.attempt.hash);
-        while let Some(state) = updates.next().await {
-            if state.is_final() {
-                return Step::Started;
+        loop {
+            let update = tokio::select! {
+                update = updates.next() => update,
+                () = self.poke.notified() => return Step::Started,
+            };
+            match update {
+                Some(state) if state.is_final() => return Step::Started,
+                Some(_) => {}
+                None => {
+                    self.present.is_shaken = true;
+                    return Step::NothingNew;
+                }
             }
         }
-        self.present.is_shaken = true;
-        Step::NothingNew
     }
 
     /// A failure in which Lightning had trouble is not the buyer's (rule P7).
