@@ -44,4 +44,4 @@ pub use escrow::{Escrow, EscrowError, EscrowHandle, Parts, Readiness};
 pub use fair_queue::Source;
 pub use recovery::ForeignLedger;
 pub use workers::courier::{PublishError, Publisher};
-pub use workers::health::LightningHealth;
+pub use workers::health::{ANSWER_LIMIT, Answer, LightningHealth, Standing};
