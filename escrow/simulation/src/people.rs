@@ -11,13 +11,14 @@ use escrow_core::wire::{CantDo, Transport};
 use escrow_core::{Msat, PaymentHash, Sats, UnixTime};
 use escrow_engine::submission::{Path, TraderMessage};
 use escrow_lightning::backend::HoldState;
-use escrow_lightning::sandbox::{CreateInvoice, Fund, WalletPays};
+use escrow_lightning::sandbox::{CreateInvoice, Fund};
 use escrow_lightning::{InvoiceRules, read_payout_invoice};
 use nostr::key::{Keys, SecretKey};
 use storage::ledger::View;
 
 use crate::dice::Dice;
-use crate::lightning::Line;
+use crate::lightning::{Line, pays_hold};
+use crate::tally::Tally;
 
 /// Sats in each wallet at first.
 const FUNDS: u64 = 50_000_000;
@@ -54,6 +55,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) view: &'a View,
     pub(crate) line: &'a mut Line,
     pub(crate) dice: &'a mut Dice,
+    pub(crate) tally: &'a mut Tally,
     pub(crate) now: UnixTime,
 }
 
@@ -276,11 +278,7 @@ impl People {
             return;
         }
         let wallet = &self.persons[self.selves[&seller].owner].wallet;
-        let mut payment = WalletPays::exactly(wallet, &hold.bolt11);
-        if scene.dice.percent(5) {
-            payment.total = Some(Msat(hold.value.0 + 1_000));
-        }
-        scene.line.act(payment).unwrap();
+        pays_hold(scene.line, wallet, &hold, scene.dice, scene.tally);
     }
 
     /// A command that fits nothing in particular.

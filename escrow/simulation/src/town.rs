@@ -17,7 +17,6 @@ use escrow_engine::submission::{Submission, TraderMessage};
 use escrow_engine::writer::{Engine, Outcome, StepError};
 use escrow_lightning::InvoiceRules;
 use escrow_lightning::backend::Network;
-use escrow_lightning::sandbox::{FailPayments, Mine};
 use nostr::key::Keys;
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, OutboxSeq, View};
@@ -87,7 +86,7 @@ impl Town {
             engine: None,
             known: KnownKeys::default(),
             preimages: preimages(secret),
-            workers: Workers::default(),
+            workers: Workers::new(now),
             line,
             people,
             post: Vec::new(),
@@ -117,7 +116,7 @@ impl Town {
             _ => 200 + self.dice.below(2_000),
         };
         self.pass_time(secs);
-        self.weather();
+        self.weathers();
         for _ in 0..=self.dice.below(3) {
             self.somebody_acts();
         }
@@ -128,6 +127,7 @@ impl Town {
             reports.clear();
         }
         let mut batch: Vec<Submission> = reports.into_iter().map(Submission::Report).collect();
+        batch.extend(self.workers.health.tip(self.now));
         if self.dice.percent(5) {
             batch.push(Submission::Heartbeat);
         }
@@ -157,22 +157,9 @@ impl Town {
     }
 
     /// What happens to Lightning by itself.
-    fn weather(&mut self) {
-        match self.dice.below(100) {
-            0..4 => {
-                let count = u32::try_from(1 + self.dice.below(4)).unwrap();
-                self.line.act(FailPayments { count });
-            }
-            4..6 => {
-                let blocks = u32::try_from(1 + self.dice.below(20)).unwrap();
-                self.line.act(Mine { blocks });
-            }
-            6 if self.dice.percent(20) => {
-                self.line.act(Mine { blocks: 150 });
-            }
-            7..9 => self.line.go_down(1 + self.dice.below(120)),
-            _ => {}
-        }
+    fn weathers(&mut self) {
+        let view = self.view();
+        self.line.weather(&view, &mut self.dice, &mut self.tally);
     }
 
     fn somebody_acts(&mut self) {
@@ -184,6 +171,7 @@ impl Town {
             view: &view,
             line: &mut self.line,
             dice: &mut self.dice,
+            tally: &mut self.tally,
             now: self.now,
         };
         let requests = self.people.idea(&self.witness.orders, &mut scene);
@@ -314,10 +302,9 @@ impl Town {
     ) -> Result<Outcome, StepError> {
         batch.extend(mail.iter().cloned().map(Submission::Message));
         self.trace.note("in", &(self.now, &batch, delivered));
-        let is_up = self.line.is_up();
         let now = self.now;
         let engine = self.engine.as_mut().unwrap();
-        engine.set_lightning_ready(is_up);
+        self.workers.health.tell(engine, now, &mut self.tally);
         engine.step(now, &batch, delivered)
     }
 
@@ -396,14 +383,14 @@ impl Town {
             },
             preimages: preimages(self.secret),
             entropy: Entropy::seeded(self.dice.number()),
-            lightning_is_ready: self.line.is_up(),
+            lightning_is_ready: false,
             sealing: self.sealing,
         };
         let ledger = Ledger::with_backend(self.disk.clone()).unwrap();
         self.known = KnownKeys::default();
         self.engine = Some(Engine::new(ledger, desk, self.known.clone()).unwrap());
         let view = self.view();
-        self.workers = Workers::at_start(&view, self.now);
+        self.workers = Workers::at_start(&view, &self.line, self.now, &mut self.tally);
         // What a commit of unknown outcome has left is seen here.
         let sealed = self.witness.reads_outbox(&view, &self.people);
         self.witness.hears(&sealed, false, &mut self.tally);

@@ -264,6 +264,9 @@ impl Witness {
 
     fn reads_book(&mut self, row: &OutboxRow) {
         let event = Event::from_json(&row.event).unwrap();
+        if event.kind.as_u16() != wire::order_event::ORDER {
+            return;
+        }
         let value = |name: &str| {
             let tag = event.tags.iter().find(|tag| tag.as_slice()[0] == name);
             tag.unwrap().as_slice()[1].clone()
@@ -389,11 +392,12 @@ impl Witness {
                     node += paid.0;
                 }
                 Some(Seen::Accepted(acceptance)) => wallets[owner] -= acceptance.paid.0,
-                Some(Seen::Open { .. } | Seen::Canceled) | None => {}
+                Some(Seen::Open { partial }) => wallets[owner] -= partial.0,
+                Some(Seen::Canceled) | None => {}
             }
         }
         let mut paid = BTreeSet::new();
-        for payment in world.payments_since(0, u32::MAX) {
+        for payment in line.payments() {
             let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
             assert_eq!(attempt.amount, payment.amount);
             let fee = match payment.state {

@@ -217,7 +217,10 @@ impl World {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         self.history
             .range(index.saturating_add(1)..)
-            .filter_map(|(_, hash)| Some(self.payments.get(hash)?.record(*hash)))
+            .filter_map(|(index, hash)| Some((index, self.payments.get(hash)?.record(*hash))))
+            // A number whose payment was forgotten stays as a mark.
+            .filter(|(index, record)| record.index == **index)
+            .map(|(_, record)| record)
             .take(max)
             .collect()
     }

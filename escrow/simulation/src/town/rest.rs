@@ -4,7 +4,6 @@ use escrow_core::order::OrderId;
 use escrow_core::payout::PayoutState;
 use escrow_core::stage::Stage;
 use escrow_engine::submission::Submission;
-use escrow_lightning::sandbox::FailPayments;
 
 use super::{Mail, Town};
 use crate::people::{Scene, envelope};
@@ -19,8 +18,7 @@ impl Town {
     /// The trouble is over: first the node, alone, brings to an end what needs
     /// nobody else; then the traders finish what they have begun.
     pub(super) fn come_to_rest(&mut self) {
-        self.line.is_good = true;
-        self.line.act(FailPayments { count: 0 });
+        self.line.heal();
         self.watch_rest(|town| town.needs_nobody_else().is_empty());
         let view = self.view();
         let is_idle = view.outbox_len().unwrap() == 0;
@@ -43,7 +41,8 @@ impl Town {
             self.pass_time(ROUND_SECS);
             let is_over = is_done(self);
             let reports = self.work();
-            let batch: Vec<_> = reports.into_iter().map(Submission::Report).collect();
+            let mut batch: Vec<_> = reports.into_iter().map(Submission::Report).collect();
+            batch.extend(self.workers.health.tip(self.now));
             let mail = self.arrivals();
             let delivered = self.deliveries();
             let is_quiet = batch.is_empty() && mail.is_empty() && delivered.is_empty();
@@ -108,6 +107,7 @@ impl Town {
                 view: &view,
                 line: &mut self.line,
                 dice: &mut self.dice,
+                tally: &mut self.tally,
                 now: self.now,
             };
             for request in self.people.next_move(&order, &mut scene) {
