@@ -14,6 +14,7 @@
 
 mod dice;
 mod lightning;
+mod mirrors;
 mod people;
 mod tally;
 mod town;

@@ -24,6 +24,7 @@ use storage::testing::{PowerCutDisk, Trouble};
 
 use crate::dice::Dice;
 use crate::lightning::{Bench, Line, Workers};
+use crate::mirrors::{Brought, Mirrors};
 use crate::people::{People, Scene, envelope, fresh_keys};
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -55,6 +56,7 @@ pub(crate) struct Town {
     workers: Workers,
     line: Line,
     people: People,
+    mirrors: Mirrors,
     post: Vec<Mail>,
     sent: Vec<TraderMessage>,
     witness: Witness,
@@ -89,6 +91,7 @@ impl Town {
             workers: Workers::new(now),
             line,
             people,
+            mirrors: Mirrors::draw(&mut dice),
             post: Vec::new(),
             sent: Vec::new(),
             steps: 0,
@@ -131,7 +134,10 @@ impl Town {
         if self.dice.percent(5) {
             batch.push(Submission::Heartbeat);
         }
-        let mail = self.arrivals();
+        let mut mail = self.arrivals();
+        let brought = self.mirrors_bring();
+        batch.extend(brought.reports);
+        mail.extend(brought.mail);
         let delivered = self.deliveries();
         match self.dice.below(100) {
             0..3 => self.cut_power_in(batch, mail, &delivered),
@@ -208,6 +214,10 @@ impl Town {
             _ => self.dice.below(400),
         };
         self.sent.push(message.clone());
+        let (dice, tally) = (&mut self.dice, &mut self.tally);
+        if self.mirrors.carries(&message, self.now, dice, tally) {
+            return;
+        }
         self.post.push(Mail {
             arrives: self.now.plus(delay),
             message,
@@ -244,6 +254,12 @@ impl Town {
             .collect()
     }
 
+    pub(crate) fn mirrors_bring(&mut self) -> Brought {
+        let view = self.view();
+        let (dice, tally) = (&mut self.dice, &mut self.tally);
+        self.mirrors.bring(&view, self.now, dice, tally)
+    }
+
     fn work(&mut self) -> Vec<Command> {
         let view = self.view();
         let mut bench = Bench {
@@ -267,6 +283,7 @@ impl Town {
         let own = batch.len();
         let timer = self.engine().next_timer().unwrap();
         let alone = own + mail.len() == 1 && timer.is_none_or(|at| at > self.now);
+        let reports = batch.clone();
         let outcome = self.step(batch, mail, delivered).expect("the disk is well");
         let Outcome {
             receipts,
@@ -281,6 +298,8 @@ impl Town {
         for seq in delivered {
             self.witness.waiting.remove(seq);
         }
+        let view = self.view();
+        self.mirrors.committed(&reports, mail, &view);
         self.trace.note("out", &(receipts, &letters, &effects));
         self.workers.nudge(&effects, self.now);
         let view = self.view();
@@ -388,7 +407,10 @@ impl Town {
         };
         let ledger = Ledger::with_backend(self.disk.clone()).unwrap();
         self.known = KnownKeys::default();
-        self.engine = Some(Engine::new(ledger, desk, self.known.clone()).unwrap());
+        let mut engine = Engine::new(ledger, desk, self.known.clone()).unwrap();
+        let numbers = engine.set_mirrors(&self.mirrors.urls()).unwrap();
+        self.mirrors.connect(&numbers);
+        self.engine = Some(engine);
         let view = self.view();
         self.workers = Workers::at_start(&view, &self.line, self.now, &mut self.tally);
         // What a commit of unknown outcome has left is seen here.
@@ -426,9 +448,11 @@ impl Town {
     fn inspect(&mut self) {
         let view = self.view();
         self.witness.inspects(&view, &self.line);
+        self.mirrors.inspects(&view, &mut self.tally);
         self.steps += 1;
         if self.steps.is_multiple_of(AUDIT_EVERY) {
             self.witness.audits(&view, &self.line, &self.people);
+            self.mirrors.audits(&view);
         }
         inspects_process(&view, &self.known, &self.workers, &self.people);
     }

@@ -19,6 +19,7 @@ impl Town {
     /// nobody else; then the traders finish what they have begun.
     pub(super) fn come_to_rest(&mut self) {
         self.line.heal();
+        self.mirrors_are_served();
         self.watch_rest(|town| town.needs_nobody_else().is_empty());
         let view = self.view();
         let is_idle = view.outbox_len().unwrap() == 0;
@@ -33,7 +34,27 @@ impl Town {
                 .all(|order| order.stage == Stage::Pending)
         });
         self.witness.all_are_answered();
+        self.mirrors_are_served();
+        self.witness.all_are_answered();
         self.count_endings();
+    }
+
+    /// Own deliveries never wait for mirrors, which are served last.
+    fn mirrors_are_served(&mut self) {
+        self.mirrors.heal();
+        for _ in 0..LAST_ROUNDS {
+            self.pass_time(ROUND_SECS);
+            let brought = self.mirrors_bring();
+            let reports = self.work().into_iter().map(Submission::Report);
+            let batch: Vec<_> = reports.chain(brought.reports).collect();
+            let delivered = self.deliveries();
+            self.commit(batch, &brought.mail, &delivered);
+            let view = self.view();
+            if self.mirrors.are_served(&view) && view.outbox_len().unwrap() == 0 {
+                return self.mirrors.show_the_truth(&view, &mut self.tally);
+            }
+        }
+        panic!("a mirror is never served");
     }
 
     fn watch_rest(&mut self, mut is_done: impl FnMut(&mut Town) -> bool) {
