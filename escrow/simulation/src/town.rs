@@ -30,11 +30,40 @@ use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::witness::{Witness, inspects_process};
 
-/// Rounds of trouble in a run.
-const ROUNDS: usize = 50;
+/// Orders that get into a town's book before its trouble ends.
+pub const TRADES_PER_TOWN: u64 = 20;
+
+/// Rounds of trouble after which a town ends even with fewer orders.
+const MOST_ROUNDS: usize = 2_000;
 
 /// Steps between two audits.
 const AUDIT_EVERY: u64 = 8;
+
+/// What is left of a town.
+#[derive(Clone, Debug)]
+pub struct Lived {
+    /// SHA-256 of everything that went into its node and came out.
+    pub digest: [u8; 32],
+    /// Orders that got into its book.
+    pub trades: u64,
+    /// What happened.
+    pub tally: Tally,
+}
+
+/// Lives through one town. `show` is told all that happens, if given.
+///
+/// # Panics
+/// At the first thing that must not be.
+#[must_use]
+pub fn live(seed: u64, show: Option<fn(&str)>) -> Lived {
+    let mut town = Town::new(seed, show);
+    town.live();
+    Lived {
+        digest: town.trace.digest(),
+        trades: u64::try_from(town.witness.orders.len()).unwrap(),
+        tally: town.tally,
+    }
+}
 
 /// A message on its way.
 struct Mail {
@@ -60,13 +89,19 @@ pub(crate) struct Town {
     sent: Vec<TraderMessage>,
     witness: Witness,
     steps: u64,
-    pub(crate) trace: Trace,
-    pub(crate) tally: Tally,
+    trace: Trace,
+    tally: Tally,
 }
 
 impl Town {
-    pub(crate) fn new(seed: u64, sealing: Sealing, show: Option<fn(&str)>) -> Town {
+    fn new(seed: u64, show: Option<fn(&str)>) -> Town {
         let mut dice = Dice::new(seed);
+        // Sealing costs most of the time, so few towns seal.
+        let sealing = if dice.percent(2) {
+            Sealing::Full
+        } else {
+            Sealing::Off
+        };
         let now = UnixTime(1_750_000_000);
         let mut line = Line::new(dice.bytes(), now);
         let keys = fresh_keys(&mut dice);
@@ -102,8 +137,11 @@ impl Town {
     }
 
     /// The whole run.
-    pub(crate) fn live(&mut self) {
-        for _ in 0..ROUNDS {
+    fn live(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            if u64::try_from(self.witness.orders.len()).unwrap() >= TRADES_PER_TOWN {
+                break;
+            }
             self.round();
         }
         self.come_to_rest();

@@ -126,10 +126,10 @@ impl Town {
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();
             match order.stage {
-                Stage::Success { .. } => self.tally.add("success"),
-                Stage::Canceled { .. } => self.tally.add("canceled"),
-                Stage::Expired => self.tally.add("expired"),
-                _ => self.tally.add("pending at the end"),
+                Stage::Success { .. } => self.tally.ended("success"),
+                Stage::Canceled { .. } => self.tally.ended("canceled"),
+                Stage::Expired => self.tally.ended("expired"),
+                _ => self.tally.ended("pending"),
             }
         }
     }
