@@ -8,6 +8,7 @@ pub mod mirror;
 pub mod payouts;
 mod run;
 pub mod sandbox;
+pub mod simulate;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -22,6 +23,7 @@ use self::demo::DemoArgs;
 use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
 use self::sandbox::SandboxArgs;
+use self::simulate::SimulateArgs;
 use crate::settings::{self, Loaded};
 
 /// Exit code for settings and arguments that are wrong.
@@ -52,6 +54,8 @@ enum Command {
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
+    /// Try the escrow on thousands of trades with everything that can go wrong.
+    Simulate(SimulateArgs),
 }
 
 impl CommandLine {
@@ -79,6 +83,7 @@ impl CommandLine {
             },
             Some(Command::Demo(args)) => ended(demo::run(args).await),
             Some(Command::Bench(args)) => ended(bench::run(args).await),
+            Some(Command::Simulate(args)) => ended(simulate::run(args).await),
         }
     }
 

@@ -111,7 +111,7 @@ impl Mirrors {
                 relay,
                 session,
             } = mirror;
-            if !relay.is_there() || !relay.is_healed && dice.percent(3) {
+            if !relay.is_readable && (!relay.is_there() || dice.percent(3)) {
                 *session = Session::new();
                 continue;
             }
@@ -194,6 +194,20 @@ impl Mirrors {
         }
     }
 
+    /// From this moment on mirrors show everything that they have; what they
+    /// do with what they get is as bad as before.
+    pub(crate) fn heal_mail(&mut self) {
+        for mirror in &mut self.list {
+            mirror.relay.heal_mail();
+        }
+    }
+
+    /// Whether all that they show is decided.
+    pub(crate) fn are_read(&self) -> bool {
+        let has_read = |mirror: &Mirror| mirror.session.has_read_all(&mirror.relay);
+        self.list.iter().all(has_read)
+    }
+
     /// Mirrors behave from this moment on. The lines begin anew.
     pub(crate) fn heal(&mut self) {
         for mirror in &mut self.list {
@@ -204,10 +218,8 @@ impl Mirrors {
 
     /// Whether nothing waits, in either direction.
     pub(crate) fn are_served(&self, view: &View) -> bool {
-        self.list.iter().all(|mirror| {
-            let backlog = view.backlog_len(mirror.number).unwrap();
-            backlog == 0 && mirror.session.has_read_all(&mirror.relay)
-        })
+        let is_served = |mirror: &Mirror| view.backlog_len(mirror.number).unwrap() == 0;
+        self.are_read() && self.list.iter().all(is_served)
     }
 
     /// At the end of a run a truthful mirror shows what the ledger shows, and

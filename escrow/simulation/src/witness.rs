@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::command::{Ask, Request};
+use escrow_core::dispute::{DisputeId, DisputeState};
 use escrow_core::due;
 use escrow_core::freshness::TOLERANCE_SECS;
 use escrow_core::hold::HoldState;
@@ -10,12 +11,12 @@ use escrow_core::letters;
 use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::stage::{BackTo, Stage};
-use escrow_core::wire::{self, Action, read_message};
+use escrow_core::wire::{self, Action, dispute_event, read_message};
 use escrow_core::{Msat, UnixTime};
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::submission::{Receipt, Refusal, TraderMessage};
 use escrow_lightning::backend::{HoldState as Seen, PaymentState};
-use nostr::event::Event;
+use nostr::event::{Event, Kind};
 use nostr::key::PublicKey;
 use storage::ledger::{Lane, OutboxRow, OutboxSeq, View};
 use uuid::Uuid;
@@ -67,6 +68,7 @@ pub(crate) struct Witness {
     pub(crate) orders: Vec<OrderId>,
     ended: BTreeMap<OrderId, Stage>,
     book: BTreeMap<OrderId, String>,
+    disputes: BTreeMap<DisputeId, String>,
     stamps: BTreeMap<String, UnixTime>,
     next_row: OutboxSeq,
     /// Rows that are still to be delivered.
@@ -86,6 +88,7 @@ impl Witness {
             orders: Vec::new(),
             ended: BTreeMap::new(),
             book: BTreeMap::new(),
+            disputes: BTreeMap::new(),
             stamps: BTreeMap::new(),
             next_row: OutboxSeq(0),
             waiting: BTreeSet::new(),
@@ -156,16 +159,18 @@ impl Witness {
         }
     }
 
-    /// Nobody knows whether this batch was committed, and what was said in it
-    /// is not seen if letters are not sealed.
-    pub(crate) fn doubts(&mut self, batch: &[TraderMessage]) {
+    /// Nobody knows whether this batch was committed; what was said in it is
+    /// lost if letters are not sealed.
+    pub(crate) fn doubts(&mut self, batch: &[TraderMessage], letters_are_lost: bool) {
         self.doubtful.extend(
             batch
                 .iter()
                 .flat_map(|message| [message.event, message.inner]),
         );
-        for asked in self.asked.values_mut() {
-            asked.is_doubtful = true;
+        if letters_are_lost {
+            for asked in self.asked.values_mut() {
+                asked.is_doubtful = true;
+            }
         }
     }
 
@@ -271,6 +276,11 @@ impl Witness {
             let tag = event.tags.iter().find(|tag| tag.as_slice()[0] == name);
             tag.unwrap().as_slice()[1].clone()
         };
+        if event.kind == Kind::from_u16(dispute_event::DISPUTE) {
+            let dispute = DisputeId(value("d").parse().unwrap());
+            self.disputes.insert(dispute, value("s"));
+            return;
+        }
         let order = OrderId(value("d").parse().unwrap());
         if !self.orders.contains(&order) {
             self.orders.push(order);
@@ -364,7 +374,20 @@ impl Witness {
             self.book[&id], shown,
             "book and ledger of {id:?}: {stage:?}"
         );
+        if let Some(dispute) = order.dispute {
+            let row = view.dispute(dispute).unwrap().unwrap();
+            assert_eq!(self.disputes[&dispute], row.status().as_str());
+            let is_open = matches!(stage, Stage::Dispute { .. });
+            assert!(!is_open || row.state == DisputeState::Initiated);
+            assert!(!stage.is_terminal() || row.state != DisputeState::Initiated);
+        }
         let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
+        let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
+        let mover = due::mover(&order, hold.as_ref(), payout.as_ref());
+        assert!(
+            mover.is_some() != stage.is_terminal(),
+            "{mover:?} moves {order:?}"
+        );
         for timer in due::due(&order, payout.as_ref(), None) {
             let set = view.timer_of(id, timer.kind).unwrap();
             assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);

@@ -19,12 +19,12 @@ pub(crate) fn pays_hold(
     let mut payment = WalletPays::exactly(wallet, &hold.bolt11);
     match if line.is_good { 99 } else { dice.below(100) } {
         0..5 => {
-            tally.add("overpaid");
+            tally.add("overpaid hold");
             payment.total = Some(Msat(hold.value.0 + 1_000));
         }
         5..13 => {
             // What is missing comes at once, later, or never.
-            tally.add("paid in parts");
+            tally.add("hold paid in parts");
             payment.part = Some(Msat(hold.value.0 / 2));
             let rest = WalletPays {
                 part: Some(Msat(hold.value.0 - hold.value.0 / 2)),

@@ -56,7 +56,10 @@ impl Line {
                 self.act(FailPayments { count });
             }
             4..6 => self.mine(1 + dice.below(20)),
-            6 if dice.percent(20) => self.mine(150),
+            6 if dice.percent(60) => {
+                tally.add("a day's blocks at once");
+                self.mine(150);
+            }
             7..9 => self.restart(dice, tally),
             9 => {
                 tally.add("locked wallet");

@@ -24,6 +24,8 @@ pub(super) struct Relay {
     /// It may say that it keeps what it does not keep, and refuse for good.
     pub(super) lies: bool,
     pub(super) is_healed: bool,
+    /// Whoever reads it reads all of it.
+    pub(super) is_readable: bool,
     mood: Mood,
     mood_until: UnixTime,
     /// The newest revision of each address, and when it was made.
@@ -81,6 +83,7 @@ impl Relay {
             url: format!("wss://mirror-{number}.example"),
             lies: dice.percent(50),
             is_healed: false,
+            is_readable: false,
             mood: Mood::Kept,
             mood_until: UnixTime(0),
             book: BTreeMap::new(),
@@ -115,6 +118,10 @@ impl Relay {
     pub(super) fn heal(&mut self) {
         self.is_healed = true;
         self.mood = Mood::Kept;
+    }
+
+    pub(super) fn heal_mail(&mut self) {
+        self.is_readable = true;
         for mail in &mut self.mail {
             mail.shown_from = UnixTime(0);
         }

@@ -116,7 +116,7 @@ impl Session {
                 continue;
             }
             new.push(mail.message.clone());
-            if !relay.is_healed && dice.percent(5) {
+            if !relay.is_readable && dice.percent(5) {
                 tally.add("mirror tells a message twice");
                 new.push(mail.message.clone());
             }

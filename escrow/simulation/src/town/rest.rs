@@ -1,98 +1,134 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
-use escrow_core::order::OrderId;
+use escrow_core::order::{Order, OrderId};
 use escrow_core::payout::PayoutState;
-use escrow_core::stage::Stage;
-use escrow_engine::submission::Submission;
+use escrow_core::stage::{CancelReason, Stage};
 
-use super::{Mail, Town};
-use crate::people::{Scene, envelope};
+use super::Town;
+use crate::people::Scene;
 
-/// Rounds that a run has to come to rest.
-const LAST_ROUNDS: usize = 400;
+/// Rounds in which the node finishes what needs nobody else, and the time
+/// between two of them: a hold is opened well within the node's patience.
+const OWN_ROUNDS: usize = 400;
+const OWN_ROUND_SECS: u64 = 4;
 
-/// Seconds between two of them: a hold is opened well within the node's patience.
-const ROUND_SECS: u64 = 4;
+/// Everything is over by then: the longest life of an order, an escrow after
+/// it, and a day by which the clock was wrong.
+const LONGEST_LIFE_SECS: u64 = 20 * 86_400;
+
+/// Longer than a clock that jumped must go right until it is believed.
+const PROBATION_SECS: u64 = 100;
 
 impl Town {
     /// The trouble is over: first the node, alone, brings to an end what needs
-    /// nobody else; then the traders finish what they have begun.
+    /// nobody else; then those traders who are still there finish what they
+    /// have begun, and time ends the rest. A claim alone waits for ever, for
+    /// the buyer or for his heirs (rule P10).
     pub(super) fn come_to_rest(&mut self) {
         self.line.heal();
-        self.mirrors_are_served();
-        self.watch_rest(|town| town.needs_nobody_else().is_empty());
-        let view = self.view();
-        let is_idle = view.outbox_len().unwrap() == 0;
-        assert!(is_idle, "rows are left in the outbox");
+        self.mirrors.heal_mail();
+        self.clock_is_right_again();
+        self.node_finishes();
+        assert_eq!(
+            self.view().outbox_len().unwrap(),
+            0,
+            "rows are left in the outbox"
+        );
         self.witness.all_are_answered();
-        self.watch_rest(|town| {
-            town.everybody_finishes();
-            let view = town.view();
-            let living = view.living_orders().unwrap().map(Result::unwrap);
-            living
-                .into_iter()
-                .all(|order| order.stage == Stage::Pending)
+        self.time_ends(|town| {
+            let living = town.living();
+            living.iter().all(|order| town.is_claim(order))
         });
+        if !self.living().is_empty() {
+            self.tally.add("claim left to heirs");
+            self.people.come_back();
+            self.time_ends(|town| town.living().is_empty());
+        }
         self.witness.all_are_answered();
+        self.nothing_is_left();
         self.mirrors_are_served();
-        self.witness.all_are_answered();
         self.count_endings();
     }
 
-    /// Own deliveries never wait for mirrors, which are served last.
+    /// The time of the ledger has been ahead at most as far as the clock was.
+    fn clock_is_right_again(&mut self) {
+        self.hours.set_wrong(0);
+        for _ in 0..3 {
+            let batch = self.batch();
+            self.commit(&batch);
+            self.pass_time(PROBATION_SECS);
+        }
+        self.sleep(self.ledger_time.secs_since(self.hours.now));
+    }
+
+    /// What the node publishes itself has not waited for mirrors, which are
+    /// served last.
     fn mirrors_are_served(&mut self) {
         self.mirrors.heal();
-        for _ in 0..LAST_ROUNDS {
-            self.pass_time(ROUND_SECS);
-            let brought = self.mirrors_bring();
-            let reports = self.work().into_iter().map(Submission::Report);
-            let batch: Vec<_> = reports.chain(brought.reports).collect();
-            let delivered = self.deliveries();
-            self.commit(batch, &brought.mail, &delivered);
+        for _ in 0..OWN_ROUNDS {
+            self.pass_time(OWN_ROUND_SECS);
+            let batch = self.batch();
+            self.commit(&batch);
             let view = self.view();
-            if self.mirrors.are_served(&view) && view.outbox_len().unwrap() == 0 {
+            if self.mirrors.are_served(&view) {
                 return self.mirrors.show_the_truth(&view, &mut self.tally);
             }
         }
         panic!("a mirror is never served");
     }
 
-    fn watch_rest(&mut self, mut is_done: impl FnMut(&mut Town) -> bool) {
-        for _ in 0..LAST_ROUNDS {
-            self.pass_time(ROUND_SECS);
-            let is_over = is_done(self);
-            let reports = self.work();
-            let mut batch: Vec<_> = reports.into_iter().map(Submission::Report).collect();
-            batch.extend(self.workers.health.tip(self.now));
-            let mail = self.arrivals();
-            let delivered = self.deliveries();
-            let is_quiet = batch.is_empty() && mail.is_empty() && delivered.is_empty();
-            let next = self.engine().next_timer().unwrap();
-            if !is_quiet || next.is_some_and(|at| at <= self.now) {
-                self.commit(batch, &mail, &delivered);
-            } else if is_over && self.post.is_empty() {
+    fn node_finishes(&mut self) {
+        for _ in 0..OWN_ROUNDS {
+            self.pass_time(OWN_ROUND_SECS);
+            let batch = self.batch();
+            let is_quiet = batch.is_idle() && !self.is_timer_due();
+            let is_read = self.mirrors.are_read();
+            if is_quiet && is_read && self.post.is_empty() && self.needs_nobody_else().is_empty() {
+                return;
+            }
+            self.commit(&batch);
+        }
+        panic!("no rest; stuck: {:#?}", self.needs_nobody_else());
+    }
+
+    fn time_ends(&mut self, is_over: impl Fn(&Town) -> bool) {
+        let latest = self.hours.now.plus(LONGEST_LIFE_SECS);
+        while self.hours.now < latest {
+            self.everybody_finishes();
+            let batch = self.batch();
+            let is_idle = batch.is_idle() && !self.is_timer_due();
+            self.commit(&batch);
+            if is_idle && is_over(self) {
                 let view = self.view();
                 return self.witness.audits(&view, &self.line, &self.people);
             }
+            let nap = if is_idle {
+                self.nap_secs()
+            } else {
+                OWN_ROUND_SECS
+            };
+            self.pass_time(nap);
         }
+        panic!("no end; living: {:#?}", self.living());
+    }
+
+    fn living(&self) -> Vec<Order> {
         let view = self.view();
-        let living: Vec<_> = view.living_orders().unwrap().map(Result::unwrap).collect();
-        let stuck = self.needs_nobody_else();
-        panic!("no rest; stuck: {stuck:#?}; living: {living:#?}");
+        view.living_orders().unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Whether the order waits for nothing but its buyer's invoice.
+    fn is_claim(&self, order: &Order) -> bool {
+        let payout = order.stage.payout();
+        let payout = payout.map(|id| self.view().payout(id).unwrap().unwrap());
+        payout.is_some_and(|payout| matches!(payout.state, PayoutState::NeedInvoice { .. }))
     }
 
     /// Orders that wait for the node or for Lightning.
-    fn needs_nobody_else(&self) -> Vec<(OrderId, Stage, Option<PayoutState>)> {
-        let view = self.view();
-        let waits = |stage: &Stage| match stage {
-            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => {
-                Some(None)
-            }
-            Stage::PayingBuyer { payout, .. } => {
-                let state = view.payout(*payout).unwrap().unwrap().state;
-                let waits = matches!(state, PayoutState::NeedInvoice { .. });
-                (!waits).then_some(Some(state))
-            }
+    fn needs_nobody_else(&self) -> Vec<(OrderId, Stage)> {
+        let waits = |order: &Order| match &order.stage {
+            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => true,
+            Stage::PayingBuyer { .. } => !self.is_claim(order),
             Stage::Pending
             | Stage::WaitingInvoice { .. }
             | Stage::WaitingPayment { .. }
@@ -102,16 +138,10 @@ impl Town {
             | Stage::Dispute { .. }
             | Stage::Success { .. }
             | Stage::Canceled { .. }
-            | Stage::Expired => None,
+            | Stage::Expired => false,
         };
-        let living = view.living_orders().unwrap().map(Result::unwrap);
-        let mut waiting = Vec::new();
-        for order in living {
-            if let Some(payout) = waits(&order.stage) {
-                waiting.push((order.id, order.stage, payout));
-            }
-        }
-        waiting
+        let waiting = self.living().into_iter().filter(waits);
+        waiting.map(|order| (order.id, order.stage)).collect()
     }
 
     fn everybody_finishes(&mut self) {
@@ -119,8 +149,7 @@ impl Town {
             return;
         }
         let view = self.view();
-        let living: Vec<_> = view.living_orders().unwrap().map(Result::unwrap).collect();
-        for order in living {
+        for order in self.living() {
             if order.stage == Stage::Pending {
                 continue;
             }
@@ -129,29 +158,57 @@ impl Town {
                 line: &mut self.line,
                 dice: &mut self.dice,
                 tally: &mut self.tally,
-                now: self.now,
+                now: self.hours.now,
             };
             for request in self.people.next_move(&order, &mut scene) {
-                self.witness.asks(&request);
-                let message = envelope(request, &mut self.dice);
-                self.post.push(Mail {
-                    arrives: self.now,
-                    message,
-                });
+                self.send(request, 0);
             }
         }
+    }
+
+    fn nothing_is_left(&self) {
+        let view = self.view();
+        let holds = view.living_holds().unwrap();
+        assert!(holds.is_empty(), "holds are left: {holds:#?}");
+        let attempts = view.sent_attempts().unwrap();
+        assert!(attempts.is_empty(), "payments are left: {attempts:#?}");
+        let rows = view.outbox_len().unwrap();
+        assert_eq!(rows, 0, "rows are left in the outbox");
+        let timer = self.engine().next_timer().unwrap();
+        assert_eq!(timer, None, "a timer is left");
     }
 
     fn count_endings(&mut self) {
         let view = self.view();
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();
-            match order.stage {
-                Stage::Success { .. } => self.tally.add("success"),
-                Stage::Canceled { .. } => self.tally.add("canceled"),
-                Stage::Expired => self.tally.add("expired"),
-                _ => self.tally.add("pending at the end"),
-            }
+            self.tally.ended(ending(&order.stage));
         }
+    }
+}
+
+fn ending(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Success { .. } => "success",
+        Stage::Expired => "expired",
+        Stage::Canceled { why, .. } => match why {
+            CancelReason::ByMaker => "canceled by its maker",
+            CancelReason::NotPaid => "canceled: not paid in time",
+            CancelReason::NoInvoice => "canceled: no invoice in time",
+            CancelReason::ByBoth => "canceled by both",
+            CancelReason::EscrowEnding => "canceled: escrow near its end",
+            CancelReason::EscrowLost => "canceled: escrow gone back",
+        },
+        Stage::Pending
+        | Stage::OpeningHold { .. }
+        | Stage::WaitingInvoice { .. }
+        | Stage::WaitingPayment { .. }
+        | Stage::PaidWaitingInvoice { .. }
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. } => panic!("{stage:?} is no ending"),
     }
 }
