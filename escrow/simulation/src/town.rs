@@ -6,6 +6,8 @@ mod power;
 mod rest;
 mod step;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use escrow_core::UnixTime;
@@ -17,7 +19,7 @@ use escrow_lightning::InvoiceRules;
 use escrow_lightning::backend::Network;
 use nostr::key::Keys;
 use secrecy::SecretBox;
-use storage::ledger::View;
+use storage::ledger::{Ledger, View};
 use storage::testing::PowerCutDisk;
 
 use crate::dice::Dice;
@@ -87,6 +89,8 @@ pub(crate) struct Town {
     /// The latest time that the node has ever seen: in its ledger it never
     /// goes back behind that.
     ledger_time: UnixTime,
+    /// One view serves until the next step, because opening one takes long.
+    seen: RefCell<Option<Rc<View>>>,
     chores: Chores,
     known: KnownKeys,
     preimages: Arc<Preimages>,
@@ -130,6 +134,7 @@ impl Town {
             engine: None,
             timers_move_by: None,
             ledger_time: now,
+            seen: RefCell::default(),
             chores: Chores::default(),
             known: KnownKeys::default(),
             preimages: preimages(secret),
@@ -143,6 +148,8 @@ impl Town {
             tally: Tally::default(),
             dice,
         };
+        // Made as a whole: redb refuses a file whose making was cut off.
+        drop(Ledger::with_backend(town.disk.clone()).unwrap());
         town.start_after(0);
         town
     }
@@ -217,8 +224,7 @@ impl Town {
         } else {
             LONGEST_SLEEP_SECS
         };
-        let timer = self.engine().next_timer().unwrap();
-        let until_timer = timer.map(|at| at.secs_since(self.hours.seen()));
+        let until_timer = self.next_timer().map(|at| at.secs_since(self.hours.seen()));
         // A timer that waits for Lightning comes again and again.
         until_timer.map_or(longest, |secs| secs.clamp(20, longest))
     }
@@ -259,8 +265,21 @@ impl Town {
         self.engine.as_ref().unwrap()
     }
 
-    fn view(&self) -> View {
-        self.engine().views().view().unwrap()
+    /// The ledger as the last step has left it.
+    fn view(&self) -> Rc<View> {
+        let mut seen = self.seen.borrow_mut();
+        let view = || Rc::new(self.engine().views().view().unwrap());
+        seen.get_or_insert_with(view).clone()
+    }
+
+    /// The ledger is about to change.
+    fn look_away(&mut self) {
+        self.seen.take();
+    }
+
+    /// When the next timer fires, should the clock be believed.
+    fn next_timer(&self) -> Option<UnixTime> {
+        self.view().next_timer().unwrap()
     }
 }
 

@@ -97,7 +97,7 @@ impl Town {
 
     /// Starts, maybe not at the first try, after the node was away for so long.
     pub(super) fn start_after(&mut self, secs: u64) {
-        self.engine = None;
+        self.no_power();
         self.pass_time(secs);
         while !self.line.is_good && self.dice.percent(10) {
             self.tally.add("power cut in a start");
@@ -106,13 +106,18 @@ impl Town {
             if let Err(why) = self.start() {
                 self.trace.note("power cut in a start", &why);
             }
-            self.engine = None;
+            self.no_power();
             self.disk = self.disk.after_messy_power_cut(self.dice.number());
             self.doubts(&Batch::default());
             let secs = self.dice.below(100);
             self.pass_time(secs);
         }
         self.start().expect("the disk is well");
+    }
+
+    fn no_power(&mut self) {
+        self.look_away();
+        self.engine = None;
     }
 
     /// As the escrow starts: deadlines move by the downtime, what Lightning did
@@ -134,6 +139,7 @@ impl Town {
         self.hears_the_outbox(&view);
         let now = self.hours.look().now();
         self.ledger_time = now.max(view.heartbeat().unwrap().unwrap_or_default());
+        self.look_away();
         let engine = self.engine.as_mut().unwrap();
         let begun = engine.take_up(now)?;
         engine.hold_timers();
@@ -141,6 +147,7 @@ impl Town {
         let news = Batch::of(self.reconcile(&self.view()));
         let outcome = self.step(&news)?;
         self.absorb(&outcome, false);
+        self.look_away();
         let engine = self.engine.as_mut().unwrap();
         let gone = engine.let_timers_go(now, 0)?;
         self.absorb(&gone, false);

@@ -174,8 +174,7 @@ impl Town {
         assert!(attempts.is_empty(), "payments are left: {attempts:#?}");
         let rows = view.outbox_len().unwrap();
         assert_eq!(rows, 0, "rows are left in the outbox");
-        let timer = self.engine().next_timer().unwrap();
-        assert_eq!(timer, None, "a timer is left");
+        assert_eq!(self.next_timer(), None, "a timer is left");
     }
 
     fn count_endings(&mut self) {

@@ -127,11 +127,12 @@ impl Town {
 
     /// Whether the next step fires a timer.
     pub(super) fn is_timer_due(&self) -> bool {
-        let next = self.engine().next_timer().unwrap();
-        next.is_some_and(|at| at <= self.hours.seen().max(self.ledger_time))
+        self.next_timer()
+            .is_some_and(|at| at <= self.hours.seen().max(self.ledger_time))
     }
 
     pub(super) fn step(&mut self, batch: &Batch) -> Result<Outcome, StepError> {
+        self.look_away();
         let now = self.look_at_the_clock();
         let messages = batch.mail.iter().cloned().map(Submission::Message);
         let all: Vec<_> = batch.own.iter().cloned().chain(messages).collect();
