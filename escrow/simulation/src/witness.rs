@@ -269,9 +269,6 @@ impl Witness {
 
     fn reads_book(&mut self, row: &OutboxRow) {
         let event = Event::from_json(&row.event).unwrap();
-        if event.kind.as_u16() != wire::order_event::ORDER {
-            return;
-        }
         let value = |name: &str| {
             let tag = event.tags.iter().find(|tag| tag.as_slice()[0] == name);
             tag.unwrap().as_slice()[1].clone()
