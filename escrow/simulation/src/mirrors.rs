@@ -131,6 +131,9 @@ impl Mirrors {
             let Submission::Mirror(report) = submission else {
                 continue;
             };
+            let reads = |mirror: &&mut Mirror| mirror.number == report.mirror;
+            let mirror = self.list.iter_mut().find(reads).expect("one of ours");
+            mirror.relay.is_followed |= report.read_until.is_some();
             for seq in report.acknowledged.iter().chain(&report.given_up) {
                 let row = view.backlog_row(report.mirror, *seq).unwrap();
                 assert!(row.is_none(), "a row that was acknowledged stays: {seq:?}");

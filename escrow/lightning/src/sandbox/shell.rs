@@ -205,7 +205,20 @@ impl Sandbox {
     ) -> LnResult<T> {
         let action = self.trouble().next(op, Instant::now())?;
         match action {
-            None => self.ask(work).await,
+            // How the node shows itself is seen in what `info` says, and how
+            // it tells its news in the streams.
+            None
+            | Some(
+                FaultAction::StaleHeight { .. }
+                | FaultAction::NotSynced { .. }
+                | FaultAction::InfoHangs { .. }
+                | FaultAction::StartWindow { .. }
+                | FaultAction::DropStream
+                | FaultAction::EofStreamNoTerminal
+                | FaultAction::SilentStream
+                | FaultAction::DuplicateUpdate
+                | FaultAction::ReorderUpdate,
+            ) => self.ask(work).await,
             Some(FaultAction::FailBefore) => Err(LnError::Unavailable(
                 "a fault was ordered: nothing was done".into(),
             )),
@@ -242,19 +255,6 @@ impl Sandbox {
                 })
                 .await
             }
-            // How the node shows itself is seen in what `info` says, and how
-            // it tells its news in the streams.
-            Some(
-                FaultAction::StaleHeight { .. }
-                | FaultAction::NotSynced { .. }
-                | FaultAction::InfoHangs { .. }
-                | FaultAction::StartWindow { .. }
-                | FaultAction::DropStream
-                | FaultAction::EofStreamNoTerminal
-                | FaultAction::SilentStream
-                | FaultAction::DuplicateUpdate
-                | FaultAction::ReorderUpdate,
-            ) => self.ask(work).await,
         }
     }
 

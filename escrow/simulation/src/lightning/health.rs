@@ -18,7 +18,7 @@ const TIP_SECS: u64 = 60;
 /// Asks, and remembers until the process ends.
 pub(crate) struct Health {
     born: (UnixTime, Instant),
-    health: LightningHealth,
+    known: LightningHealth,
     standing: Standing,
     asks_at: UnixTime,
     told_tip: Option<u32>,
@@ -29,7 +29,7 @@ impl Health {
     pub(super) fn new(now: UnixTime) -> Health {
         Health {
             born: (now, Instant::now()),
-            health: LightningHealth::Unknown,
+            known: LightningHealth::Unknown,
             standing: Standing::default(),
             asks_at: now,
             told_tip: None,
@@ -54,11 +54,11 @@ impl Health {
                 .map(|()| line.world.liquidity().outbound.whole_sats()),
         };
         let answered_at = self.instant(now) + takes;
-        self.standing = self.standing.after(&self.health, &answer, answered_at);
-        let height = self.health.block_height();
-        self.health = answer.health;
-        self.asks_at = now.plus((takes + self.health.pause()).as_secs());
-        height != self.health.block_height()
+        self.standing = self.standing.after(&self.known, &answer, answered_at);
+        let height = self.known.block_height();
+        self.known = answer.health;
+        self.asks_at = now.plus((takes + self.known.pause()).as_secs());
+        height != self.known.block_height()
     }
 
     /// Tells the engine, as before each of its steps.
@@ -74,7 +74,7 @@ impl Health {
 
     /// The height of the chain, when it is to be judged.
     pub(crate) fn tip(&mut self, now: UnixTime) -> Option<Submission> {
-        let shown = self.health.synced_height();
+        let shown = self.known.synced_height();
         if now < self.tells_tip_at && shown == self.told_tip {
             return None;
         }
@@ -86,7 +86,7 @@ impl Health {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.health.is_ready()
+        self.known.is_ready()
     }
 
     /// Whether a payment sent at `sent` may have failed for a reason that is

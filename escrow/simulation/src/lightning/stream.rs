@@ -95,7 +95,7 @@ impl Stream {
                 news = news
                     .iter()
                     .flat_map(|it| [it.clone(), it.clone()])
-                    .collect()
+                    .collect();
             }
             Bend::Straight | Bend::Drop | Bend::EndOfFile | Bend::Silent => {}
         }

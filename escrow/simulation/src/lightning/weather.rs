@@ -80,9 +80,8 @@ impl Line {
             }
             13 => self.prune(view, tally),
             14 => {
-                if self.act(ChangeChannels) > 0 {
-                    tally.add("lost attempt found out");
-                }
+                let found = self.act(ChangeChannels);
+                (0..found).for_each(|_| tally.add("lost attempt found out"));
             }
             15..19 => self.somebody_behaves(dice, tally),
             19..25 => self.somebody_answers(dice, tally),

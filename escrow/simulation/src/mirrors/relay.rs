@@ -24,6 +24,9 @@ pub(super) struct Relay {
     /// It may say that it keeps what it does not keep, and refuse for good.
     pub(super) lies: bool,
     pub(super) is_healed: bool,
+    /// The node has written down how far it has read: what comes from here on
+    /// is not missed.
+    pub(super) is_followed: bool,
     /// Whoever reads it reads all of it.
     pub(super) is_readable: bool,
     mood: Mood,
@@ -83,6 +86,7 @@ impl Relay {
             url: format!("wss://mirror-{number}.example"),
             lies: dice.percent(50),
             is_healed: false,
+            is_followed: false,
             is_readable: false,
             mood: Mood::Kept,
             mood_until: UnixTime(0),
@@ -208,7 +212,7 @@ impl Relay {
         self.mail.push(Mail {
             dated,
             shown_from: now.plus(lag_secs),
-            is_in_time: lag_secs <= MOST_LAG_SECS,
+            is_in_time: self.is_followed && lag_secs <= MOST_LAG_SECS,
             is_dealt_with: false,
             message: message.clone(),
         });

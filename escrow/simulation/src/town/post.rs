@@ -76,8 +76,8 @@ impl Town {
         let message = envelope(request, &mut self.dice);
         self.post.sent.push(message.clone());
         let (dice, tally) = (&mut self.dice, &mut self.tally);
-        let alone = self.mirrors.carries(&message, self.hours.now, dice, tally);
-        if alone && !self.line.is_good {
+        let now = self.hours.now;
+        if !self.line.is_good && self.mirrors.carries(&message, now, dice, tally) {
             return;
         }
         self.post.under_way.push(Mail {
