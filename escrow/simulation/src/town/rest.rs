@@ -161,6 +161,7 @@ impl Town {
     }
 
     fn count_endings(&mut self) {
+        self.witness.tells_rarities(&mut self.tally);
         let view = self.view();
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();

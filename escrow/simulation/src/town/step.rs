@@ -116,6 +116,13 @@ impl Town {
             self.witness.waiting.remove(seq);
         }
         self.absorb(&outcome, alone);
+        let view = self.view();
+        for own in &batch.own {
+            if let Submission::Tip(Some(height)) = own {
+                self.witness
+                    .inspects_horizon(&view, *height, self.ledger_time);
+            }
+        }
         outcome.effects
     }
 
