@@ -155,6 +155,9 @@ impl Town {
     /// runs in production has it.
     fn look_at_the_clock(&mut self) -> UnixTime {
         let sight = self.hours.look();
+        if !matches!(sight, Sight::Steady(_)) {
+            self.trace.note("clock", &sight);
+        }
         match sight {
             Sight::Steady(_) | Sight::Doubtful(_) => {}
             Sight::Jumped { .. } => {
