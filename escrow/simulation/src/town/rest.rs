@@ -1,16 +1,19 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
-use escrow_core::order::{Order, OrderId};
+use escrow_core::order::Order;
 use escrow_core::payout::PayoutState;
 use escrow_core::stage::{CancelReason, Stage};
 
 use super::Town;
 use crate::people::Scene;
 
-/// Rounds in which the node finishes what needs nobody else, and the time
-/// between two of them: a hold is opened well within the node's patience.
-const OWN_ROUNDS: usize = 400;
-const OWN_ROUND_SECS: u64 = 4;
+/// In this time the node finishes what needs nobody else: it is busy for
+/// minutes, but a timer may be as far ahead as the clock once was.
+const OWN_LIFE_SECS: u64 = 2 * 86_400;
+
+/// Between two rounds in which there is something to do: a hold is opened well
+/// within the node's patience.
+const ROUND_SECS: u64 = 4;
 
 /// Everything is over by then: the longest life of an order, an escrow after
 /// it, and a day by which the clock was wrong.
@@ -18,6 +21,9 @@ const LONGEST_LIFE_SECS: u64 = 20 * 86_400;
 
 /// Longer than a clock that jumped must go right until it is believed.
 const PROBATION_SECS: u64 = 100;
+
+/// Rounds in which mirrors that behave get all that waits for them.
+const MIRROR_ROUNDS: usize = 400;
 
 impl Town {
     /// The trouble is over: first the node, alone, brings to an end what needs
@@ -28,21 +34,23 @@ impl Town {
         self.line.heal();
         self.mirrors.heal_mail();
         self.clock_is_right_again();
-        self.node_finishes();
+        let needs_nobody = |town: &Town| {
+            town.mirrors.are_read() && !town.living().iter().any(|order| town.waits(order))
+        };
+        self.goes_on(OWN_LIFE_SECS, |_| {}, needs_nobody);
         assert_eq!(
             self.view().outbox_len().unwrap(),
             0,
             "rows are left in the outbox"
         );
         self.witness.all_are_answered();
-        self.time_ends(|town| {
-            let living = town.living();
-            living.iter().all(|order| town.is_claim(order))
-        });
+        let all_are_claims = |town: &Town| town.living().iter().all(|order| town.is_claim(order));
+        self.goes_on(LONGEST_LIFE_SECS, Town::everybody_finishes, all_are_claims);
         if !self.living().is_empty() {
             self.tally.add("claim left to heirs");
             self.people.come_back();
-            self.time_ends(|town| town.living().is_empty());
+            let nobody_lives = |town: &Town| town.living().is_empty();
+            self.goes_on(OWN_LIFE_SECS, Town::everybody_finishes, nobody_lives);
         }
         self.witness.all_are_answered();
         self.nothing_is_left();
@@ -65,8 +73,8 @@ impl Town {
     /// served last.
     fn mirrors_are_served(&mut self) {
         self.mirrors.heal();
-        for _ in 0..OWN_ROUNDS {
-            self.pass_time(OWN_ROUND_SECS);
+        for _ in 0..MIRROR_ROUNDS {
+            self.pass_time(ROUND_SECS);
             let batch = self.batch();
             self.commit(&batch);
             let view = self.view();
@@ -77,37 +85,25 @@ impl Town {
         panic!("a mirror is never served");
     }
 
-    fn node_finishes(&mut self) {
-        for _ in 0..OWN_ROUNDS {
-            self.pass_time(OWN_ROUND_SECS);
-            let batch = self.batch();
-            let is_quiet = batch.is_idle() && !self.is_timer_due();
-            let is_read = self.mirrors.are_read();
-            if is_quiet && is_read && self.post.is_empty() && self.needs_nobody_else().is_empty() {
-                return;
-            }
-            self.commit(&batch);
-        }
-        panic!("no rest; stuck: {:#?}", self.needs_nobody_else());
-    }
-
-    fn time_ends(&mut self, is_over: impl Fn(&Town) -> bool) {
-        let latest = self.hours.now.plus(LONGEST_LIFE_SECS);
+    /// Goes on until it is over. `lets_act` brings the traders in.
+    fn goes_on(
+        &mut self,
+        longest_secs: u64,
+        lets_act: fn(&mut Town),
+        is_over: impl Fn(&Town) -> bool,
+    ) {
+        let latest = self.hours.now.plus(longest_secs);
         while self.hours.now < latest {
-            self.everybody_finishes();
+            lets_act(self);
             let batch = self.batch();
-            let is_idle = batch.is_idle() && !self.is_timer_due();
+            let is_idle = batch.is_idle() && self.post.is_empty() && !self.is_timer_due();
             self.commit(&batch);
             if is_idle && is_over(self) {
                 let view = self.view();
                 return self.witness.audits(&view, &self.line, &self.people);
             }
-            let nap = if is_idle {
-                self.nap_secs()
-            } else {
-                OWN_ROUND_SECS
-            };
-            self.pass_time(nap);
+            let nap_secs = if is_idle { self.nap_secs() } else { ROUND_SECS };
+            self.pass_time(nap_secs);
         }
         panic!("no end; living: {:#?}", self.living());
     }
@@ -124,9 +120,9 @@ impl Town {
         payout.is_some_and(|payout| matches!(payout.state, PayoutState::NeedInvoice { .. }))
     }
 
-    /// Orders that wait for the node or for Lightning.
-    fn needs_nobody_else(&self) -> Vec<(OrderId, Stage)> {
-        let waits = |order: &Order| match &order.stage {
+    /// Whether the order waits for the node or for Lightning.
+    fn waits(&self, order: &Order) -> bool {
+        match &order.stage {
             Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => true,
             Stage::PayingBuyer { .. } => !self.is_claim(order),
             Stage::Pending
@@ -139,9 +135,7 @@ impl Town {
             | Stage::Success { .. }
             | Stage::Canceled { .. }
             | Stage::Expired => false,
-        };
-        let waiting = self.living().into_iter().filter(waits);
-        waiting.map(|order| (order.id, order.stage)).collect()
+        }
     }
 
     fn everybody_finishes(&mut self) {
@@ -178,6 +172,7 @@ impl Town {
     }
 
     fn count_endings(&mut self) {
+        self.witness.tells_rarities(&mut self.tally);
         let view = self.view();
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();

@@ -122,6 +122,13 @@ impl Town {
         let view = self.view();
         self.mirrors.committed(&batch.own, &batch.mail, &view);
         self.absorb(&outcome, alone);
+        let view = self.view();
+        for own in &batch.own {
+            if let Submission::Tip(Some(height)) = own {
+                self.witness
+                    .inspects_horizon(&view, *height, self.ledger_time);
+            }
+        }
         outcome.effects
     }
 
@@ -154,6 +161,9 @@ impl Town {
     /// runs in production has it.
     fn look_at_the_clock(&mut self) -> UnixTime {
         let sight = self.hours.look();
+        if !matches!(sight, Sight::Steady(_)) {
+            self.trace.note("clock", &sight);
+        }
         match sight {
             Sight::Steady(_) | Sight::Doubtful(_) => {}
             Sight::Jumped { .. } => {
