@@ -19,6 +19,7 @@ const DATED_BACK_SECS: u64 = 48 * 3_600;
 const MOST_LAG_SECS: u64 = 2_000;
 
 /// An external relay.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Relay {
     pub(super) url: String,
     /// It may say that it keeps what it does not keep, and refuse for good.
