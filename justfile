@@ -28,6 +28,14 @@ simulate *ARGS:
 matrix:
     MATRIX_ACCEPT=1 cargo test --workspace --locked --test matrix
 
+# Real Lightning nodes on this machine: up, down, pay, invoice, mine, balances.
+regtest *ARGS:
+    cargo run -q -p escrow-regtest -- {{ARGS}}
+
+# The tests against real Lightning nodes.
+lnd *ARGS:
+    .ci/lnd {{ARGS}}
+
 # Three trades told as they happen.
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}

@@ -1,8 +1,9 @@
 //! What the node says about itself: its terms (kind 38385), its profile (kind
-//! 0) and its relays (kind 10002).
+//! 0), its relays (kind 10002) and its prices (kind 30078).
 //!
 //! Clients trade only while the terms are fresh, so those are said again and
-//! again; the other two when they change, and once a day.
+//! again; the profile and the relays when they change, and once a day; prices
+//! whenever they were looked up.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use escrow_core::wire::info_event::{
     INFO, InfoEvent, LightningInfo, PROFILE, Profile, RELAY_LIST, relay_list_tags,
 };
+use escrow_core::wire::rates_event::{RATES, RATES_NAME, RatesEvent};
 use escrow_engine::submission::{Announcement, Receipt};
 use escrow_engine::{EscrowHandle, LightningHealth};
 use escrow_lightning::backend::NodeInfo;
@@ -40,25 +42,29 @@ pub struct Announcer {
     node: PublicKey,
     escrow: EscrowHandle,
     store: Arc<EventStore>,
+    /// The prices to be published.
+    rates: watch::Receiver<Option<RatesEvent>>,
     /// As Lightning introduced itself last; it may be out of reach by now.
     lightning: Option<NodeInfo>,
 }
 
 impl Announcer {
     /// Announces `node` by way of its escrow, which stamps and signs; the
-    /// store tells what was said before.
+    /// store tells what was said before, and `rates` what a bitcoin costs.
     #[must_use]
     pub fn new(
         settings: Settings,
         node: PublicKey,
         escrow: EscrowHandle,
         store: Arc<EventStore>,
+        rates: watch::Receiver<Option<RatesEvent>>,
     ) -> Self {
         Self {
             settings,
             node,
             escrow,
             store,
+            rates,
             lightning: None,
         }
     }
@@ -80,6 +86,10 @@ impl Announcer {
                 _ = rounds.tick() => {
                     self.meet(&health.borrow_and_update());
                     self.say_all().await;
+                }
+                () = changed(&mut self.rates) => {
+                    let rates = self.rates.borrow_and_update().clone();
+                    self.say_rates(rates).await;
                 }
                 changed = health.changed() => {
                     if changed.is_err() {
@@ -132,6 +142,13 @@ impl Announcer {
         }
     }
 
+    async fn say_rates(&self, rates: Option<RatesEvent>) {
+        if let Some(rates) = rates {
+            let (tags, content) = (rates.tags(), rates.content());
+            self.say(RATES, RATES_NAME.to_owned(), tags, content).await;
+        }
+    }
+
     /// Says it unless the same was said within a day. What is `silent`, having
     /// nothing to tell, is said only to take back what was told before.
     async fn say_if_new(&self, kind: u16, tags: Vec<Tag>, content: String, silent: bool) {
@@ -177,6 +194,13 @@ impl Announcer {
         if let Some(Receipt::Refused(why)) = self.escrow.announce(announcement).await {
             tracing::warn!(?why, kind, "an announcement was refused; it is tried again");
         }
+    }
+}
+
+/// Waits for prices; where nobody finds any, for ever.
+async fn changed(rates: &mut watch::Receiver<Option<RatesEvent>>) {
+    if rates.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

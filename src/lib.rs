@@ -33,14 +33,17 @@
 
 pub mod announce;
 pub mod bench;
+pub mod books;
 pub mod cli;
 pub mod front_door;
 mod http_exchange;
+mod https;
 pub mod identity;
 pub mod mirror;
 pub mod node;
 pub mod operator_door;
 pub mod payouts;
+pub mod prices;
 pub mod relay;
 pub mod sandbox_door;
 pub mod settings;

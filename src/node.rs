@@ -25,6 +25,7 @@ use tokio::task::JoinError;
 use self::crew::Crew;
 pub(crate) use self::open::LEDGER;
 use crate::identity::{DataLock, IdentityError};
+use crate::mirror::Calling;
 use crate::settings::Settings;
 
 /// Time for the rooms on one floor to close; whoever needs longer is left.
@@ -68,6 +69,8 @@ pub enum Part {
     Mirrors,
     /// The removal of expired events.
     Purge,
+    /// Those who ask for prices.
+    Prices,
     /// The escrow.
     Escrow,
     /// The time in the sandbox.
@@ -141,7 +144,16 @@ impl Node {
     /// # Errors
     /// Why it cannot run; nothing of it runs then.
     pub async fn start(settings: Settings) -> Result<Node, NodeError> {
-        open::node(settings).await
+        let calling = Calling::usual(settings.mirror.longest_wait);
+        Node::start_calling(settings, calling).await
+    }
+
+    /// As [`Node::start`], with mirrors called in another way than the usual.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
+        open::node(settings, calling).await
     }
 
     /// How clients reach the relay.

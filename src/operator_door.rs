@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{Request, StatusCode, header, request};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -138,16 +139,39 @@ pub async fn ask<T: DeserializeOwned>(
     data_dir: &Path,
     question: &str,
 ) -> Result<Option<T>, DoorError> {
+    converse(data_dir, Request::get(question), Bytes::new()).await
+}
+
+/// Tells the box that runs on a data directory to do something; none if no box
+/// runs there.
+///
+/// # Errors
+/// Why it is not done, or why there is no answer although a box seems to run.
+pub async fn tell<T: DeserializeOwned, B: Serialize>(
+    data_dir: &Path,
+    order: &str,
+    body: &B,
+) -> Result<Option<T>, DoorError> {
+    let body = serde_json::to_vec(body).map_err(DoorError::Gibberish)?;
+    let json = Request::post(order).header(header::CONTENT_TYPE, "application/json");
+    converse(data_dir, json, body.into()).await
+}
+
+async fn converse<T: DeserializeOwned>(
+    data_dir: &Path,
+    request: request::Builder,
+    body: Bytes,
+) -> Result<Option<T>, DoorError> {
     let socket = data_dir.join(SOCKET);
     let stream = match UnixStream::connect(&socket).await {
         Ok(stream) => stream,
         Err(error) if is_nobody(&error) => return Ok(None),
         Err(source) => return Err(DoorError::Closed { socket, source }),
     };
-    let request = Request::get(question)
+    let request = request
         .header(header::HOST, "operator")
         .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .map_err(|why| DoorError::Silence(why.to_string()))?;
     let (status, body) = timeout(PATIENCE, exchange(stream, request))
         .await

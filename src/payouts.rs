@@ -25,7 +25,7 @@ pub struct UnpaidPayout {
     pub amount_sats: Sats,
     /// Seconds since the order came to wait for it.
     pub age_secs: u64,
-    /// `wait-funds`, `ready`, `paying`, `need-invoice` or `parked`.
+    /// `wait-funds`, `ready`, `queued`, `paying`, `need-invoice` or `parked`.
     pub state: String,
     /// Counted tries with the present invoice.
     pub tries: u32,
@@ -46,6 +46,7 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
         let attempt = view.attempt(payout.destination.hash)?;
         let reason = match attempt.map(|attempt| attempt.state) {
             Some(AttemptState::Failed { reason, .. }) => Some(format!("{reason:?}")),
+            Some(AttemptState::Lost { .. }) => Some("Lost".into()),
             Some(AttemptState::Sent | AttemptState::Succeeded { .. }) | None => None,
         };
         list.push(UnpaidPayout {
@@ -80,6 +81,7 @@ fn state_word(state: PayoutState) -> &'static str {
     match state {
         PayoutState::WaitFunds => "wait-funds",
         PayoutState::Ready { .. } => "ready",
+        PayoutState::Queued { .. } => "queued",
         PayoutState::Paying => "paying",
         PayoutState::NeedInvoice { .. } => "need-invoice",
         PayoutState::Paid => "paid",
@@ -94,6 +96,7 @@ fn next_step(payout: &Payout, now: UnixTime) -> String {
             0 => "tried as soon as Lightning is ready".into(),
             secs => format!("tried in {secs} s"),
         },
+        PayoutState::Queued { .. } => "paid when fewer payments are on their way".into(),
         PayoutState::Paying => "Lightning is paying; it says how that ends".into(),
         PayoutState::NeedInvoice { again_at, .. } => format!(
             "the buyer must send another invoice; asked again in {} s",

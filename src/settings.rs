@@ -7,6 +7,8 @@
 mod combinations;
 mod elsewhere;
 mod keys;
+mod price;
+mod price_keys;
 mod problem;
 mod sections;
 mod source;
@@ -17,12 +19,13 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
+pub use price::*;
 pub use problem::{Place, Problem, SettingsError};
 pub use sections::*;
 
 use combinations::COMBINATIONS;
 use elsewhere::{Elsewhere, elsewhere};
-use keys::{KEYS, Key};
+use keys::Key;
 use source::{Entry, Source};
 
 /// The file that is read when none is named.
@@ -70,7 +73,7 @@ pub fn load(
 
 /// The full names of all keys, in the order of the file.
 pub fn key_names() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|key| key.name)
+    keys::all().map(|key| key.name)
 }
 
 /// Settings in the making.
@@ -86,12 +89,13 @@ struct Reading {
 impl Reading {
     fn finish(mut self, source: Source) -> Result<Loaded, SettingsError> {
         self.problems = source.problems;
-        for entry in source.entries {
+        for entry in self.in_present_words(source.entries) {
             self.take(entry);
         }
         keys::follow(&mut self.settings, |key| self.seen.contains_key(key));
         self.check_combinations();
         self.notice_private_url();
+        self.notices.extend(price_keys::notices(&self.settings));
         self.problems.sort();
         if self.problems.is_empty() {
             Ok(Loaded {
@@ -105,8 +109,32 @@ impl Reading {
         }
     }
 
+    /// Old keys for prices are read as those that took their place, unless one of
+    /// these is written too: then they have nothing to say (rule Q10).
+    fn in_present_words(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let has_section = entries.iter().any(|entry| entry.key.starts_with("price."));
+        let mut understood = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            let moved = price_keys::OLD_KEYS.iter();
+            match moved.copied().find(|(old, _)| *old == entry.key) {
+                Some((old, new)) if has_section => {
+                    let place = &entry.place;
+                    let notice = format!("{place}: {old} has no effect beside [price]: see {new}.");
+                    self.notices.push(notice);
+                }
+                Some((old, new)) => {
+                    self.seen.insert(old, (entry.place.clone(), true));
+                    new.clone_into(&mut entry.key);
+                    understood.push(entry);
+                }
+                None => understood.push(entry),
+            }
+        }
+        understood
+    }
+
     fn take(&mut self, entry: Entry) {
-        let Some(key) = KEYS.iter().find(|key| key.name == entry.key) else {
+        let Some(key) = keys::all().find(|key| key.name == entry.key) else {
             return self.take_unknown(entry);
         };
         let taken = (key.set)(&mut self.settings, &entry.value);
@@ -148,8 +176,10 @@ impl Reading {
 
     /// A key whose own value was refused says nothing about its neighbours.
     fn check_combinations(&mut self) {
+        let price = price_keys::COMBINATIONS.into_iter().flatten();
         for combination in COMBINATIONS
             .iter()
+            .chain(price)
             .filter(|rule| !(rule.agrees)(&self.settings))
         {
             let mut seen = combination.keys.iter().filter_map(|key| {
@@ -192,7 +222,7 @@ fn suggestion(unknown: &str) -> String {
             whole
         }
     };
-    KEYS.iter()
+    keys::all()
         .map(|known| (distance(known), known.name))
         .filter(|(distance, known)| *distance <= known.len() / 4)
         .min()
@@ -200,5 +230,7 @@ fn suggestion(unknown: &str) -> String {
         .unwrap_or_default()
 }
 
+#[cfg(test)]
+mod price_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use escrow_core::UnixTime;
+use escrow_core::books::Breach;
+use storage::ledger::{Latch, Ledger};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
@@ -79,6 +82,48 @@ async fn p10_the_operator_lists_payouts_of_a_box_that_runs_or_does_not() {
     assert_eq!(list().await, (Some(0), "[]\n".into()));
     assert_eq!(running.ends_on("TERM").await, Some(0));
     assert_eq!(list().await, (Some(0), "[]\n".into()));
+}
+
+#[tokio::test]
+async fn x13_the_operator_clears_a_latch_with_a_reason_and_only_in_a_box_that_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = async |words: &[&str]| {
+        let asking = box_in(folder.path()).args(words).output();
+        let ended = timeout(PATIENCE, asking).await.unwrap().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ended.status.code(), text(ended.stdout), text(ended.stderr))
+    };
+    let mut running = RunningBox::in_folder(folder.path()).await;
+    assert_eq!(running.ends_on("TERM").await, Some(0));
+    let breach = Breach::HistoryCutShort;
+    let at = UnixTime(7);
+    let mut ledger = Ledger::open(&folder.path().join("data/ledger.redb")).unwrap();
+    let mut page = ledger.page().unwrap();
+    page.put_latch(&Latch { at, breach }).unwrap();
+    page.commit().unwrap();
+    drop(ledger);
+
+    let status = ["ledger", "status"];
+    let clear = ["ledger", "clear", "--reason", "Lightning was restored"];
+    let (code, told, _) = asked(&status).await;
+    assert_eq!(code, Some(0));
+    assert!(told.contains("NO PAYMENT LEAVES"), "{told}");
+    let (code, _, why) = asked(&clear).await;
+    assert_eq!(code, Some(1));
+    assert!(why.contains("start it first"), "{why}");
+
+    let mut running = RunningBox::in_folder(folder.path()).await;
+    assert!(asked(&status).await.1.contains("NO PAYMENT LEAVES"));
+    let unknown = "11".repeat(32);
+    let (code, _, why) = asked(&["payouts", "adopt", &unknown, "--no-order"]).await;
+    assert_eq!(code, Some(1));
+    assert!(why.contains("no payment that is to be explained"), "{why}");
+    assert_eq!(asked(&clear).await.0, Some(0));
+    let (code, _, why) = asked(&clear).await;
+    assert_eq!(code, Some(1), "{why}");
+    let (_, told, _) = asked(&status).await;
+    assert!(told.starts_with("payments leave"), "{told}");
+    assert_eq!(running.ends_on("TERM").await, Some(0));
 }
 
 /// The real binary, with settings of its folder and any free ports.

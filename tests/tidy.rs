@@ -8,7 +8,7 @@ use mostro_relay::settings::{self, Settings};
 
 /// The folders of the packages, with the floor each lives on. An arrow only
 /// goes down; rooms on one floor do not know each other.
-const PACKAGES: [(&str, &str, u8); 7] = [
+const PACKAGES: [(&str, &str, u8); 8] = [
     ("mostro-relay", "", 4),
     ("escrow-simulation", "escrow/simulation", 3),
     ("escrow-engine", "escrow/engine", 2),
@@ -16,6 +16,7 @@ const PACKAGES: [(&str, &str, u8); 7] = [
     ("relay-policy", "relay-policy", 1),
     ("escrow-lightning", "escrow/lightning", 1),
     ("escrow-core", "escrow/core", 0),
+    ("escrow-regtest", "escrow/regtest", 0),
 ];
 
 const MOST_LINES: usize = 600;

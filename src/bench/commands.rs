@@ -17,8 +17,10 @@ use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{self, Receipt, Submission, TraderMessage};
 use escrow_engine::writer::{BATCH, Engine};
+use nostr::key::Keys;
 use nostr::types::Timestamp;
 use secrecy::SecretBox;
 use sha2::{Digest, Sha256};
@@ -64,9 +66,36 @@ pub fn measure(folder: &Path, sealing: Sealing, rounds: u32) -> anyhow::Result<W
     Ok(office.written)
 }
 
+/// Fills the ledger of the node with these keys with at least so many live
+/// orders, made one batch a second until now. Their events wait in the outbox.
+///
+/// # Errors
+/// As [`measure`].
+pub(super) fn fill(ledger: Ledger, keys: Keys, orders: u32) -> anyhow::Result<()> {
+    let rounds = orders.div_ceil(u32::try_from(BATCH)?);
+    let desk = Desk {
+        keys,
+        ..desk(Sealing::Off)
+    };
+    let mut office = Office::at(ledger, desk)?;
+    office.delivers = false;
+    let now = office.now.0;
+    for round in 1..=rounds {
+        office.now = UnixTime(now - u64::from(rounds - round));
+        office.opens(round)?;
+    }
+    // Without it the node would take the time until it starts for downtime.
+    office
+        .engine
+        .step(UnixTime(now), &[Submission::Heartbeat], &[])?;
+    Ok(())
+}
+
 /// A writer on a ledger of its own, with a crowd at his desk.
 struct Office {
     engine: Engine,
+    /// Whether what is in the outbox is brought away.
+    delivers: bool,
     written: Written,
     now: UnixTime,
     delivered: Vec<OutboxSeq>,
@@ -80,14 +109,19 @@ impl Office {
             Sealing::Off => "unsealed.redb",
         };
         let ledger = Ledger::open(&folder.join(name))?;
+        Office::at(ledger, desk(sealing))
+    }
+
+    fn at(ledger: Ledger, desk: Desk) -> anyhow::Result<Office> {
         Ok(Office {
-            engine: Engine::new(ledger, desk(sealing), KnownKeys::default())?,
             written: Written {
-                sealing,
+                sealing: desk.sealing,
                 commands: 0,
                 took: Duration::ZERO,
                 steps: Times::default(),
             },
+            engine: Engine::new(ledger, desk, KnownKeys::default())?,
+            delivers: true,
             now: UnixTime(Timestamp::now().as_secs()),
             delivered: Vec::new(),
             messages: 0,
@@ -121,8 +155,14 @@ impl Office {
             .zip(orders)
             .map(|(person, order)| {
                 let (party, ask) = match person % 4 {
-                    0 => (Party::Taker, Ask::TakeSell { payout: None }),
-                    1 => (Party::Taker, Ask::TakeBuy),
+                    0 => (
+                        Party::Taker,
+                        Ask::TakeSell {
+                            payout: None,
+                            fiat: None,
+                        },
+                    ),
+                    1 => (Party::Taker, Ask::TakeBuy { fiat: None }),
                     _ => (Party::Maker, Ask::Cancel),
                 };
                 self.message(party, person, round, Some(*order), ask)
@@ -192,7 +232,9 @@ impl Office {
             .iter()
             .find(|letter| matches!(letter.notice, Notice::Refused(_)));
         ensure!(refused.is_none(), "something was refused: {refused:?}");
-        self.delivered = self.outbox()?;
+        if self.delivers {
+            self.delivered = self.outbox()?;
+        }
         let answers = outcome
             .letters
             .iter()
@@ -253,10 +295,12 @@ fn desk(sealing: Sealing) -> Desk {
             instance: None,
             closed_order_secs: 30 * 86_400,
             dispute_secs: 7_776_000,
+            rating_secs: 7_776_000,
             letter_secs: 30 * 86_400,
         },
         preimages: Arc::new(Preimages::new(secret)),
         entropy: Entropy::from_os(),
+        prices: Arc::new(NoPrices),
         lightning_is_ready: true,
         sealing,
     }

@@ -6,7 +6,10 @@
 
 pub mod commands;
 pub mod envelopes;
+pub mod full_book;
 pub mod machine;
+pub mod mirror;
+mod own_box;
 pub mod relay;
 pub mod report;
 pub mod times;
@@ -19,7 +22,9 @@ use escrow_engine::desk::Sealing;
 
 use commands::Written;
 use envelopes::Opening;
+use full_book::BookTimes;
 use machine::Machine;
+use mirror::MirrorTimes;
 use trades::{Crowd, CrowdTimes};
 
 /// The crowds of the quick measurement.
@@ -55,6 +60,10 @@ pub enum Finding {
     /// What the process holds after it, in bytes; none where the system does
     /// not say.
     Memory(Option<u64>),
+    /// How fast a mirror was served.
+    Mirror(MirrorTimes),
+    /// Replies with an empty book and with a full one.
+    FullBook(BookTimes),
     /// What a relay was seen to do.
     Relay(relay::report::Row),
 }

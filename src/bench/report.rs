@@ -8,6 +8,8 @@ use escrow_engine::desk::Sealing;
 use serde_json::{Map, Value, json};
 
 use super::Finding;
+use super::full_book::{BookTimes, Replies};
+use super::mirror::MirrorTimes;
 use super::times::{Share, Times};
 use super::trades::CrowdTimes;
 
@@ -35,6 +37,18 @@ impl Finding {
                 "step": spread(&written.steps),
             }),
             Finding::Memory(bytes) => json!({"part": "memory", "resident_bytes": bytes}),
+            Finding::Mirror(times) => json!({
+                "part": "mirror", "orders": times.orders,
+                "healthy_seconds": seconds(times.healthy),
+                "healthy_per_second": times.healthy_per_second().round(),
+                "recovered_seconds": seconds(times.recovered),
+                "recovered_per_second": times.recovered_per_second().round(),
+            }),
+            Finding::FullBook(times) => json!({
+                "part": "full-book",
+                "live_orders": times.orders, "timers": times.timers,
+                "empty": replies(&times.empty), "full": replies(&times.full),
+            }),
             Finding::Relay(row) => row.to_json(),
         }
     }
@@ -73,6 +87,8 @@ impl Finding {
                     bytes / 1_000_000
                 )
             }),
+            Finding::Mirror(times) => mirror_text(times),
+            Finding::FullBook(times) => book_table(times),
             Finding::Relay(row) => row.to_text(),
         }
     }
@@ -130,6 +146,35 @@ fn crowd_table(times: &CrowdTimes) -> String {
     text
 }
 
+fn mirror_text(times: &MirrorTimes) -> String {
+    format!(
+        "A healthy mirror acknowledges {:.0} events/s ({} new orders in {:.1} s).\n\
+         Back from an outage in which all of them changed twice, it has them after {:.1} s \
+         ({:.0} events/s).\n",
+        times.healthy_per_second(),
+        times.orders,
+        times.healthy.as_secs_f64(),
+        times.recovered.as_secs_f64(),
+        times.recovered_per_second(),
+    )
+}
+
+fn replies(replies: &Replies) -> Value {
+    json!({"ok": spread(&replies.ok), "answer": spread(&replies.answer)})
+}
+
+fn book_table(times: &BookTimes) -> String {
+    let mut text = format!(
+        "\nOne pair that trades, by turns with an empty book and with {} live orders and {} \
+         timers:\n{:<22}{:>12}{:>12}{:>14}{:>12}\n",
+        times.orders, times.timers, "", "OK p50", "OK p99", "answer p50", "answer p99",
+    );
+    for (name, replies) in [("empty", &times.empty), ("full", &times.full)] {
+        row(&mut text, name, Some(&replies.ok), &replies.answer);
+    }
+    text
+}
+
 fn row(text: &mut String, name: &str, ok: Option<&Times>, answer: &Times) {
     let cell = |times: Option<&Times>, share| {
         times.map_or_else(String::new, |times| shown(times.within(share)))
@@ -170,6 +215,10 @@ fn sealing(sealing: Sealing) -> &'static str {
 
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e5).round() / 100.0
+}
+
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
 }
 
 fn shown(duration: Duration) -> String {

@@ -87,6 +87,11 @@ impl CrowdTimes {
 /// A box for measuring: usual settings, but for the limits that keep a single
 /// address from being a crowd.
 pub async fn open_box(folder: &Path) -> anyhow::Result<Node> {
+    Ok(Node::start(box_settings(folder)).await?)
+}
+
+/// The settings of such a box.
+pub(super) fn box_settings(folder: &Path) -> Settings {
     let mut settings = Settings::default();
     settings.node.data_dir = folder.join("data");
     settings.relay.listen.set_port(0);
@@ -95,7 +100,7 @@ pub async fn open_box(folder: &Path) -> anyhow::Result<Node> {
     settings.relay.stranger_envelopes_per_second = 100_000;
     settings.limits.max_opening_holds = 1_000;
     settings.limits.max_open_holds = 1_000;
-    Ok(Node::start(settings).await?)
+    settings
 }
 
 /// Lets a crowd trade, and waits until all have finished.
@@ -103,9 +108,17 @@ pub async fn open_box(folder: &Path) -> anyhow::Result<Node> {
 /// # Errors
 /// If any trade goes wrong: a number for trades that failed would mean nothing.
 pub async fn measure(node: &Node, crowd: Crowd) -> anyhow::Result<CrowdTimes> {
+    measure_named(node, &crowd.pairs.to_string(), crowd).await
+}
+
+/// As [`measure`], for a crowd whose names nobody else has.
+pub(super) async fn measure_named(
+    node: &Node,
+    name: &str,
+    crowd: Crowd,
+) -> anyhow::Result<CrowdTimes> {
     let Crowd { pairs, trades_each } = crowd;
-    let name = pairs.to_string();
-    measure_while(node, &name, pairs, move |made| made < trades_each).await
+    measure_while(node, name, pairs, move |made| made < trades_each).await
 }
 
 /// Lets pairs trade, whose names nobody else has, until `over`; what is begun

@@ -10,6 +10,8 @@ use clap::{Args, Command, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::bench::full_book::BookScale;
+use crate::bench::machine::Machine;
 use crate::bench::relay::{self, Plan, Scale, Scenario};
 use crate::bench::{self, Finding, Listener};
 
@@ -40,6 +42,19 @@ struct OutputArgs {
 enum What {
     /// Measure a relay from outside, and check all it does.
     Relay(RelayArgs),
+    /// Measure how fast a mirror is served, and how soon after an outage.
+    Mirror(ShortArgs),
+    /// Measure whether replies take longer when the book is full.
+    FullBook(ShortArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct ShortArgs {
+    /// The same, but with less of everything.
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Measure a relay from outside, and check all it does.
@@ -82,6 +97,31 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             let plan = args.plan()?;
             let measuring = async |folder: &Path, printer: &mut Printer| {
                 relay::run(&plan, folder, printer).await
+            };
+            measured(&args.output, measuring).await
+        }
+        Some(What::Mirror(args)) => {
+            let orders = if args.quick { 2_000 } else { 10_000 };
+            let program = this_program()?;
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                printer.machine(folder)?;
+                let times = bench::mirror::measure(folder, program, orders, printer).await?;
+                printer.hears(&Finding::Mirror(times));
+                Ok(())
+            };
+            measured(&args.output, measuring).await
+        }
+        Some(What::FullBook(args)) => {
+            let scale = if args.quick {
+                BookScale::QUICK
+            } else {
+                BookScale::FULL
+            };
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                printer.machine(folder)?;
+                let times = bench::full_book::measure(folder, scale, printer).await?;
+                printer.hears(&Finding::FullBook(times));
+                Ok(())
             };
             measured(&args.output, measuring).await
         }
@@ -146,7 +186,7 @@ impl RelayArgs {
                 stored_events: self.events.unwrap_or(usual.stored_events),
                 ..usual
             },
-            program: std::env::current_exe().context("this program does not know its place")?,
+            program: this_program()?,
         };
         if plan.scenarios.is_empty() {
             plan.scenarios = plan.possible();
@@ -155,9 +195,22 @@ impl RelayArgs {
     }
 }
 
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program does not know its place")
+}
+
 /// Findings go to the standard output, progress to the standard error.
 struct Printer {
     json: bool,
+}
+
+impl Printer {
+    /// Says what the machine can do, without which no number means anything.
+    fn machine(&mut self, folder: &Path) -> anyhow::Result<()> {
+        self.begins("the machine");
+        self.hears(&Finding::Machine(Machine::measure(folder)?));
+        Ok(())
+    }
 }
 
 fn print(text: &str) {

@@ -1,176 +1,121 @@
-//! `mostro-relay demo`: a box, two traders, three trades, told as they happen.
+//! `mostro-relay demo`: two traders, and what happens to them, told as it
+//! happens.
 //!
-//! The box and its data live in a temporary folder and are gone at the end.
-//! Success means that every message came in its place and every balance is
-//! right to the sat.
+//! Each scenario has a box of its own, whose data live in a temporary folder
+//! and are gone at the end. Success means that every message came in its
+//! place, that the book showed what it should, and that every balance is right
+//! to the sat.
 
+mod cancel;
+mod cast;
+mod coop;
+mod expiry;
+mod mirror;
+mod payfail;
 mod purse;
+mod restart;
 mod storyteller;
+mod trades;
 
 use std::io;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::Context;
-use clap::Args;
-use escrow_core::amount::Sats;
-use escrow_core::fees::fee_per_side;
-use escrow_core::wire::Transport;
-use escrow_lightning::Sandbox;
+use clap::{Args, ValueEnum};
 
-use self::purse::{Moves, Purse};
 use self::storyteller::Storyteller;
 use crate::bench::machine;
-use crate::node::Node;
-use crate::settings::Settings;
-use crate::trader::deal::{self, Player, Terms};
-use crate::trader::{Persona, Trader, Wallet};
 
-/// What is in each trader's wallet at first.
-const POCKET_MONEY: Sats = Sats(500_000);
-
-/// Show three trades in a box of their own.
-#[derive(Clone, Copy, Debug, Args)]
+/// Show trades in boxes of their own: three that go well, or what can happen instead.
+#[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
+    /// What to show; may be given several times.
+    #[arg(
+        long = "scenario",
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "trades"
+    )]
+    scenarios: Vec<Scenario>,
     /// Print one JSON object a line; the last says whether all was right.
     #[arg(long)]
     json: bool,
 }
 
-/// One of the trades that are shown.
-struct Act {
-    title: &'static str,
-    sats: Sats,
-    maker: Transport,
-    taker: Transport,
-    maker_sells: bool,
+/// What can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Three trades that go well.
+    Trades,
+    /// Makers and takers who change their minds before any sat is locked.
+    Cancel,
+    /// Two who call a trade off together, after the fiat was said to be sent.
+    Coop,
+    /// A buyer who is too slow, and an offer that nobody takes.
+    Expiry,
+    /// A payout that fails until the buyer gives another invoice.
+    Payfail,
+    /// A trader who only knows another relay, and an outage of that relay.
+    Mirror,
+    /// A box that dies in mid-trade, and is back two hours later.
+    Restart,
+    /// Tell what the scenarios are, and show none.
+    List,
 }
 
-const ACTS: [Act; 3] = [
-    Act {
-        title: "alice sells to bob; both speak kind 14",
-        sats: Sats(100_000),
-        maker: Transport::Direct,
-        taker: Transport::Direct,
-        maker_sells: true,
-    },
-    Act {
-        title: "alice buys from bob; both speak gift wrap",
-        sats: Sats(7_851),
-        maker: Transport::GiftWrap,
-        taker: Transport::GiftWrap,
-        maker_sells: false,
-    },
-    Act {
-        title: "alice sells to bob; she speaks gift wrap, he kind 14",
-        sats: Sats(50_000),
-        maker: Transport::GiftWrap,
-        taker: Transport::Direct,
-        maker_sells: true,
-    },
-];
+impl Scenario {
+    /// Its name on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Scenario::Trades => "trades",
+            Scenario::Cancel => "cancel",
+            Scenario::Coop => "coop",
+            Scenario::Expiry => "expiry",
+            Scenario::Payfail => "payfail",
+            Scenario::Mirror => "mirror",
+            Scenario::Restart => "restart",
+            Scenario::List => "list",
+        }
+    }
+
+    async fn play(self, teller: &mut Storyteller) -> anyhow::Result<()> {
+        match self {
+            Scenario::Trades => trades::play(teller).await,
+            Scenario::Cancel => cancel::play(teller).await,
+            Scenario::Coop => coop::play(teller).await,
+            Scenario::Expiry => expiry::play(teller).await,
+            Scenario::Payfail => payfail::play(teller).await,
+            Scenario::Mirror => mirror::play(teller).await,
+            Scenario::Restart => restart::play(teller).await,
+            Scenario::List => Ok(()),
+        }
+    }
+}
 
 /// Plays the demonstration on the standard output.
 ///
-/// # Errors
-/// If there is no temporary folder, or the box does not start or stop.
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+/// Whatever goes wrong is told as the end of the story, and makes the exit code
+/// that of a failure.
+pub async fn run(args: DemoArgs) -> ExitCode {
     let mut teller = Storyteller::new(args.json, Box::new(io::stdout()));
-    // Dropped by a signal too, so that the folder goes in any case.
+    if args.scenarios.contains(&Scenario::List) {
+        teller.lists(Scenario::value_variants());
+        return ExitCode::SUCCESS;
+    }
+    // Dropped by a signal too, so that the folders go in any case.
     tokio::select! {
-        played = play(&mut teller) => played,
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::FAILURE),
+        code = play(&args.scenarios, &mut teller) => code,
+        _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
     }
 }
 
-async fn play(teller: &mut Storyteller) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::tempdir().context("there is no temporary folder")?;
-    let began = Instant::now();
-    let settings = box_in(folder.path());
-    let fee = settings.mostro.fee;
-    let node = Node::start(settings).await?;
-    teller.opens(
-        node.url(),
-        node.public_key(),
-        folder.path(),
-        began.elapsed(),
-    );
-    let shown = show(&node, fee, teller).await;
-    let memory = machine::resident_memory();
-    node.stop().await?;
-    match shown {
-        Ok(()) => {
-            teller.ends_well(memory);
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(why) => {
-            teller.ends_badly(&why);
-            Ok(ExitCode::FAILURE)
+async fn play(scenarios: &[Scenario], teller: &mut Storyteller) -> ExitCode {
+    for scenario in scenarios {
+        if let Err(why) = Box::pin(scenario.play(teller)).await {
+            teller.ends_badly(*scenario, &why);
+            return ExitCode::FAILURE;
         }
     }
-}
-
-/// Usual settings, on free ports and in a folder of its own.
-fn box_in(folder: &std::path::Path) -> Settings {
-    let mut settings = Settings::default();
-    settings.node.data_dir = folder.join("data");
-    settings.relay.listen.set_port(0);
-    settings.sandbox.listen.set_port(0);
-    settings
-}
-
-async fn show(node: &Node, fee: f64, teller: &mut Storyteller) -> anyhow::Result<()> {
-    let sandbox = node.sandbox().context("the box has no sandbox")?;
-    let mut alice = player("alice", [1; 32], node, sandbox).await?;
-    let mut bob = player("bob", [2; 32], node, sandbox).await?;
-    for (number, act) in (1..).zip(&ACTS) {
-        act.play(number, fee, (&mut alice, &mut bob), sandbox, teller)
-            .await?;
-    }
-    alice.trader.hang_up().await;
-    bob.trader.hang_up().await;
-    Ok(())
-}
-
-async fn player(
-    name: &str,
-    seed: [u8; 32],
-    node: &Node,
-    sandbox: &Sandbox,
-) -> anyhow::Result<Player> {
-    let persona = Persona::new(name, seed, Transport::Direct);
-    let mut trader = Trader::join(persona, node.url(), node.public_key()).await?;
-    trader.watch_book().await?;
-    let wallet = Wallet::funded(sandbox, name, POCKET_MONEY).await?;
-    Ok(Player { trader, wallet })
-}
-
-impl Act {
-    async fn play(
-        &self,
-        number: usize,
-        fee: f64,
-        (alice, bob): (&mut Player, &mut Player),
-        sandbox: &Sandbox,
-        teller: &mut Storyteller,
-    ) -> anyhow::Result<()> {
-        let terms = Terms {
-            sats: self.sats,
-            fee: fee_per_side(fee, self.sats),
-            by_the_book: true,
-        };
-        let before = Purse::look(sandbox).await?;
-        teller.begins(number, ACTS.len(), self.title, &terms, &before);
-        alice.trader.speaks(self.maker);
-        bob.trader.speaks(self.taker);
-        if self.maker_sells {
-            deal::sell(alice, bob, &terms, teller).await?;
-        } else {
-            deal::buy(alice, bob, &terms, teller).await?;
-        }
-        let after = Purse::look(sandbox).await?;
-        let moves = Moves::between(&before, &after);
-        teller.counts(&after, &moves);
-        moves.check(self.maker_sells, &terms)
-    }
+    teller.ends_well(scenarios, machine::resident_memory());
+    ExitCode::SUCCESS
 }

@@ -13,6 +13,7 @@ use storage::ledger::{Ledger, StorageError, View};
 
 use crate::node::LEDGER;
 use crate::operator_door::{self, DoorError};
+use crate::prices::KeptError;
 
 /// Which box, and how its answer is printed.
 #[derive(Clone, Debug, Args)]
@@ -31,6 +32,15 @@ pub enum InspectError {
     /// No box was ever started on this folder.
     #[error("{} does not exist: no box has run with this data directory", .0.display())]
     NoLedger(PathBuf),
+    /// Only a running box can do it.
+    #[error("no box runs with the data directory {}: start it first", .0.display())]
+    NotRunning(PathBuf),
+    /// There is no folder.
+    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    NoBox(PathBuf),
+    /// The prices of a stopped box cannot be read.
+    #[error(transparent)]
+    Prices(#[from] KeptError),
     /// The ledger of a stopped box cannot be read.
     #[error("the ledger cannot be read: {0}")]
     Ledger(#[from] StorageError),
@@ -54,10 +64,28 @@ pub(super) async fn print<T>(
 where
     T: Serialize + DeserializeOwned,
 {
+    let of_stopped_box = |data_dir: &Path| {
+        let view = view_of_stopped_box(&data_dir.join(LEDGER))?;
+        Ok(of_ledger(&view)?)
+    };
+    print_of(args, data_dir_of_settings, path, of_stopped_box, in_words).await
+}
+
+/// The same, of a box whose answer is not in the ledger while it is stopped.
+pub(super) async fn print_of<T>(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+    path: &str,
+    of_stopped_box: impl FnOnce(&Path) -> Result<T, InspectError>,
+    in_words: impl FnOnce(&T) -> String,
+) -> Result<(), InspectError>
+where
+    T: Serialize + DeserializeOwned,
+{
     let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
     let answer = match operator_door::ask(data_dir, path).await? {
         Some(answer) => answer,
-        None => of_ledger(&view_of_stopped_box(&data_dir.join(LEDGER))?)?,
+        None => of_stopped_box(data_dir)?,
     };
     let text = if args.json {
         let json = serde_json::to_string(&answer).map_err(io::Error::other)?;
@@ -66,6 +94,20 @@ where
         in_words(&answer)
     };
     Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Tells the running box under `path` to do something.
+pub(super) async fn order<B: Serialize>(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+    path: &str,
+    body: &B,
+) -> Result<(), InspectError> {
+    let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
+    match operator_door::tell::<(), B>(data_dir, path, body).await? {
+        Some(()) => Ok(io::stdout().write_all(b"done\n")?),
+        None => Err(InspectError::NotRunning(data_dir.into())),
+    }
 }
 
 fn view_of_stopped_box(ledger: &Path) -> Result<View, InspectError> {

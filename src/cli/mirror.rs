@@ -62,6 +62,12 @@ fn told(all: &[MirrorStatus], now: UnixTime) -> String {
         if let Some(oldest) = mirror.oldest_waiting_at {
             put("  oldest made", ago(oldest));
         }
+        let earlier = if mirror.is_filled {
+            "all brought up"
+        } else {
+            "still being brought up"
+        };
+        put("  earlier events", earlier.into());
         put("  last acknowledged", at(mirror.acknowledged_at));
         put("  refused for good", mirror.given_up.to_string());
         if let Some(why) = &mirror.last_refusal {
@@ -87,6 +93,7 @@ mod tests {
             inward: None,
             waiting: 3,
             oldest_waiting_at: Some(UnixTime(940)),
+            is_filled: false,
             given_up: 1,
             last_refusal: Some("blocked: no".into()),
             acknowledged_at: None,
@@ -98,6 +105,7 @@ mirror                 wss://relay.example
   inward line          not in use
   events waiting       3
   oldest made          60 s ago
+  earlier events       still being brought up
   last acknowledged    never
   refused for good     1
   last refusal         blocked: no

@@ -4,8 +4,10 @@ mod banner;
 pub mod bench;
 pub mod demo;
 pub mod inspect;
+pub mod ledger;
 pub mod mirror;
 pub mod payouts;
+pub mod prices;
 mod run;
 pub mod sandbox;
 pub mod simulate;
@@ -20,8 +22,10 @@ use clap::{Parser, Subcommand};
 
 use self::bench::BenchArgs;
 use self::demo::DemoArgs;
+use self::ledger::LedgerArgs;
 use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
+use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
 use self::simulate::SimulateArgs;
 use crate::settings::{self, Loaded};
@@ -46,11 +50,16 @@ enum Command {
     Run,
     /// Drive the simulated wallets of a running box.
     Sandbox(SandboxArgs),
-    /// List the payouts that are not paid yet, running or stopped.
+    /// List the payouts that are not paid yet, running or stopped, and explain
+    /// payments that the ledger does not know.
     Payouts(PayoutsArgs),
+    /// Look at the books, running or stopped, and let payments go on.
+    Ledger(LedgerArgs),
     /// Tell how the mirrors are, running or stopped.
     Mirror(MirrorArgs),
-    /// Show three trades in a box of their own.
+    /// Tell what a bitcoin costs and who says so, running or stopped.
+    Prices(PricesArgs),
+    /// Show trades in boxes of their own: three that go well, or what can happen instead.
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
@@ -77,11 +86,19 @@ impl CommandLine {
                 Ok(loaded) => told(payouts::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
+            Some(Command::Ledger(ref args)) => match self.settings() {
+                Ok(loaded) => told(ledger::run(args, &loaded.settings.node.data_dir).await),
+                Err(wrong) => wrong,
+            },
             Some(Command::Mirror(ref args)) => match self.settings() {
                 Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
                 Err(wrong) => wrong,
             },
-            Some(Command::Demo(args)) => ended(demo::run(args).await),
+            Some(Command::Prices(ref args)) => match self.settings() {
+                Ok(loaded) => told(prices::run(args, &loaded.settings).await),
+                Err(wrong) => wrong,
+            },
+            Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
             Some(Command::Simulate(args)) => ended(simulate::run(args).await),
         }

@@ -52,7 +52,7 @@ impl Doorstep {
             session: Session::new(FIRST_CONNECTION | post.mirror.0, address(post.mirror)),
             escrow: post.escrow.clone(),
             path: Path::Mirror(post.mirror),
-            backoff: Backoff::new(&post.number.tempo),
+            backoff: Backoff::new(&post.number.tempo()),
         }
     }
 
@@ -66,9 +66,9 @@ impl Doorstep {
         let mut backoff = self.backoff;
         for _ in 0..TRIES {
             match self.submit(event.clone()).await {
-                Receipt::Decided | Receipt::Duplicate => return,
-                Receipt::Refused(Refusal::Invalid(why)) => {
-                    tracing::debug!(%id, why, "a message from a mirror is not valid");
+                Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(_) => return,
+                Receipt::Refused(Refusal::Invalid(why) | Refusal::Blocked(why)) => {
+                    tracing::debug!(%id, why, "a message from a mirror is not taken");
                     return;
                 }
                 Receipt::Refused(Refusal::Busy(why) | Refusal::Error(why)) => {

@@ -4,32 +4,35 @@
 //! which the mirror was read, because gift wraps are dated up to two days back;
 //! the ledger knows what was decided, and copies cost a look. Relays show the
 //! newest first and only so many, so the past is read page by page and then
-//! decided from its beginning. One message is decided after the other: while
-//! one waits, the mirror waits too, and nothing piles up here.
+//! decided from its beginning. It is read again every hour, because a mirror may
+//! keep back what it should have told, or forget that it was asked. One message
+//! is decided after the other: while one waits, the mirror waits too, and
+//! nothing piles up here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::mem;
 
 use escrow_core::UnixTime;
 use escrow_core::party::TradeKey;
 use escrow_engine::clock::{Clock, SystemClock};
-use escrow_engine::submission::MirrorReport;
+use escrow_engine::submission::{MirrorNews, MirrorReport};
 use nostr::event::{Event, EventId, Kind};
 use nostr::filter::{Filter, MatchEventOptions};
 use nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
 use nostr::types::Timestamp;
 use relay_policy::GateTerms;
 use storage::ledger::{SeenKey, StorageError};
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until};
 
 use super::doorstep::Doorstep;
+use super::kept_line::Talk;
 use super::line::{Line, Proof};
-use super::tempo::Backoff;
-use super::{Direction, Ended, Post};
+use super::{Ended, Post};
 
-/// Gift wraps are dated up to two days back, and clocks are not all right.
-const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600;
+/// Gift wraps are dated up to two days back, clocks are not all right, and what a
+/// mirror has kept back is found an hour late.
+const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600 + 3_600;
 
 /// Events asked for in one page.
 const PAGE: usize = 500;
@@ -40,16 +43,17 @@ const MOST_HELD: usize = 2_000;
 /// Pages of the past that are read; a mirror that has more to tell is odd.
 const MOST_PAGES: u32 = 1_000;
 
-/// Subscription to everything from some moment on.
+/// Subscription to what comes.
 const LETTERS: &str = "letters";
-/// Subscription to a page of the past.
+/// Subscription to a page of what came before.
 const PAST: &str = "past";
 
 /// The way from one mirror to the node.
 pub(super) struct Inward {
     post: Post,
     doorstep: Doorstep,
-    backoff: Backoff,
+    /// Whether it has told all of its past since that was last asked.
+    has_told: bool,
 }
 
 /// What is known on one line.
@@ -60,8 +64,10 @@ struct Reading {
     is_admitted: bool,
     /// When it was last written down how far the mirror was read.
     marked_at: Instant,
-    /// When the mirror last told something that was asked for.
+    /// When the mirror last told something of the past.
     told_at: Instant,
+    /// When the past is read once more.
+    again_at: Instant,
 }
 
 /// How far the past is read.
@@ -76,61 +82,79 @@ enum Past {
 #[derive(Default)]
 struct Pages {
     held: BTreeMap<(Timestamp, EventId), Event>,
-    /// The moment until which the last page was asked for; none for the first.
+    /// Whether what comes meanwhile does not wait: all this was read before.
+    is_again: bool,
+    /// The moment until which the page that is coming was asked for; none for the first.
     until: Option<Timestamp>,
-    /// The earliest event of the page that is coming.
+    /// The earliest event of that page.
     earliest: Option<Timestamp>,
     count: u32,
+}
+
+impl Talk for Inward {
+    async fn talk(&mut self, mut line: Line) -> Result<Infallible, Ended> {
+        let tempo = self.post.number.tempo();
+        let mut reading = Reading {
+            since: self.since()?,
+            past: Past::Coming(Pages::default()),
+            is_admitted: false,
+            marked_at: Instant::now(),
+            told_at: Instant::now(),
+            again_at: Instant::now() + tempo.read_again,
+        };
+        self.ask_all(&mut line, &mut reading).await?;
+        loop {
+            let mark_at = reading.marked_at + tempo.mark;
+            tokio::select! {
+                heard = line.hear() => self.heard(&mut line, &mut reading, heard?).await?,
+                () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
+                () = sleep_until(reading.again_at) => self.read_again(&mut line, &mut reading).await?,
+            }
+        }
+    }
+
+    fn has_worked(&mut self) -> bool {
+        mem::take(&mut self.has_told)
+    }
 }
 
 impl Inward {
     pub(super) fn new(post: Post, terms: GateTerms) -> Inward {
         Inward {
             doorstep: Doorstep::new(&post, terms),
-            backoff: Backoff::new(&post.number.tempo),
+            has_told: false,
             post,
         }
     }
 
-    /// Reads, over as many lines as it takes, until `stop`.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let wait = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.converse() => {
-                    let Err(why) = ended;
-                    self.post.lost(Direction::Inward, &why);
-                    self.backoff.wait()
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(wait) => {}
-            }
-        }
-    }
-
-    async fn converse(&mut self) -> Result<Infallible, Ended> {
+    /// From when on the mirror is to be read.
+    fn since(&self) -> Result<Timestamp, StorageError> {
         let known = self.post.escrow.views().view()?.mirror(self.post.mirror)?;
         let read_until = known.and_then(|mirror| mirror.read_until);
         let from = read_until.unwrap_or_else(|| SystemClock.now()).0;
-        let mut line = Line::open(&self.post.number).await?;
-        self.post.connected(Direction::Inward);
-        let mut reading = Reading {
-            since: Timestamp::from_secs(from.saturating_sub(OVERLAP_SECS)),
-            past: Past::Coming(Pages::default()),
-            is_admitted: false,
-            marked_at: Instant::now(),
-            told_at: Instant::now(),
-        };
-        ask(&mut line, LETTERS, self.letters(reading.since)).await?;
-        loop {
-            let mark_at = reading.marked_at + self.post.number.tempo.mark;
-            tokio::select! {
-                heard = line.hear() => self.heard(&mut line, &mut reading, heard?).await?,
-                () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
-            }
+        Ok(Timestamp::from_secs(from.saturating_sub(OVERLAP_SECS)))
+    }
+
+    /// Asks for what comes, and for the first page of what came before.
+    async fn ask_all(&self, line: &mut Line, reading: &mut Reading) -> Result<(), Ended> {
+        reading.told_at = Instant::now();
+        let letters = self.letters(reading.since);
+        ask(line, LETTERS, letters.clone().limit(1)).await?;
+        ask(line, PAST, letters.limit(PAGE)).await
+    }
+
+    /// Reads the past once more, unless it is still being read.
+    async fn read_again(&self, line: &mut Line, reading: &mut Reading) -> Result<(), Ended> {
+        reading.again_at = Instant::now() + self.post.number.tempo().read_again;
+        if let Past::Coming(_) = reading.past {
+            return Ok(());
         }
+        reading.since = self.since()?;
+        reading.past = Past::Coming(Pages {
+            is_again: true,
+            ..Pages::default()
+        });
+        self.ask_all(line, reading).await
     }
 
     #[expect(
@@ -144,18 +168,24 @@ impl Inward {
         message: RelayMessage<'static>,
     ) -> Result<(), Ended> {
         match message {
-            RelayMessage::Event { event, .. } => self.event(reading, event.into_owned()).await,
-            RelayMessage::EndOfStoredEvents(name) => {
-                self.end_of_page(line, reading, name.as_str()).await
+            RelayMessage::Event {
+                subscription_id,
+                event,
+            } => {
+                let is_past = subscription_id.as_str() == PAST;
+                self.event(reading, is_past, event.into_owned()).await
+            }
+            RelayMessage::EndOfStoredEvents(name) if name.as_str() == PAST => {
+                self.end_of_page(line, reading).await
             }
             RelayMessage::Closed {
                 subscription_id,
                 message,
             } => closed(line, subscription_id.as_str(), &message),
             RelayMessage::Ok { .. } if line.proof() == Proof::Believed => {
-                if !std::mem::replace(&mut reading.is_admitted, true) {
+                if !mem::replace(&mut reading.is_admitted, true) {
                     reading.past = Past::Coming(Pages::default());
-                    ask(line, LETTERS, self.letters(reading.since)).await?;
+                    self.ask_all(line, reading).await?;
                 }
                 Ok(())
             }
@@ -166,27 +196,36 @@ impl Inward {
         }
     }
 
-    async fn event(&mut self, reading: &mut Reading, event: Event) -> Result<(), Ended> {
+    async fn event(
+        &mut self,
+        reading: &mut Reading,
+        is_past: bool,
+        event: Event,
+    ) -> Result<(), Ended> {
         let asked = self.letters(reading.since);
         if !asked.match_event(&event, MatchEventOptions::new()) {
             return Ok(());
         }
-        reading.told_at = Instant::now();
         let is_new = self.is_new(&event)?;
-        let Past::Coming(pages) = &mut reading.past else {
-            if is_new {
-                self.doorstep.decide(event).await;
+        let pages = match &mut reading.past {
+            Past::Coming(pages) if is_past || !pages.is_again => pages,
+            Past::Coming(_) | Past::Decided => {
+                if is_new {
+                    self.doorstep.decide(event).await;
+                }
+                return Ok(());
             }
-            return Ok(());
         };
-        let at = event.created_at;
-        pages.earliest = Some(pages.earliest.map_or(at, |earliest| earliest.min(at)));
+        if is_past {
+            reading.told_at = Instant::now();
+            pages.shows(event.created_at);
+        }
         if is_new {
-            pages.held.insert((at, event.id), event);
+            pages.held.insert((event.created_at, event.id), event);
         }
         if pages.held.len() >= MOST_HELD {
             // So many are a flood: its order matters less than room.
-            self.decide_all(std::mem::take(&mut pages.held)).await;
+            self.decide_all(mem::take(&mut pages.held)).await;
         }
         Ok(())
     }
@@ -205,33 +244,22 @@ impl Inward {
         Ok(path.is_none())
     }
 
-    async fn end_of_page(
-        &mut self,
-        line: &mut Line,
-        reading: &mut Reading,
-        name: &str,
-    ) -> Result<(), Ended> {
+    async fn end_of_page(&mut self, line: &mut Line, reading: &mut Reading) -> Result<(), Ended> {
         let Past::Coming(pages) = &mut reading.past else {
             return Ok(());
         };
-        if name != pages.name() {
-            return Ok(());
-        }
         reading.told_at = Instant::now();
         if let Some(until) = pages.turn(reading.since) {
             let page = self.letters(reading.since).until(until);
-            return ask(line, PAST, page).await;
+            return ask(line, PAST, page.limit(PAGE)).await;
         }
-        let held = std::mem::take(&mut pages.held);
-        let was_paged = pages.until.is_some();
+        let held = mem::take(&mut pages.held);
         self.decide_all(held).await;
         reading.past = Past::Decided;
-        self.backoff.reset();
-        if was_paged {
-            let close = ClientMessage::close(SubscriptionId::new(PAST));
-            line.say(close.as_json()).await?;
-            line.flush().await?;
-        }
+        self.has_told = true;
+        let close = ClientMessage::close(SubscriptionId::new(PAST));
+        line.say(close.as_json()).await?;
+        line.flush().await?;
         self.mark(line, reading).await
     }
 
@@ -246,7 +274,7 @@ impl Inward {
     async fn mark(&self, line: &Line, reading: &mut Reading) -> Result<(), Ended> {
         reading.marked_at = Instant::now();
         if let Past::Coming(_) = reading.past {
-            if reading.told_at.elapsed() > self.post.number.tempo.silence {
+            if reading.told_at.elapsed() > self.post.number.tempo().silence {
                 return Err(Ended::Unread("it does not answer".into()));
             }
             return Ok(());
@@ -255,9 +283,7 @@ impl Inward {
         let read_until = UnixTime(SystemClock.now().0.saturating_sub(quiet_secs));
         let report = MirrorReport {
             mirror: self.post.mirror,
-            acknowledged: Vec::new(),
-            given_up: Vec::new(),
-            read_until: Some(read_until),
+            news: MirrorNews::Read(read_until),
         };
         let written = self.post.escrow.report_mirror(report).await;
         written.map(drop).ok_or(Ended::Stopping)
@@ -272,7 +298,7 @@ impl Inward {
 }
 
 async fn ask(line: &mut Line, name: &str, filter: Filter) -> Result<(), Ended> {
-    let ask = ClientMessage::req(SubscriptionId::new(name), [filter.limit(PAGE)]);
+    let ask = ClientMessage::req(SubscriptionId::new(name), [filter]);
     line.say(ask.as_json()).await?;
     Ok(line.flush().await?)
 }
@@ -287,9 +313,13 @@ fn closed(line: &Line, name: &str, why: &str) -> Result<(), Ended> {
 }
 
 impl Pages {
-    /// The subscription by which the page comes.
-    fn name(&self) -> &'static str {
-        if self.until.is_some() { PAST } else { LETTERS }
+    /// An event of the page that is coming, if it is one that was asked for: a
+    /// mirror that does not listen would show the same page for ever.
+    fn shows(&mut self, at: Timestamp) {
+        if self.until.is_some_and(|until| at > until) {
+            return;
+        }
+        self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
     }
 
     /// Turns the page: until when the next one is asked for, if there is one.
@@ -298,7 +328,7 @@ impl Pages {
         let earliest = self.earliest.take()?;
         self.count += 1;
         let until = match self.until {
-            Some(until) if earliest >= until => Timestamp::from_secs(until.as_secs() - 1),
+            Some(until) if earliest == until => Timestamp::from_secs(until.as_secs() - 1),
             Some(_) | None => earliest,
         };
         if until < since || self.count >= MOST_PAGES {
@@ -313,8 +343,10 @@ impl Pages {
 mod tests {
     use super::*;
 
-    fn turned(pages: &mut Pages, earliest: Option<u64>) -> Option<u64> {
-        pages.earliest = earliest.map(Timestamp::from_secs);
+    fn turned(pages: &mut Pages, shown: &[u64]) -> Option<u64> {
+        for at in shown {
+            pages.shows(Timestamp::from_secs(*at));
+        }
         let since = Timestamp::from_secs(90);
         pages.turn(since).map(|until| until.as_secs())
     }
@@ -322,26 +354,24 @@ mod tests {
     #[test]
     fn the_past_is_read_page_by_page_until_nothing_is_left() {
         let mut pages = Pages::default();
-        assert_eq!(pages.name(), LETTERS);
-        let table = [
-            (Some(100), Some(100)),
-            (Some(97), Some(97)),
-            // The whole page is of one second, or the mirror does not listen.
-            (Some(97), Some(96)),
-            (Some(99), Some(95)),
-            (None, None),
+        let table: [(&[u64], _); 5] = [
+            (&[120, 100, 110], Some(100)),
+            (&[100, 97], Some(97)),
+            // The whole page is of one second.
+            (&[97, 97], Some(96)),
+            (&[95], Some(95)),
+            (&[], None),
         ];
-        for (earliest, until) in table {
-            assert_eq!(turned(&mut pages, earliest), until);
-            assert_eq!(pages.name(), PAST);
+        for (shown, until) in table {
+            assert_eq!(turned(&mut pages, shown), until, "{shown:?}");
         }
-        assert_eq!(turned(&mut Pages::default(), None), None);
+        assert_eq!(turned(&mut Pages::default(), &[]), None);
     }
 
     #[test]
-    fn a_mirror_that_always_has_more_comes_to_an_end() {
+    fn a_mirror_that_always_shows_the_same_comes_to_an_end() {
         let mut pages = Pages::default();
-        let turns = (0..).take_while(|_| turned(&mut pages, Some(100)).is_some());
-        assert_eq!(turns.count(), 11, "from 100 to 90");
+        let turns = (0..).take_while(|_| turned(&mut pages, &[105, 100]).is_some());
+        assert_eq!(turns.count(), 2, "until 100, and until 99");
     }
 }

@@ -1,7 +1,5 @@
 //! A line to a mirror: one websocket, with a limit on every time and size.
 
-use std::sync::Arc;
-
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
 use nostr::event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag};
@@ -9,7 +7,6 @@ use nostr::key::Keys;
 use nostr::message::{ClientMessage, RelayMessage};
 use nostr::types::RelayUrl;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::Tempo;
+use super::{Calling, Tempo};
 
 /// Largest message that is read.
 const MOST_BYTES: usize = 256 * 1024;
@@ -31,7 +28,7 @@ const MOST_NONSENSE: u32 = 100;
 
 /// Why a line has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     #[error("is broken: {0}")]
@@ -51,16 +48,21 @@ impl<Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for Stream {}
 
 /// Whom a line leads to, and how it is kept.
 #[derive(Clone)]
-pub(super) struct Number {
-    pub(super) url: RelayUrl,
+pub(crate) struct Number {
+    pub(crate) url: RelayUrl,
     /// The node's key, for mirrors that want it proven.
-    pub(super) keys: Keys,
-    pub(super) tempo: Tempo,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(crate) keys: Keys,
+    pub(crate) calling: Calling,
+}
+
+impl Number {
+    pub(crate) fn tempo(&self) -> Tempo {
+        self.calling.tempo
+    }
 }
 
 /// A websocket to a mirror.
-pub(super) struct Line {
+pub(crate) struct Line {
     socket: WebSocketStream<Box<dyn Wire>>,
     number: Number,
     heard_at: Instant,
@@ -82,24 +84,10 @@ pub(super) enum Proof {
     Doubted,
 }
 
-/// What TLS trusts: the usual roots of the web.
-pub(super) fn web_tls() -> Arc<ClientConfig> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the default versions of TLS")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
 impl Line {
     /// Calls a mirror.
-    pub(super) async fn open(number: &Number) -> Result<Line, LineError> {
-        let call = timeout(number.tempo.call, call(number)).await;
+    pub(crate) async fn open(number: &Number) -> Result<Line, LineError> {
+        let call = timeout(number.tempo().call, call(number)).await;
         let socket = call
             .unwrap_or_else(|_| Err("it does not answer in time".into()))
             .map_err(LineError::Unreachable)?;
@@ -114,17 +102,17 @@ impl Line {
     }
 
     /// Puts a message behind those that are on their way.
-    pub(super) async fn say(&mut self, json: String) -> Result<(), LineError> {
+    pub(crate) async fn say(&mut self, json: String) -> Result<(), LineError> {
         let said = timeout(
-            self.number.tempo.call,
+            self.number.tempo().call,
             self.socket.feed(Message::text(json)),
         );
         said.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
 
     /// Sends what was said.
-    pub(super) async fn flush(&mut self) -> Result<(), LineError> {
-        let sent = timeout(self.number.tempo.call, self.socket.flush());
+    pub(crate) async fn flush(&mut self) -> Result<(), LineError> {
+        let sent = timeout(self.number.tempo().call, self.socket.flush());
         sent.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
 
@@ -140,9 +128,9 @@ impl Line {
 
     /// The next message of the mirror. It answers challenges and keeps the line
     /// alive meanwhile, and may be dropped while it waits.
-    pub(super) async fn hear(&mut self) -> Result<RelayMessage<'static>, LineError> {
+    pub(crate) async fn hear(&mut self) -> Result<RelayMessage<'static>, LineError> {
         loop {
-            let ping_at = self.heard_at.max(self.pinged_at) + self.number.tempo.ping;
+            let ping_at = self.heard_at.max(self.pinged_at) + self.number.tempo().ping;
             let Ok(frame) = timeout_at(ping_at, self.socket.next()).await else {
                 self.ping().await?;
                 continue;
@@ -171,12 +159,12 @@ impl Line {
     }
 
     async fn ping(&mut self) -> Result<(), LineError> {
-        if self.heard_at.elapsed() >= self.number.tempo.silence {
+        if self.heard_at.elapsed() >= self.number.tempo().silence {
             return Err(LineError::Silent);
         }
         self.pinged_at = Instant::now();
         let ping = self.socket.send(Message::Ping(Vec::new().into()));
-        let sent = timeout(self.number.tempo.call, ping);
+        let sent = timeout(self.number.tempo().call, ping);
         sent.await.map_err(|_| LineError::Stuck)?.map_err(broken)
     }
 
@@ -241,7 +229,7 @@ async fn call(number: &Number) -> Result<WebSocketStream<Box<dyn Wire>>, String>
     stream.set_nodelay(true).map_err(words)?;
     let stream: Box<dyn Wire> = if is_secure {
         let name = ServerName::try_from(host.to_owned()).map_err(words)?;
-        let connector = TlsConnector::from(number.tls.clone());
+        let connector = TlsConnector::from(number.calling.tls.clone());
         Box::new(connector.connect(name, stream).await.map_err(words)?)
     } else {
         Box::new(stream)

@@ -8,29 +8,35 @@
 
 mod answer;
 mod doorstep;
+mod fill;
 mod flights;
 mod inward;
-mod line;
+mod kept_line;
+pub(crate) mod line;
 mod outward;
 mod status;
 mod tempo;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use escrow_engine::EscrowHandle;
 use nostr::key::Keys;
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 use rustls::ClientConfig;
+use storage::events::{EventStore, EventStoreError};
 use storage::ledger::MirrorNo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::inward::Inward;
-use self::line::{LineError, Number, web_tls};
+use self::kept_line::KeptLine;
+use self::line::{LineError, Number};
 use self::outward::Outward;
 pub use self::status::{Direction, LineState, MirrorStatus, PATH, Standing, routes};
 pub use self::tempo::Tempo;
+use crate::https::web_tls;
 
 /// What the mirrors of a node are made of.
 pub struct MirrorParts {
@@ -42,10 +48,33 @@ pub struct MirrorParts {
     pub keys: Keys,
     /// Whose events they carry.
     pub escrow: EscrowHandle,
+    /// What was published before a mirror was listed.
+    pub store: Arc<EventStore>,
     /// What is asked of a message, as on the node's own relay.
     pub terms: GateTerms,
-    /// How long a mirror is waited for.
+    /// How they are called.
+    pub calling: Calling,
+}
+
+/// How mirrors are called.
+#[derive(Clone, Debug)]
+pub struct Calling {
+    /// How long they are waited for.
     pub tempo: Tempo,
+    /// Whose certificates are trusted where the line is encrypted.
+    pub tls: Arc<ClientConfig>,
+}
+
+impl Calling {
+    /// With the usual times, save this longest wait between two tries, and the
+    /// usual roots of the web.
+    #[must_use]
+    pub fn usual(longest_wait: Duration) -> Calling {
+        Calling {
+            tempo: Tempo::with_longest_wait(longest_wait),
+            tls: Arc::new(web_tls()),
+        }
+    }
 }
 
 /// One mirror, as both of its lines see it.
@@ -54,21 +83,13 @@ struct Post {
     mirror: MirrorNo,
     number: Number,
     escrow: EscrowHandle,
+    store: Arc<EventStore>,
     standing: Standing,
 }
 
 /// Serves the mirrors until `stop` is cancelled, and tells by `standing` how
 /// each of them is.
 pub async fn run(parts: MirrorParts, standing: Standing, stop: CancellationToken) {
-    run_with(parts, standing, web_tls(), stop).await;
-}
-
-async fn run_with(
-    parts: MirrorParts,
-    standing: Standing,
-    tls: Arc<ClientConfig>,
-    stop: CancellationToken,
-) {
     let mut lines = JoinSet::new();
     for (mirror, url) in parts.escrow.mirrors().iter().zip(&parts.urls) {
         let post = Post {
@@ -76,17 +97,19 @@ async fn run_with(
             number: Number {
                 url: url.clone(),
                 keys: parts.keys.clone(),
-                tempo: parts.tempo,
-                tls: tls.clone(),
+                calling: parts.calling.clone(),
             },
             escrow: parts.escrow.clone(),
+            store: parts.store.clone(),
             standing: standing.clone(),
         };
         if parts.inward {
             let inward = Inward::new(post.clone(), parts.terms);
-            lines.spawn(inward.run(stop.clone()));
+            let kept = KeptLine::new(post.clone(), Direction::Inward);
+            lines.spawn(kept.keep_up(inward, stop.clone()));
         }
-        lines.spawn(Outward::new(post).run(stop.clone()));
+        let kept = KeptLine::new(post.clone(), Direction::Outward);
+        lines.spawn(kept.keep_up(Outward::new(post), stop.clone()));
     }
     while let Some(ended) = lines.join_next().await {
         if let Err(panic) = ended {
@@ -108,6 +131,8 @@ enum Ended {
     Unread(String),
     #[error("the ledger cannot be read: {0}")]
     Ledger(#[from] storage::ledger::StorageError),
+    #[error("the event store cannot be read: {0}")]
+    Store(#[from] EventStoreError),
     #[error("the escrow is stopping")]
     Stopping,
 }

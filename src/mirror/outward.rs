@@ -5,20 +5,21 @@
 //! relay knows by its id.
 
 use std::convert::Infallible;
+use std::mem;
 
-use escrow_engine::submission::{MirrorReport, Receipt};
+use escrow_engine::submission::{MirrorNews, MirrorReport, Receipt};
 use nostr::message::RelayMessage;
 use relay_policy::BoxFuture;
 use storage::ledger::{BacklogRow, OutboxSeq, StorageError, View};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until};
 
 use super::answer::Answer;
+use super::fill::Fill;
 use super::flights::{Flights, Settled};
+use super::kept_line::Talk;
 use super::line::{Line, Proof};
-use super::tempo::Backoff;
-use super::{Direction, Ended, Post};
+use super::{Ended, Post};
 
 /// One refusal of so many is logged.
 const REFUSALS_PER_LOG: u64 = 100;
@@ -27,7 +28,7 @@ const REFUSALS_PER_LOG: u64 = 100;
 pub(super) struct Outward {
     post: Post,
     flights: Flights,
-    backoff: Backoff,
+    fill: Fill,
     news: watch::Receiver<()>,
     /// The first row that was not read yet.
     next: OutboxSeq,
@@ -35,51 +36,47 @@ pub(super) struct Outward {
     is_exhausted: bool,
     /// Whether the mirror knows who we are.
     is_admitted: bool,
+    /// Whether it has stored anything since that was last asked.
+    has_stored: bool,
     refusals: u64,
     /// What is being written down.
     report: Option<BoxFuture<'static, Option<Receipt>>>,
 }
 
+impl Talk for Outward {
+    async fn talk(&mut self, line: Line) -> Result<Infallible, Ended> {
+        let ended = self.bring(line).await;
+        self.begin_anew().await?;
+        ended
+    }
+
+    fn has_worked(&mut self) -> bool {
+        mem::take(&mut self.has_stored)
+    }
+}
+
 impl Outward {
     pub(super) fn new(post: Post) -> Outward {
-        let tempo = post.number.tempo;
         Outward {
             news: post.escrow.mirrored(),
-            flights: Flights::new(tempo),
-            backoff: Backoff::new(&tempo),
+            flights: Flights::new(post.number.tempo()),
+            fill: Fill::new(post.clone()),
             next: OutboxSeq(0),
             is_exhausted: false,
             is_admitted: false,
+            has_stored: false,
             refusals: 0,
             report: None,
             post,
         }
     }
 
-    /// Brings what waits, over as many lines as it takes, until `stop`.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let wait = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.converse() => {
-                    let Err(why) = ended;
-                    self.post.lost(Direction::Outward, &why);
-                    self.backoff.wait()
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(wait) => {}
-            }
-        }
-    }
-
-    async fn converse(&mut self) -> Result<Infallible, Ended> {
-        self.begin_anew().await?;
-        let mut line = Line::open(&self.post.number).await?;
-        self.post.connected(Direction::Outward);
+    async fn bring(&mut self, mut line: Line) -> Result<Infallible, Ended> {
         loop {
             self.send_what_waits(&mut line).await?;
+            if self.is_exhausted {
+                self.fill.go_on();
+            }
             let wake = self.flights.wake_at();
             tokio::select! {
                 heard = line.hear() => self.heard(&line, heard?),
@@ -91,13 +88,18 @@ impl Outward {
                     written?;
                     self.report = None;
                 }
+                filled = self.fill.page() => {
+                    filled?;
+                    self.is_exhausted = false;
+                }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
             self.look_around()?;
         }
     }
 
-    /// Begins with the oldest row, after all that is settled has left the ledger.
+    /// The next line begins with the oldest row, after all that is settled has
+    /// left the ledger.
     async fn begin_anew(&mut self) -> Result<(), Ended> {
         self.finish_report().await?;
         self.flights.ground();
@@ -180,7 +182,7 @@ impl Outward {
         }
         let answer = Answer::read(status, &message);
         if answer == Answer::Stored {
-            self.backoff.reset();
+            self.has_stored = true;
         }
         if let Some(why) = self.flights.land(event_id, answer, is_proven, now) {
             self.given_up(why);
@@ -217,9 +219,10 @@ impl Outward {
         let (escrow, mirror) = (self.post.escrow.clone(), self.post.mirror);
         let report = MirrorReport {
             mirror,
-            acknowledged: settled.acknowledged,
-            given_up: settled.given_up,
-            read_until: None,
+            news: MirrorNews::Settled {
+                acknowledged: settled.acknowledged,
+                given_up: settled.given_up,
+            },
         };
         self.report = Some(Box::pin(async move { escrow.report_mirror(report).await }));
     }

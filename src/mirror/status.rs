@@ -11,7 +11,7 @@ use escrow_core::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use storage::ledger::{MirrorNo, OutboxSeq, StorageError, View, Views};
+use storage::ledger::{Filled, MirrorNo, OutboxSeq, StorageError, View, Views};
 
 /// Where the [operator's door](crate::operator_door) tells it.
 pub const PATH: &str = "/mirrors";
@@ -56,6 +56,8 @@ pub struct MirrorStatus {
     pub waiting: u64,
     /// When the oldest of them was made.
     pub oldest_waiting_at: Option<UnixTime>,
+    /// Whether all from before it was listed has come to what waits for it.
+    pub is_filled: bool,
     /// Events it has refused for good.
     pub given_up: u64,
     /// What it said to the last of those, since the box was started.
@@ -86,6 +88,7 @@ impl MirrorStatus {
                 inward: None,
                 waiting: view.backlog_len(number)?,
                 oldest_waiting_at: oldest.first().map(|(_, row)| row.created_at),
+                is_filled: mirror.filled == Filled::All,
                 given_up: mirror.given_up,
                 last_refusal: None,
                 acknowledged_at: mirror.acknowledged_at,

@@ -23,6 +23,8 @@ pub struct Tempo {
     pub collect: Duration,
     /// How often it is written down how far a mirror was read.
     pub mark: Duration,
+    /// How often a mirror is asked again for what it should have told.
+    pub read_again: Duration,
 }
 
 impl Tempo {
@@ -38,6 +40,7 @@ impl Tempo {
             silence: Duration::from_secs(75),
             collect: Duration::from_millis(100),
             mark: Duration::from_secs(60),
+            read_again: Duration::from_secs(3_600),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use escrow_core::wire::rates_event::RatesEvent;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
@@ -32,11 +33,13 @@ use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
 use super::{Node, NodeError, OpenSandbox, Part, readiness, terms};
 use crate::announce::Announcer;
+use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
 use crate::identity::Identity;
-use crate::mirror::{self, MirrorParts, Standing, Tempo};
+use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
 use crate::payouts;
+use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
 use crate::sandbox_door;
 use crate::settings::Settings;
@@ -57,7 +60,7 @@ const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
 const FILE_WAIT: Duration = Duration::from_millis(50);
 const FILE_TRIES: u32 = 60;
 
-pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
+pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Node, NodeError> {
     let data = settings.node.data_dir.clone();
     let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
     let port = Port::take("relay.listen", settings.relay.listen)?;
@@ -75,20 +78,39 @@ pub(super) async fn node(mut settings: Settings) -> Result<Node, NodeError> {
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
         let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms)?;
+        let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
             sandbox: &opened.sandbox,
             relay: &relay,
             desk: &desk,
+            prices: prices.board(),
             rooms: &mut rooms,
         });
         let handle = Box::pin(handle).await?;
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
-        mirror(&settings, &identity, &handle, &mirrors, &mut doors);
-        let asked = payouts::routes(handle.views()).merge(mirror::routes(mirrors, handle.views()));
-        announce(&settings, public_key, &handle, &store, &mut doors);
+        let site = MirrorSite {
+            settings: &settings,
+            identity: &identity,
+            escrow: &handle,
+            store: &store,
+            doors: &mut doors,
+        };
+        mirror(site, &mirrors, calling);
+        let asked = payouts::routes(handle.views())
+            .merge(books::routes(handle.clone()))
+            .merge(mirror::routes(mirrors, handle.views()))
+            .merge(prices.routes());
+        announce(
+            &settings,
+            public_key,
+            &handle,
+            &store,
+            prices.rates(),
+            &mut doors,
+        );
         open_operator_door(&data, asked, &mut doors);
         sandbox = Some(opened);
         escrow = Some(handle);
@@ -211,6 +233,7 @@ struct EscrowSite<'a> {
     sandbox: &'a Sandbox,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
+    prices: prices::Board,
     rooms: &'a mut Crew,
 }
 
@@ -233,6 +256,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
             stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
+            prices: Arc::new(site.prices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
@@ -241,6 +265,7 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
+        banned: settings.limits.banned.clone(),
         strangers_per_second: settings.relay.stranger_envelopes_per_second,
         mirrors: terms::mirrors(settings),
     };
@@ -252,14 +277,35 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     Ok(handle)
 }
 
+/// Begins to ask for prices, and waits for the first ones if nobody else is asked.
+async fn open_prices(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Arc<EventStore>,
+    rooms: &mut Crew,
+) -> Prices {
+    let (prices, mut watcher) = prices::open(settings, &identity.keys, store);
+    if watcher.is_self_sufficient() {
+        watcher.round().await;
+    }
+    let stop = rooms.stop();
+    rooms.hire(Part::Prices, async move {
+        watcher.run(stop).await;
+        Ok(())
+    });
+    prices
+}
+
 fn announce(
     settings: &Settings,
     node: PublicKey,
     escrow: &EscrowHandle,
     store: &Arc<EventStore>,
+    rates: watch::Receiver<Option<RatesEvent>>,
     doors: &mut Crew,
 ) {
-    let announcer = Announcer::new(settings.clone(), node, escrow.clone(), store.clone());
+    let (settings, escrow, store) = (settings.clone(), escrow.clone(), store.clone());
+    let announcer = Announcer::new(settings, node, escrow, store, rates);
     let stop = doors.stop();
     doors.hire(Part::Announcer, async move {
         announcer.run(stop).await;
@@ -267,14 +313,20 @@ fn announce(
     });
 }
 
+/// Where mirrors are called from.
+struct MirrorSite<'a> {
+    settings: &'a Settings,
+    identity: &'a Identity,
+    escrow: &'a EscrowHandle,
+    store: &'a Arc<EventStore>,
+    doors: &'a mut Crew,
+}
+
 /// Calls the mirrors. They are a door: messages to the node come from them.
-fn mirror(
-    settings: &Settings,
-    identity: &Identity,
-    escrow: &EscrowHandle,
-    standing: &Standing,
-    doors: &mut Crew,
-) {
+fn mirror(site: MirrorSite<'_>, standing: &Standing, calling: Calling) {
+    let MirrorSite {
+        settings, doors, ..
+    } = site;
     if settings.mirror.relays.is_empty() {
         return;
     }
@@ -282,10 +334,11 @@ fn mirror(
     let parts = MirrorParts {
         urls: settings.mirror.relays.clone(),
         inward: settings.mirror.inward,
-        keys: identity.keys.clone(),
-        escrow: escrow.clone(),
+        keys: site.identity.keys.clone(),
+        escrow: site.escrow.clone(),
+        store: site.store.clone(),
         terms: terms::gate_terms(settings, &limits),
-        tempo: Tempo::with_longest_wait(settings.mirror.longest_wait),
+        calling,
     };
     let (standing, stop) = (standing.clone(), doors.stop());
     doors.hire(Part::Mirrors, async move {

@@ -58,7 +58,7 @@ impl KnownKeys for EscrowDesk {
 /// whatever the decision.
 fn receipt(decided: Decided) -> Receipt {
     match decided {
-        Decided::Decided => Receipt {
+        Decided::Decided | Decided::Ruled(_) => Receipt {
             accepted: true,
             message: String::new(),
         },
@@ -67,6 +67,7 @@ fn receipt(decided: Decided) -> Receipt {
             message: Refusal::new(Prefix::Duplicate, "this message is decided already").to_string(),
         },
         Decided::Refused(Undecided::Invalid(why)) => undecided(Prefix::Invalid, why),
+        Decided::Refused(Undecided::Blocked(why)) => undecided(Prefix::Blocked, why),
         Decided::Refused(Undecided::Busy(why)) => undecided(Prefix::RateLimited, why),
         Decided::Refused(Undecided::Error(why)) => undecided(Prefix::Error, why),
     }

@@ -18,9 +18,6 @@ use crate::settings::{LightningSettings, RelaySettings, Settings};
 const HOUR_SECS: u64 = 3_600;
 const DAY_SECS: u64 = 24 * HOUR_SECS;
 
-/// How long relays may keep a dispute.
-const DISPUTE_SECS: u64 = 90 * DAY_SECS;
-
 /// So many seconds' worth of frames may come at once.
 const FRAME_BURST_SECS: u32 = 5;
 
@@ -47,10 +44,12 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
         payment_retry_secs: lightning.payment_retries_interval.as_secs(),
         pending_per_identity: at_most(limits.pending_orders_per_identity),
         pending_without_identity: at_most(limits.pending_orders_without_identity),
+        max_orders_per_response: mostro.max_orders_per_response,
         max_open_holds: at_most(limits.max_open_holds),
         max_opening_holds: at_most(limits.max_opening_holds),
+        max_inflight_payouts: lightning.max_inflight_payouts,
+        max_inflight_payouts_per_payee: lightning.max_inflight_payouts_per_destination,
         escrow_deadline_margin_blocks: lightning.escrow_deadline_margin_blocks,
-        ..Terms::default()
     }
 }
 
@@ -64,7 +63,8 @@ pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -
         relays: relays.collect(),
         instance: settings.node.name.clone(),
         closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
-        dispute_secs: DISPUTE_SECS,
+        dispute_secs: u64::from(settings.expiration.dispute_days) * DAY_SECS,
+        rating_secs: u64::from(settings.expiration.rating_days) * DAY_SECS,
         letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
     }
 }

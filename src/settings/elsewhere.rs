@@ -29,7 +29,11 @@ const MOVED: [(&str, &str); 7] = [
     ("nostr.relays", "mirror.relays"),
 ];
 
-const UNUSED: [(&str, &str); 2] = [
+const UNUSED: [(&str, &str); 3] = [
+    (
+        "mostro.user_rates_sent_interval_seconds",
+        "a reputation is published with the vote itself",
+    ),
     (
         "mostro.active_pubkeys_refresh_interval",
         "keys are known from the moment an order has them",
@@ -38,8 +42,7 @@ const UNUSED: [(&str, &str); 2] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 18] = [
-    ("price.", "market prices are"),
+const NOT_YET: [(&str, &str); 12] = [
     ("health.", "the health event is"),
     ("rpc.", "the admin service is"),
     ("lightning.lnd_cert_file", "the lnd backend is"),
@@ -48,20 +51,9 @@ const NOT_YET: [(&str, &str); 18] = [
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
     ("lightning.allow_node_change", "the lnd backend is"),
-    (
-        "lightning.max_inflight_payouts",
-        "a cap on payouts in flight is",
-    ),
     ("mostro.dev_fee_", "the development fee is"),
-    ("mostro.bitcoin_price_api_url", "market prices are"),
-    (
-        "mostro.user_rates_sent_interval_seconds",
-        "the rating event is",
-    ),
     ("mostro.serbero_pubkey", "serbero is"),
     ("mostro.publish_", "a settable interval of publication is"),
-    ("expiration.rating_days", "the rating event is"),
-    ("expiration.dispute_days", "the dispute event is"),
     ("expiration.fee_audit_days", "the development fee is"),
 ];
 

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use escrow_core::Sats;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
+use super::price_keys;
 use super::sections::{Backend, LogFormat, Settings};
 use super::value::Value;
 
@@ -21,8 +22,8 @@ const MOST_MIRRORS: usize = 16;
 
 const GIB: usize = 1024 * 1024 * 1024;
 
-/// All keys, in the order of the file.
-pub(super) const KEYS: &[Key] = &[
+/// The keys of all sections but the last, in the order of the file.
+const KEYS: &[Key] = &[
     key("node.data_dir", |s, v| {
         put(&mut s.node.data_dir, v.text().map(Into::into))
     }),
@@ -202,6 +203,15 @@ pub(super) const KEYS: &[Key] = &[
     key("lightning.payment_cltv_limit", |s, v| {
         put(&mut s.lightning.payment_cltv_limit, v.whole(0..=10_000))
     }),
+    key("lightning.max_inflight_payouts", |s, v| {
+        put(&mut s.lightning.max_inflight_payouts, v.whole(0..=10_000))
+    }),
+    key("lightning.max_inflight_payouts_per_destination", |s, v| {
+        put(
+            &mut s.lightning.max_inflight_payouts_per_destination,
+            v.whole(0..=10_000),
+        )
+    }),
     key("mirror.relays", |s, v| {
         put(&mut s.mirror.relays, mirrors(v))
     }),
@@ -230,8 +240,15 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.max_opening_holds", |s, v| {
         put(&mut s.limits.max_opening_holds, v.whole(1..=10_000))
     }),
+    key("limits.banned", |s, v| put(&mut s.limits.banned, banned(v))),
     key("expiration.order_days", |s, v| {
         put(&mut s.expiration.order_days, v.whole(1..=3_650))
+    }),
+    key("expiration.dispute_days", |s, v| {
+        put(&mut s.expiration.dispute_days, v.whole(1..=3_650))
+    }),
+    key("expiration.rating_days", |s, v| {
+        put(&mut s.expiration.rating_days, v.whole(1..=3_650))
     }),
     key("expiration.dm_days", |s, v| {
         put(&mut s.expiration.dm_days, v.whole(3..=3_650))
@@ -239,6 +256,11 @@ pub(super) const KEYS: &[Key] = &[
     key("log.filter", |s, v| put(&mut s.log.filter, log_filter(v))),
     key("log.format", |s, v| put(&mut s.log.format, log_format(v))),
 ];
+
+/// All keys, in the order of the file.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(price_keys::KEYS.into_iter().flatten())
+}
 
 /// Keys whose default follows another key; see [`follow`].
 const POW_FIRST_CONTACT: &str = "mostro.pow_first_contact";
@@ -260,13 +282,17 @@ pub(super) fn follow(settings: &mut Settings, was_set: impl Fn(&str) -> bool) {
     if !was_set(HOLD_WINDOW) {
         lightning.hold_invoice_expiration_window = mostro.expiration_seconds;
     }
+    price_keys::follow(settings, was_set);
 }
 
-const fn key(name: &'static str, set: fn(&mut Settings, &Value) -> Result<(), String>) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    set: fn(&mut Settings, &Value) -> Result<(), String>,
+) -> Key {
     Key { name, set }
 }
 
-fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
 }
@@ -291,7 +317,7 @@ fn relay_url(value: &Value) -> Result<Option<RelayUrl>, String> {
     read_relay_url(&text).map(Some)
 }
 
-fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
+pub(super) fn read_relay_url(text: &str) -> Result<RelayUrl, String> {
     let reason = "must be a websocket address, such as wss://relay.example";
     RelayUrl::parse(text)
         .ok()
@@ -353,7 +379,7 @@ fn currencies(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn is_currency(code: &str) -> bool {
+pub(super) fn is_currency(code: &str) -> bool {
     (3..=10).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
@@ -363,6 +389,13 @@ fn backend(value: &Value) -> Result<Backend, String> {
         "lnd" => Err("lnd is not supported yet: use sandbox, which is simulated".to_owned()),
         _ => Err("must be sandbox".to_owned()),
     }
+}
+
+fn banned(value: &Value) -> Result<Vec<PublicKey>, String> {
+    let read = |text: String| {
+        PublicKey::parse(text.trim()).map_err(|_| "must be a list of keys, hex or npub".to_owned())
+    };
+    value.list()?.into_iter().map(read).collect()
 }
 
 fn log_filter(value: &Value) -> Result<String, String> {

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_core::Sats;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
+use super::price::PriceSettings;
 use crate::relay::RelayLimits;
 
 /// Everything the operator can set, read and checked.
@@ -41,6 +42,8 @@ pub struct Settings {
     pub expiration: ExpirationSettings,
     /// What is logged, and how it looks.
     pub log: LogSettings,
+    /// Where market prices come from.
+    pub price: PriceSettings,
 }
 
 /// `[node]`: where the data lies, and the node's public face.
@@ -170,6 +173,10 @@ pub struct LightningSettings {
     pub max_final_cltv_expiry_delta: u32,
     /// Longest time lock of an outgoing payment, in blocks; 0 leaves it to the backend.
     pub payment_cltv_limit: u32,
+    /// Payments to buyers on their way at once; 0: as many as there are.
+    pub max_inflight_payouts: u32,
+    /// The same to one payee.
+    pub max_inflight_payouts_per_destination: u32,
 }
 
 /// The Lightning node behind the escrow.
@@ -208,6 +215,8 @@ pub struct LimitSettings {
     pub max_open_holds: usize,
     /// Hold invoices being opened at once.
     pub max_opening_holds: usize,
+    /// Identities and trade keys that get no new trades.
+    pub banned: Vec<PublicKey>,
 }
 
 /// `[expiration]`: how long our events stay on relays, in days.
@@ -215,6 +224,10 @@ pub struct LimitSettings {
 pub struct ExpirationSettings {
     /// Order events (kind 38383) after their last change.
     pub order_days: u32,
+    /// Dispute events (kind 38386) after their last change.
+    pub dispute_days: u32,
+    /// Reputations (kind 38384) after the last vote.
+    pub rating_days: u32,
     /// Messages to traders (kinds 14 and 1059).
     pub dm_days: u32,
 }
@@ -355,6 +368,8 @@ impl Default for LightningSettings {
             payment_retries_interval: Duration::from_secs(60),
             max_final_cltv_expiry_delta: 144,
             payment_cltv_limit: 1_008,
+            max_inflight_payouts: 100,
+            max_inflight_payouts_per_destination: 10,
         }
     }
 }
@@ -391,6 +406,7 @@ impl Default for LimitSettings {
             pending_orders_without_identity: 500,
             max_open_holds: 200,
             max_opening_holds: 16,
+            banned: Vec::new(),
         }
     }
 }
@@ -399,6 +415,8 @@ impl Default for ExpirationSettings {
     fn default() -> Self {
         ExpirationSettings {
             order_days: 30,
+            dispute_days: 90,
+            rating_days: 90,
             dm_days: 30,
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::keys::KEYS;
+use super::keys;
 use super::problem::{Place, Problem};
 use super::value::Value;
 
@@ -105,9 +105,18 @@ impl Source {
                 "unknown section".to_owned(),
             );
         }
+        self.read_keys(lines, section, keys);
+    }
+
+    fn read_keys(&mut self, lines: &Lines<'_>, section: &str, keys: &DeTable<'_>) {
         for (key, value) in keys {
+            let name = format!("{section}.{}", key.get_ref());
+            if let (DeValue::Table(inner), true) = (value.get_ref(), is_section(&name)) {
+                self.read_keys(lines, &name, inner);
+                continue;
+            }
             self.entries.push(Entry {
-                key: format!("{section}.{}", key.get_ref()),
+                key: name,
                 value: Value::from_toml(value.get_ref()),
                 place: lines.place(&key.span()),
             });
@@ -153,9 +162,9 @@ fn variable_key(name: &OsStr) -> Option<String> {
 }
 
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| {
+    keys::all().any(|key| {
         key.name
-            .split_once('.')
-            .is_some_and(|(section, _)| section == name)
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('.'))
     })
 }

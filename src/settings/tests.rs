@@ -9,7 +9,7 @@ use nostr::types::RelayUrl;
 use super::*;
 
 /// Reads `text` as the file `settings.toml`.
-fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+pub(super) fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     let mut source = Source::default();
     source.read_file(Path::new("settings.toml"), text.as_bytes());
     source.read_environment(
@@ -20,11 +20,11 @@ fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsErro
     Reading::default().finish(source)
 }
 
-fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(text: &str, environment: &[(&str, &str)]) -> Settings {
     read(text, environment).unwrap().settings
 }
 
-fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn refusals(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     read(text, environment)
         .unwrap_err()
         .to_string()
@@ -182,6 +182,14 @@ fn values_are_refused() {
             "limits.max_open_holds = 0",
             "must be from 1 to 1000000, not 0",
         ),
+        (
+            "lightning.max_inflight_payouts = 10001",
+            "must be from 0 to 10000, not 10001",
+        ),
+        (
+            "expiration.dispute_days = 0",
+            "must be from 1 to 3650, not 0",
+        ),
         ("expiration.dm_days = 2", "must be from 3 to 3650, not 2"),
         ("log.format = 'xml'", "must be text or json"),
     ];
@@ -275,6 +283,19 @@ fn defaults_follow_the_keys_they_depend_on() {
         Duration::from_secs(600)
     );
     assert_eq!(settings.lightning.escrow_deadline_margin_blocks, 38);
+}
+
+#[test]
+fn p11_zero_takes_the_cap_on_payments_in_flight_away() {
+    let settings = settings(
+        "[lightning]\nmax_inflight_payouts = 0\nmax_inflight_payouts_per_destination = 3",
+        &[],
+    );
+    let caps = (
+        settings.lightning.max_inflight_payouts,
+        settings.lightning.max_inflight_payouts_per_destination,
+    );
+    assert_eq!(caps, (0, 3));
 }
 
 #[test]

@@ -103,23 +103,30 @@ impl Value {
 
     /// A share of the whole, `0.01` for one per cent, within `bounds`.
     pub(super) fn share(&self, bounds: RangeInclusive<f64>) -> Result<f64, String> {
-        let share = match self {
-            Value::Decimal(share) => *share,
-            Value::Whole(0) => 0.0,
-            Value::Whole(1) => 1.0,
-            Value::Whole(other) => return Err(outside(&bounds, other)),
+        self.number(bounds, "0.006")
+    }
+
+    /// A number within `bounds`, such as `example`.
+    pub(super) fn number(&self, bounds: RangeInclusive<f64>, example: &str) -> Result<f64, String> {
+        let wanted = format!("a number such as {example}");
+        let number = match self {
+            Value::Decimal(number) => *number,
+            Value::Whole(whole) => match i32::try_from(*whole) {
+                Ok(whole) => f64::from(whole),
+                Err(_) => return Err(outside(&bounds, whole)),
+            },
             Value::Variable(text) => text
                 .trim()
                 .parse()
-                .map_err(|_| "must be a number such as 0.006".to_owned())?,
-            other => return Err(other.is_not("a number such as 0.006")),
+                .map_err(|_| format!("must be {wanted}"))?,
+            other => return Err(other.is_not(&wanted)),
         };
         // NaN lies in no range, so it is refused here as well; adding zero
         // makes a negative zero positive, which would be announced as "-0".
-        if bounds.contains(&share) {
-            Ok(share + 0.0)
+        if bounds.contains(&number) {
+            Ok(number + 0.0)
         } else {
-            Err(outside(&bounds, &share))
+            Err(outside(&bounds, &number))
         }
     }
 

@@ -3,11 +3,12 @@
 //! Every message must come in its place: an answer first, then the pushes,
 //! each with the amount that its reader pays or gets, and nothing between.
 
-use escrow_core::amount::{Fiat, Sats};
-use escrow_core::wire::{Action, BookStatus, OrderKind, Payload};
+use escrow_core::amount::Sats;
+use escrow_core::wire::{Action, BookStatus, OrderKind};
 use uuid::Uuid;
 
-use super::{Answered, Heard, Offer, Trade, Trader, TraderError, Wallet};
+use super::seat::Seat;
+use super::{Answered, Heard, Trader, TraderError, Wallet};
 
 /// A trader and his wallet.
 pub struct Player {
@@ -77,30 +78,8 @@ pub async fn sell(
     witness: &mut dyn Witness,
 ) -> Result<Uuid, TraderError> {
     let (mut seller, mut buyer) = (Seat::new(maker).await?, Seat::new(taker).await?);
-    let order = seller.offers(OrderKind::Sell, terms, witness).await?;
-    buyer.finds(order, terms, witness).await?;
-
-    let answer = buyer
-        .player
-        .trader
-        .takes_sell(&mut buyer.trade, order)
-        .await?;
-    buyer.amount_is(&answer.heard, buyers(terms))?;
-    buyer.asked(Action::TakeSell, &answer, witness)?;
-    seller.hears(Action::WaitingBuyerInvoice, witness).await?;
-    buyer
-        .adds_invoice(terms, Action::WaitingSellerToPay, witness)
-        .await?;
-    seller.hears(Action::PayInvoice, witness).await?;
-    let request = seller.hears(Action::PayInvoice, witness).await?;
-    seller.pays(&request, terms, witness).await?;
-
-    let active = seller.hears(Action::BuyerTookOrder, witness).await?;
-    seller.amount_is(&active, sellers(terms))?;
-    let active = buyer
-        .hears(Action::HoldInvoicePaymentAccepted, witness)
-        .await?;
-    buyer.amount_is(&active, buyers(terms))?;
+    let order = strike(&mut seller, &mut buyer, terms, witness).await?;
+    fund(&mut seller, &mut buyer, terms, witness).await?;
     ends(seller, buyer, terms, witness).await?;
     Ok(order)
 }
@@ -116,14 +95,9 @@ pub async fn buy(
     let order = buyer.offers(OrderKind::Buy, terms, witness).await?;
     seller.finds(order, terms, witness).await?;
 
-    let answer = seller
-        .player
-        .trader
-        .takes_buy(&mut seller.trade, order)
-        .await?;
-    seller.asked(Action::TakeBuy, &answer, witness)?;
+    let request = seller.takes_buy(order, witness).await?;
     buyer.hears(Action::WaitingSellerToPay, witness).await?;
-    seller.pays(&answer.heard, terms, witness).await?;
+    seller.pays(&request, terms, witness).await?;
 
     let wanted = buyer.hears(Action::AddInvoice, witness).await?;
     buyer.amount_is(&wanted, buyers(terms))?;
@@ -139,6 +113,61 @@ pub async fn buy(
     Ok(order)
 }
 
+/// The seller offers and the buyer takes; he owes an invoice then.
+pub(crate) async fn strike(
+    seller: &mut Seat<'_>,
+    buyer: &mut Seat<'_>,
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<Uuid, TraderError> {
+    let order = seller.offers(OrderKind::Sell, terms, witness).await?;
+    buyer.finds(order, terms, witness).await?;
+    buyer.takes_sell(order, terms, witness).await?;
+    seller.hears(Action::WaitingBuyerInvoice, witness).await?;
+    Ok(order)
+}
+
+/// From the buyer's invoice to the escrow: then the trade is active.
+pub(crate) async fn fund(
+    seller: &mut Seat<'_>,
+    buyer: &mut Seat<'_>,
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    buyer
+        .adds_invoice(terms, Action::WaitingSellerToPay, witness)
+        .await?;
+    lock(seller, terms, witness).await?;
+    let active = buyer
+        .hears(Action::HoldInvoicePaymentAccepted, witness)
+        .await?;
+    buyer.amount_is(&active, buyers(terms))
+}
+
+/// The seller of a sell order is asked for the sats, and locks them.
+pub(crate) async fn lock(
+    seller: &mut Seat<'_>,
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    seller.hears(Action::PayInvoice, witness).await?;
+    let request = seller.hears(Action::PayInvoice, witness).await?;
+    seller.pays(&request, terms, witness).await?;
+    let active = seller.hears(Action::BuyerTookOrder, witness).await?;
+    seller.amount_is(&active, sellers(terms))
+}
+
+/// The buyer says that he has sent the fiat, and the seller hears it.
+pub(crate) async fn pay_fiat(
+    seller: &mut Seat<'_>,
+    buyer: &mut Seat<'_>,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    buyer.sends_fiat(seller, witness).await?;
+    let told = seller.hears(Action::FiatSentOk, witness).await?;
+    seller.peer_is(&told, buyer)
+}
+
 /// From the active trade to the ratings: the same whoever made the order.
 async fn ends(
     mut seller: Seat<'_>,
@@ -146,215 +175,49 @@ async fn ends(
     terms: &Terms,
     witness: &mut dyn Witness,
 ) -> Result<(), TraderError> {
-    let sent = buyer.player.trader.sends_fiat(&buyer.trade).await?;
-    buyer.peer_is(&sent.heard, &seller)?;
-    buyer.asked(Action::FiatSent, &sent, witness)?;
-    let told = seller.hears(Action::FiatSentOk, witness).await?;
-    seller.peer_is(&told, &buyer)?;
+    pay_fiat(&mut seller, &mut buyer, witness).await?;
+    release(&mut seller, &mut buyer, witness).await?;
+    part(seller, buyer, terms, witness).await
+}
 
-    let released = seller.player.trader.releases(&seller.trade).await?;
-    seller.asked(Action::Release, &released, witness)?;
+/// The seller releases, and the buyer is paid.
+pub(crate) async fn release(
+    seller: &mut Seat<'_>,
+    buyer: &mut Seat<'_>,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    seller.releases(witness).await?;
     seller.hears(Action::Rate, witness).await?;
-    buyer.hears(Action::Released, witness).await?;
-    buyer.hears(Action::PurchaseCompleted, witness).await?;
-    buyer.hears(Action::Rate, witness).await?;
-    for (seat, stars) in [(&mut seller, 5), (&mut buyer, 4)] {
-        let rated = seat.player.trader.rates(&seat.trade, stars).await?;
-        seat.asked(Action::RateUser, &rated, witness)?;
+    for news in [Action::Released, Action::PurchaseCompleted, Action::Rate] {
+        buyer.hears(news, witness).await?;
     }
-    for seat in [seller, buyer] {
-        seat.leaves(terms, witness).await?;
+    Ok(())
+}
+
+/// Both rate each other and see the order done.
+pub(crate) async fn part(
+    mut seller: Seat<'_>,
+    mut buyer: Seat<'_>,
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    seller.rates(5, witness).await?;
+    buyer.rates(4, witness).await?;
+    for mut seat in [seller, buyer] {
+        if let (true, Some(order)) = (terms.by_the_book, seat.trade.order) {
+            seat.sees(order, BookStatus::Success, witness).await?;
+        }
+        seat.leaves().await?;
     }
     Ok(())
 }
 
 /// What the buyer is paid.
-fn buyers(terms: &Terms) -> Sats {
+pub(crate) fn buyers(terms: &Terms) -> Sats {
     Sats(terms.sats.0.saturating_sub(terms.fee.0))
 }
 
 /// What the seller pays.
-fn sellers(terms: &Terms) -> Sats {
+pub(crate) fn sellers(terms: &Terms) -> Sats {
     Sats(terms.sats.0.saturating_add(terms.fee.0))
-}
-
-/// A player in one trade.
-struct Seat<'a> {
-    player: &'a mut Player,
-    trade: Trade,
-    /// How many letters of the trade were read, each in its place.
-    read: u64,
-}
-
-impl<'a> Seat<'a> {
-    async fn new(player: &'a mut Player) -> Result<Seat<'a>, TraderError> {
-        let trade = player.trader.new_trade().await?;
-        Ok(Seat {
-            player,
-            trade,
-            read: 0,
-        })
-    }
-
-    async fn offers(
-        &mut self,
-        kind: OrderKind,
-        terms: &Terms,
-        witness: &mut dyn Witness,
-    ) -> Result<Uuid, TraderError> {
-        let offer = Offer {
-            kind,
-            sats: terms.sats,
-            fiat: Fiat(10),
-            fiat_code: "USD".into(),
-            payment_method: "cash,bank".into(),
-        };
-        let made = self.player.trader.offers(&mut self.trade, &offer).await?;
-        self.amount_is(&made.heard, terms.sats)?;
-        self.asked(Action::NewOrder, &made, witness)?;
-        let Some(order) = self.trade.order else {
-            return Err(self.wrong("an order id", &made.heard));
-        };
-        Ok(order)
-    }
-
-    /// Looks an order up in the book.
-    async fn finds(
-        &mut self,
-        order: Uuid,
-        terms: &Terms,
-        witness: &mut dyn Witness,
-    ) -> Result<(), TraderError> {
-        if !terms.by_the_book {
-            return Ok(());
-        }
-        self.sees(order, BookStatus::Pending, witness).await
-    }
-
-    async fn sees(
-        &mut self,
-        order: Uuid,
-        status: BookStatus,
-        witness: &mut dyn Witness,
-    ) -> Result<(), TraderError> {
-        self.player.trader.sees(order, status).await?;
-        let who = self.player.trader.name();
-        witness.sees(Scene::Book { who, status });
-        Ok(())
-    }
-
-    async fn adds_invoice(
-        &mut self,
-        terms: &Terms,
-        wanted: Action,
-        witness: &mut dyn Witness,
-    ) -> Result<Heard, TraderError> {
-        let bolt11 = self.player.wallet.invoice(buyers(terms)).await?;
-        let trader = &mut self.player.trader;
-        let added = trader.adds_invoice(&self.trade, &bolt11, wanted).await?;
-        self.asked(Action::AddInvoice, &added, witness)?;
-        Ok(added.heard)
-    }
-
-    /// Pays the hold invoice of a payment request.
-    async fn pays(
-        &mut self,
-        request: &Heard,
-        terms: &Terms,
-        witness: &mut dyn Witness,
-    ) -> Result<(), TraderError> {
-        self.amount_is(request, sellers(terms))?;
-        let Some(Payload::PaymentRequest(_, bolt11, _)) = &request.message.payload else {
-            return Err(self.wrong("a payment request", request));
-        };
-        self.player.wallet.pays(bolt11).await?;
-        witness.sees(Scene::Paid {
-            who: self.player.trader.name(),
-            sats: sellers(terms),
-        });
-        Ok(())
-    }
-
-    async fn hears(
-        &mut self,
-        action: Action,
-        witness: &mut dyn Witness,
-    ) -> Result<Heard, TraderError> {
-        let heard = self.player.trader.hears(&self.trade, action).await?;
-        self.is_next(&heard)?;
-        let who = self.player.trader.name();
-        witness.sees(Scene::Heard { who, heard: &heard });
-        Ok(heard)
-    }
-
-    fn asked(
-        &mut self,
-        action: Action,
-        answered: &Answered,
-        witness: &mut dyn Witness,
-    ) -> Result<(), TraderError> {
-        self.is_next(&answered.heard)?;
-        let who = self.player.trader.name();
-        witness.sees(Scene::Asked {
-            who,
-            action,
-            answered,
-        });
-        Ok(())
-    }
-
-    /// Ends the trade; nothing more may have been said in it.
-    async fn leaves(self, terms: &Terms, witness: &mut dyn Witness) -> Result<(), TraderError> {
-        let Seat { player, trade, .. } = self;
-        if let (true, Some(order)) = (terms.by_the_book, trade.order) {
-            player.trader.sees(order, BookStatus::Success).await?;
-            let who = player.trader.name();
-            let status = BookStatus::Success;
-            witness.sees(Scene::Book { who, status });
-        }
-        if let Some(stray) = player.trader.unread(&trade).next() {
-            return Err(TraderError::Unexpected {
-                who: player.trader.name().to_owned(),
-                wanted: "no more messages".to_owned(),
-                came: stray.json.clone(),
-            });
-        }
-        player.trader.forget(&trade).await
-    }
-
-    /// A letter that came out of turn is a failure, although it was found.
-    fn is_next(&mut self, heard: &Heard) -> Result<(), TraderError> {
-        self.read += 1;
-        if heard.place == self.read {
-            return Ok(());
-        }
-        let place = format!("{} as letter {}", heard.message.action.as_str(), self.read);
-        Err(self.wrong(&place, heard))
-    }
-
-    fn amount_is(&self, heard: &Heard, sats: Sats) -> Result<(), TraderError> {
-        let told = heard
-            .order()
-            .and_then(|order| u64::try_from(order.amount).ok());
-        if told == Some(sats.0) {
-            return Ok(());
-        }
-        Err(self.wrong(&format!("an order of {sats}"), heard))
-    }
-
-    fn peer_is(&self, heard: &Heard, peer: &Seat<'_>) -> Result<(), TraderError> {
-        let key = peer.trade.keys.public_key().to_hex();
-        match &heard.message.payload {
-            Some(Payload::Peer(told)) if told.pubkey == key => Ok(()),
-            _ => Err(self.wrong("the trade key of the other side", heard)),
-        }
-    }
-
-    fn wrong(&self, wanted: &str, heard: &Heard) -> TraderError {
-        TraderError::Unexpected {
-            who: self.player.trader.name().to_owned(),
-            wanted: wanted.to_owned(),
-            came: format!("letter {}: {}", heard.place, heard.json),
-        }
-    }
 }

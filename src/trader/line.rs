@@ -9,6 +9,7 @@ use http::Uri;
 use nostr::event::Event;
 use nostr::filter::Filter;
 use nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
@@ -88,6 +89,7 @@ impl Line {
                 Message::Close(reason) => {
                     let reason = reason.map(|frame| frame.reason.to_string());
                     let reason = reason.unwrap_or_else(|| "no reason given".into());
+                    self.close().await;
                     return Err(LineError::Broken(format!("the relay hung up: {reason}")));
                 }
                 // Pings are answered by the socket itself.
@@ -96,9 +98,14 @@ impl Line {
         }
     }
 
-    /// Says goodbye; whether it is heard does not matter any more.
+    /// Says goodbye and hangs up; whether it is heard does not matter any
+    /// more. A relay waits for the other end to hang up, too.
     pub(super) async fn close(&mut self) {
-        let _goodbye = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+        let goodbye = async {
+            let _said = self.socket.close(None).await;
+            self.socket.get_mut().shutdown().await
+        };
+        let _hung_up = timeout(Duration::from_secs(1), goodbye).await;
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod keyring;
 mod line;
 mod moves;
+mod seat;
 mod talk;
 mod wallet;
 
@@ -27,5 +28,6 @@ pub use envelope::{Envelope, EnvelopeError, HouseEnvelope, Signers};
 pub use error::TraderError;
 pub use keyring::Keyring;
 pub use moves::Offer;
+pub(crate) use seat::Seat;
 pub use talk::{Answered, Ask, Heard, Persona, Trade, Verdict};
 pub use wallet::Wallet;

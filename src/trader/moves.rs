@@ -1,6 +1,7 @@
 //! The moves of a trade, each with the answer that it must get.
 
 use escrow_core::amount::{Fiat, Sats};
+use escrow_core::time::UnixTime;
 use escrow_core::wire::{Action, OrderKind, Payload, SmallOrder};
 use uuid::Uuid;
 
@@ -28,9 +29,24 @@ impl Trader {
         trade: &mut Trade,
         offer: &Offer,
     ) -> Result<Answered, TraderError> {
+        self.offers_until(trade, offer, None).await
+    }
+
+    /// The same for an order that leaves the book at a moment of its maker's
+    /// choice.
+    pub async fn offers_until(
+        &mut self,
+        trade: &mut Trade,
+        offer: &Offer,
+        expires_at: Option<UnixTime>,
+    ) -> Result<Answered, TraderError> {
+        let order = SmallOrder {
+            expires_at: expires_at.map(|at| whole(at.0)),
+            ..offer.small_order()
+        };
         let ask = Ask::about(Action::NewOrder, None)
             .with_index()
-            .with(Payload::Order(offer.small_order()));
+            .with(Payload::Order(order));
         let answered = self.asks(trade, ask, Action::NewOrder).await?;
         trade.order = answered.heard.message.id;
         Ok(answered)

@@ -12,27 +12,32 @@ use tokio::task::JoinSet;
 /// Passes connections on to a relay, as long as it stands.
 pub(crate) struct Bridge {
     pub(crate) address: SocketAddr,
-    stands: watch::Sender<bool>,
+    state: watch::Sender<State>,
     crossings: Arc<AtomicUsize>,
     _traffic: JoinSet<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// All come across.
+    Stands,
+    /// All are thrown off.
+    Fallen,
+    /// All stay where they are, and nothing moves.
+    Frozen,
 }
 
 impl Bridge {
     pub(crate) async fn to(relay: SocketAddr) -> Bridge {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stands = watch::Sender::new(true);
+        let state = watch::Sender::new(State::Stands);
         let crossings = Arc::new(AtomicUsize::new(0));
         let mut traffic = JoinSet::new();
-        traffic.spawn(carry(
-            listener,
-            relay,
-            stands.subscribe(),
-            crossings.clone(),
-        ));
+        traffic.spawn(carry(listener, relay, state.subscribe(), crossings.clone()));
         Bridge {
             address,
-            stands,
+            state,
             crossings,
             _traffic: traffic,
         }
@@ -44,11 +49,16 @@ impl Bridge {
 
     /// All on it are thrown off, and nobody comes across until it stands again.
     pub(crate) fn falls(&self) {
-        self.stands.send_replace(false);
+        self.state.send_replace(State::Fallen);
+    }
+
+    /// Nothing moves on it, and nobody is told.
+    pub(crate) fn freezes(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     pub(crate) fn stands_again(&self) {
-        self.stands.send_replace(true);
+        self.state.send_replace(State::Stands);
     }
 
     /// How many connections began, also those that were thrown off at once.
@@ -60,23 +70,24 @@ impl Bridge {
 async fn carry(
     listener: TcpListener,
     relay: SocketAddr,
-    stands: watch::Receiver<bool>,
+    state: watch::Receiver<State>,
     crossings: Arc<AtomicUsize>,
 ) {
     let mut connections = JoinSet::new();
     loop {
-        let (mut here, _) = listener.accept().await.unwrap();
+        let (here, _) = listener.accept().await.unwrap();
         crossings.fetch_add(1, Ordering::Relaxed);
-        let mut stands = stands.clone();
-        if !*stands.borrow() {
-            continue;
-        }
-        connections.spawn(async move {
-            let mut there = TcpStream::connect(relay).await.unwrap();
-            tokio::select! {
-                _ = copy_bidirectional(&mut here, &mut there) => {}
-                _ = stands.wait_for(|stands| !stands) => {}
-            }
-        });
+        connections.spawn(cross(here, relay, state.clone()));
     }
+}
+
+async fn cross(mut here: TcpStream, relay: SocketAddr, mut state: watch::Receiver<State>) {
+    let mut there = TcpStream::connect(relay).await.unwrap();
+    tokio::select! {
+        biased;
+        changed = state.wait_for(|state| *state != State::Stands) => drop(changed),
+        _ = copy_bidirectional(&mut here, &mut there) => return,
+    }
+    // Who was caught by the frost does not come across after it either.
+    let _ended = state.wait_for(|state| *state != State::Frozen).await;
 }

@@ -10,9 +10,17 @@ use nostr::event::Event;
 use nostr::key::Keys;
 use nostr::types::Timestamp;
 use nostr_relay_builder::builder::{RelayBuilder, RelayBuilderNip42, RelayBuilderNip42Mode};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::keeper::Keeper;
+use crate::liar::Liar;
+use crate::own_engine::OwnEngine;
 use crate::place::{Place, foreign, foreign_relay};
+use crate::reader::Reader;
+
+/// Soon enough for a test that waits for it.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A trader with one trade, at some relay.
 struct Somebody {
@@ -159,7 +167,69 @@ async fn a_mirror_that_shows_letters_to_known_keys_only_learns_ours() {
     let place = Place::with_mirrors(&urls).await;
     let mut here = Somebody::at(place.relay(), &place, Transport::Direct).await;
     let event = here.signs(Action::Cancel, 1, 0);
-    let mut there = crate::reader::Reader::of(relay, &serde_json::json!({ "limit": 0 })).await;
-    there.says(&serde_json::json!(["EVENT", event])).await;
+    let mut there = Reader::of(relay, &json!({ "limit": 0 })).await;
+    there.says(&json!(["EVENT", event])).await;
     assert_eq!(here.hears().await, (Some(1), NOT_FOUND));
+}
+
+#[tokio::test]
+async fn our_own_engine_shows_letters_to_their_recipient_and_so_to_us() {
+    let there = OwnEngine::open().await;
+    let place = Place::with_mirrors(&[format!("ws://{}", there.address)]).await;
+    let mut here = Somebody::at(place.relay(), &place, Transport::GiftWrap).await;
+    // One that was there before the key is proven, and one that comes after.
+    for request_id in [1, 2] {
+        let event = here.signs(Action::Cancel, request_id, 0);
+        let letters = json!({ "kinds": [1059], "#p": [place.keys.public_key()] });
+        let mut writer = Reader::of(there.address, &letters).await;
+        let refused = writer.hears_about("CLOSED").await;
+        assert!(refused[2].as_str().unwrap().starts_with("auth-required:"));
+        writer.says(&json!(["EVENT", event])).await;
+        assert_eq!(here.hears().await, (Some(request_id), NOT_FOUND));
+    }
+    place.says("a", 1).await;
+    place.all_is_acknowledged().await;
+}
+
+#[tokio::test]
+async fn what_a_mirror_keeps_back_is_found_when_it_is_read_again() {
+    fn keeps(told: &Value) -> bool {
+        told[0] == "EVENT" && told[1] == "letters"
+    }
+    let (_relay, relay) = foreign_relay().await;
+    let keeper = Keeper::of(relay, keeps).await;
+    let place = Place::with(&[keeper.url()], |_, calling| {
+        calling.tempo.read_again = SOON;
+    })
+    .await;
+    for transport in [Transport::Direct, Transport::GiftWrap] {
+        let mut there = Somebody::at(relay, &place, transport).await;
+        for request_id in 1..=3 {
+            let event = there.signs(Action::Cancel, request_id, 0);
+            there.publishes(&event).await;
+            assert_eq!(there.hears().await, (Some(request_id), NOT_FOUND));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_lying_mirror_shows_is_not_believed_and_the_truth_in_it_is() {
+    let liar = Liar::saying(|event, _| vec![json!(["OK", event.id.to_hex(), true, ""])]).await;
+    let place = Place::with(&[liar.url()], |_, calling| calling.tempo.read_again = SOON).await;
+    let mut here = Somebody::at(place.relay(), &place, Transport::Direct).await;
+    let to_us = |event: &Event| serde_json::to_value(event).unwrap();
+    let mut forged = to_us(&here.signs(Action::Cancel, 7, 0));
+    forged["sig"] = json!("11".repeat(64));
+    let mut altered = to_us(&here.signs(Action::Cancel, 8, 0));
+    altered["created_at"] = json!(Timestamp::now().as_secs() - 1);
+    let mut other = to_us(&here.signs(Action::Cancel, 9, 0));
+    other["tags"] = json!([["p", "22".repeat(32)]]);
+    for lie in [forged, altered, other, json!({ "id": 1 }), json!("what?")] {
+        liar.shows(lie);
+    }
+    for request_id in [1, 2] {
+        let event = here.signs(Action::Cancel, request_id, 0);
+        liar.shows(to_us(&event));
+        assert_eq!(here.hears().await, (Some(request_id), NOT_FOUND));
+    }
 }

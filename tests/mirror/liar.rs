@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
-use nostr::event::Event;
+use nostr::event::{Event, EventId};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -14,8 +15,18 @@ use tokio_tungstenite::tungstenite::Message;
 /// What it says to an event that it hears for the n-th time.
 pub(crate) type Answers = fn(&Event, usize) -> Vec<Value>;
 
+/// What a liar has in mind, on all of its lines.
+#[derive(Default)]
+struct Mind {
+    /// What it shows to whoever asks for anything.
+    shown: Vec<Value>,
+    /// How often it has heard each event.
+    heard: BTreeMap<EventId, usize>,
+}
+
 pub(crate) struct Liar {
     pub(crate) address: SocketAddr,
+    mind: Arc<Mutex<Mind>>,
     _tasks: JoinSet<()>,
 }
 
@@ -23,18 +34,26 @@ impl Liar {
     pub(crate) async fn saying(answers: Answers) -> Liar {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let mind = Arc::<Mutex<Mind>>::default();
+        let same_mind = mind.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                conversations.spawn(talk(stream, answers));
+                conversations.spawn(talk(stream, answers, same_mind.clone()));
             }
         });
         Liar {
             address,
+            mind,
             _tasks: tasks,
         }
+    }
+
+    /// Shows this, too, from the next question on.
+    pub(crate) fn shows(&self, event: Value) {
+        self.mind.lock().unwrap().shown.push(event);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -42,19 +61,23 @@ impl Liar {
     }
 }
 
-async fn talk(stream: TcpStream, answers: Answers) {
+async fn talk(stream: TcpStream, answers: Answers, mind: Arc<Mutex<Mind>>) {
     let mut socket = accept_async(stream).await.unwrap();
-    let mut heard = BTreeMap::new();
     while let Some(Ok(Message::Text(text))) = socket.next().await {
         let words: Value = serde_json::from_str(&text).unwrap();
         let said = match words[0].as_str().unwrap() {
             "EVENT" => {
                 let event = Event::from_json(words[1].to_string()).unwrap();
-                let times = heard.entry(event.id).or_insert(0);
+                let mut mind = mind.lock().unwrap();
+                let times = mind.heard.entry(event.id).or_insert(0);
                 *times += 1;
                 answers(&event, *times)
             }
-            "REQ" => vec![json!(["EOSE", words[1]])],
+            "REQ" => {
+                let shown = mind.lock().unwrap().shown.clone();
+                let shown = shown.into_iter().map(|it| json!(["EVENT", words[1], it]));
+                shown.chain([json!(["EOSE", words[1]])]).collect()
+            }
             _ => Vec::new(),
         };
         for words in said {

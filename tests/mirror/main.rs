@@ -8,11 +8,15 @@
 )]
 
 mod bridge;
+mod fill;
 mod healthy;
 mod inward;
+mod keeper;
 mod liar;
+mod own_engine;
 mod place;
 mod reader;
+mod secure;
 mod speed;
 mod story;
 mod troubles;

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use escrow_engine::submission::Announcement;
+use mostro_relay::mirror::{self, Calling, MirrorStatus};
 use mostro_relay::node::Node;
+use mostro_relay::operator_door;
 use mostro_relay::settings::Settings;
 use nostr::event::{Event, Kind, Tag};
 use nostr::key::Keys;
@@ -12,7 +14,7 @@ use nostr::types::RelayUrl;
 use nostr_relay_builder::LocalRelay;
 use nostr_relay_builder::builder::{RateLimit, RelayBuilder};
 use serde_json::{Value, json};
-use storage::ledger::{Ledger, MirrorNo, OutboxSeq};
+use storage::ledger::{Ledger, Mirror, MirrorNo, OutboxSeq};
 use tempfile::TempDir;
 
 use crate::reader::Reader;
@@ -21,6 +23,7 @@ use crate::reader::Reader;
 pub(crate) struct Place {
     pub(crate) keys: Keys,
     pub(crate) settings: Settings,
+    pub(crate) calling: Calling,
     node: Option<Node>,
     _folder: TempDir,
 }
@@ -28,10 +31,13 @@ pub(crate) struct Place {
 impl Place {
     /// A node with these mirrors, which tries again at once.
     pub(crate) async fn with_mirrors(urls: &[String]) -> Place {
-        Place::with(urls, |_| ()).await
+        Place::with(urls, |_, _| ()).await
     }
 
-    pub(crate) async fn with(urls: &[String], differ: impl FnOnce(&mut Settings)) -> Place {
+    pub(crate) async fn with(
+        urls: &[String],
+        differ: impl FnOnce(&mut Settings, &mut Calling),
+    ) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.node.data_dir = folder.path().to_owned();
@@ -39,17 +45,15 @@ impl Place {
         settings.relay.public_url = Some(RelayUrl::parse("wss://own.example").unwrap());
         settings.relay.max_store_gib = 1;
         settings.sandbox.listen = free_port();
-        settings.mirror.relays = urls
-            .iter()
-            .map(|url| RelayUrl::parse(url).unwrap())
-            .collect();
-        settings.mirror.longest_wait = Duration::from_millis(50);
-        differ(&mut settings);
+        settings.mirror.relays = parsed(urls);
+        let mut calling = Calling::usual(Duration::from_millis(50));
+        differ(&mut settings, &mut calling);
         let keys = Keys::generate();
         settings.node.key = Some(keys.clone());
         let mut place = Place {
             keys,
             settings,
+            calling,
             node: None,
             _folder: folder,
         };
@@ -58,11 +62,19 @@ impl Place {
     }
 
     pub(crate) async fn opens(&mut self) {
-        self.node = Some(Node::start(self.settings.clone()).await.unwrap());
+        let node = Node::start_calling(self.settings.clone(), self.calling.clone());
+        self.node = Some(node.await.unwrap());
     }
 
     pub(crate) async fn closes(&mut self) {
         self.node.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Closes, and opens with these mirrors.
+    pub(crate) async fn moves_to(&mut self, urls: &[String]) {
+        self.closes().await;
+        self.settings.mirror.relays = parsed(urls);
+        self.opens().await;
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -113,9 +125,29 @@ impl Place {
         }
     }
 
+    /// What the operator is told of the first mirror, once it is as it should be.
+    pub(crate) async fn status(&self, is_right: impl Fn(&MirrorStatus) -> bool) -> MirrorStatus {
+        loop {
+            let told = operator_door::ask(&self.settings.node.data_dir, mirror::PATH).await;
+            let mut told: Vec<MirrorStatus> = told.unwrap().unwrap();
+            let first = told.remove(0);
+            if is_right(&first) {
+                return first;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn waits_for(&self, mirror: MirrorNo) -> u64 {
         let view = self.node().escrow().unwrap().views().view().unwrap();
         view.backlog_len(mirror).unwrap()
+    }
+
+    /// The first mirror of a node that is closed.
+    pub(crate) fn on_disk(&self) -> Mirror {
+        let ledger = Ledger::open(&self.settings.node.data_dir.join("ledger.redb")).unwrap();
+        let mut mirrors = ledger.views().view().unwrap().mirrors().unwrap();
+        mirrors.remove(0).1
     }
 
     /// How many rows wait for the first mirror of a node that is closed.
@@ -145,6 +177,11 @@ pub(crate) async fn foreign(builder: RelayBuilder) -> (LocalRelay, SocketAddr) {
     let address = url.trim_start_matches("ws://").trim_end_matches('/');
     let address = address.parse().unwrap();
     (relay, address)
+}
+
+fn parsed(urls: &[String]) -> Vec<RelayUrl> {
+    let parsed = urls.iter().map(|url| RelayUrl::parse(url));
+    parsed.collect::<Result<_, _>>().unwrap()
 }
 
 fn free_port() -> SocketAddr {

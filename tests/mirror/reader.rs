@@ -49,6 +49,16 @@ impl Reader {
         }
     }
 
+    /// The next message of this kind.
+    pub(crate) async fn hears_about(&mut self, what: &str) -> Value {
+        loop {
+            let heard = self.hears().await;
+            if heard[0] == what {
+                return heard;
+            }
+        }
+    }
+
     /// Reads until all these events were shown at some time.
     pub(crate) async fn sees_all(&mut self, wanted: &[Event]) {
         while !wanted.iter().all(|it| self.seen.contains(it)) {
@@ -66,14 +76,10 @@ impl Reader {
 
     /// The next event that is shown.
     pub(crate) async fn event(&mut self) -> Event {
-        loop {
-            let heard = self.hears().await;
-            if heard[0] == "EVENT" {
-                let event = Event::from_json(heard[2].to_string()).unwrap();
-                self.seen.push(event.clone());
-                return event;
-            }
-        }
+        let heard = self.hears_about("EVENT").await;
+        let event = Event::from_json(heard[2].to_string()).unwrap();
+        self.seen.push(event.clone());
+        event
     }
 
     /// What is stored, and nothing that comes after it.

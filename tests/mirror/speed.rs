@@ -1,48 +1,26 @@
-//! How fast a mirror is served.
+//! The measurement of a mirror, on a small scale.
 
-use std::time::Instant;
+use std::path::PathBuf;
 
-use crate::bridge::Bridge;
-use crate::place::{Place, foreign_relay};
+use mostro_relay::bench::mirror::measure;
+use mostro_relay::bench::{Finding, Listener};
 
-const ORDERS: u32 = 10_000;
+struct Nobody;
 
-async fn says_many(place: &Place, revision: u32) {
-    const AT_ONCE: u32 = 64;
-    for first in (0..ORDERS).step_by(64) {
-        let names: Vec<_> = (first..(first + AT_ONCE).min(ORDERS))
-            .map(|name| name.to_string())
-            .collect();
-        let saying = names.iter().map(|name| place.says(name, revision));
-        futures_util::future::join_all(saying).await;
-    }
+impl Listener for Nobody {
+    fn begins(&mut self, _: &str) {}
+    fn hears(&mut self, _: &Finding) {}
 }
 
-/// `cargo test --release --test mirror speed -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement of ten thousand changed orders"]
-async fn an_outage_with_ten_thousand_changed_orders() {
-    let (_relay, relay) = foreign_relay().await;
-    let bridge = Bridge::to(relay).await;
-    let place = Place::with_mirrors(&[bridge.url()]).await;
-    let began = Instant::now();
-    says_many(&place, 1).await;
-    place.all_is_acknowledged().await;
-    let live = began.elapsed();
-    bridge.falls();
-    let began = Instant::now();
-    says_many(&place, 2).await;
-    says_many(&place, 3).await;
-    let away = began.elapsed();
-    bridge.stands_again();
-    let began = Instant::now();
-    place.all_is_acknowledged().await;
-    let recovered = began.elapsed();
-    eprintln!("{ORDERS} orders published and mirrored in {live:?}");
-    eprintln!("changed twice without the mirror in {away:?}");
-    eprintln!(
-        "recovered in {recovered:?}: {:.0} events/s",
-        f64::from(ORDERS) / recovered.as_secs_f64()
-    );
-    assert!(recovered.as_secs() <= 30);
+async fn an_outage_is_measured_with_a_mirror_in_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_mostro-relay"));
+    let measured = measure(folder.path(), program, 100, &mut Nobody).await;
+    let times = measured.unwrap();
+    assert_eq!(times.orders, 100);
+    assert!(times.healthy_per_second() > 1.0);
+    let told = Finding::Mirror(times);
+    assert_eq!(told.to_json()["orders"], 100);
+    assert!(told.to_text().contains("100 new orders"));
 }

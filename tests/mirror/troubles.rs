@@ -1,5 +1,8 @@
 //! Mirrors that lie, refuse and want to know who is there.
 
+use std::time::Duration;
+
+use mostro_relay::mirror::{Calling, LineState};
 use nostr::event::Event;
 use nostr_relay_builder::builder::{RelayBuilder, RelayBuilderNip42, RelayBuilderNip42Mode};
 use serde_json::{Value, json};
@@ -105,4 +108,52 @@ async fn a_mirror_whose_line_flaps_gets_everything_at_last() {
         reader.sees_all(&place.shown().await).await;
     }
     place.all_is_acknowledged().await;
+}
+
+/// A tempo at which an hour of trouble is over in a moment.
+fn hurried(calling: &mut Calling) {
+    let tempo = &mut calling.tempo;
+    tempo.call = Duration::from_millis(200);
+    tempo.acknowledge = Duration::from_millis(200);
+    tempo.ping = Duration::from_millis(100);
+    tempo.silence = Duration::from_millis(300);
+}
+
+#[tokio::test]
+async fn a_mirror_that_freezes_is_given_up_and_nobody_at_home_waits_for_it() {
+    let (_relay, relay) = foreign_relay().await;
+    let bridge = Bridge::to(relay).await;
+    let place = Place::with(&[bridge.url()], |_, calling| hurried(calling)).await;
+    place.says("before", 1).await;
+    place.all_is_acknowledged().await;
+    bridge.freezes();
+    let mut own = place.reader_of(place.relay()).await;
+    place.says("after", 1).await;
+    own.sees_revisions("1", 2).await;
+    let is_away = |line: &Option<LineState>| matches!(line, Some(LineState::Away { .. }));
+    let lost = place.status(|mirror| is_away(&mirror.outward) && is_away(&mirror.inward));
+    assert!(lost.await.waiting > 0);
+    bridge.stands_again();
+    place.all_is_acknowledged().await;
+    let is_up = |line: &Option<LineState>| matches!(line, Some(LineState::Up { .. }));
+    place
+        .status(|mirror| is_up(&mirror.outward) && is_up(&mirror.inward))
+        .await;
+    let mut reader = place.reader_of(relay).await;
+    reader.sees_all(&place.shown().await).await;
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_slow_gets_everything_once_it_has_time() {
+    fn is_slow(event: &Event, times: usize) -> Vec<Value> {
+        let has_time = event.id.as_bytes()[0].is_multiple_of(2) || times > 1;
+        let id = event.id.to_hex();
+        has_time
+            .then(|| json!(["OK", id, true, ""]))
+            .into_iter()
+            .collect()
+    }
+    let slow = Liar::saying(is_slow).await;
+    let place = Place::with(&[slow.url()], |_, calling| hurried(calling)).await;
+    assert_eq!(ten_orders(&place).await, 0);
 }

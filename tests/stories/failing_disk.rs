@@ -14,6 +14,7 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{Receipt as Decided, Refusal};
 use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Readiness, Source};
 use escrow_lightning::sandbox::Setup;
@@ -175,10 +176,12 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
                 instance: None,
                 closed_order_secs: 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([7; 32])))),
             entropy: Entropy::from_os(),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
@@ -195,6 +198,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
         strangers_per_second: 500,
+        banned: Vec::new(),
         mirrors: Vec::new(),
     }
 }
@@ -212,9 +216,10 @@ impl Inbox for Counter {
         let escrow = self.0.get().expect("the port opens last").clone();
         Box::pin(async move {
             let (accepted, message) = match escrow.submit(source, event).await {
-                Decided::Decided => (true, String::new()),
+                Decided::Decided | Decided::Ruled(_) => (true, String::new()),
                 Decided::Duplicate => (true, "duplicate: decided".to_owned()),
                 Decided::Refused(Refusal::Invalid(why)) => (false, format!("invalid: {why}")),
+                Decided::Refused(Refusal::Blocked(why)) => (false, format!("blocked: {why}")),
                 Decided::Refused(Refusal::Busy(why)) => (false, format!("rate-limited: {why}")),
                 Decided::Refused(Refusal::Error(why)) => (false, format!("error: {why}")),
             };

@@ -16,10 +16,12 @@
 
 mod cancels;
 mod discretion;
+mod downtime;
 mod envelopes;
 mod failing_disk;
 mod flood;
 mod hostile;
+mod leaving;
 mod listener;
 mod matrix;
 mod mishaps;

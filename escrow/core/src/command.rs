@@ -1,10 +1,12 @@
 //! Everything that can happen to a trade enters by this gate.
 
 use crate::amount::Msat;
+use crate::dispute::DisputeId;
 use crate::lightning::{PaymentHash, PayoutInvoice};
-use crate::order::{OrderId, Side};
-use crate::party::{Asker, Identity, TradeKey};
+use crate::order::{NextTrade, OrderId, Side};
+use crate::party::{Asker, Identity, IdentityKey, TradeIndex, TradeKey};
 use crate::payout::PaymentFailure;
+use crate::questions::Question;
 use crate::time::UnixTime;
 use crate::timer::Timer;
 use crate::wire::{CantDo, Transport};
@@ -86,6 +88,18 @@ pub enum Command {
         /// before it (rule P7).
         in_trouble: bool,
     },
+    /// Lightning calls a payment in flight, but no channel of its carries it.
+    PaymentMissing {
+        /// Which.
+        hash: PaymentHash,
+        /// The height at which the last of its time locks ends.
+        locked_until: u32,
+    },
+    /// A channel carries a payment that was missing.
+    PaymentTraced {
+        /// Which.
+        hash: PaymentHash,
+    },
     /// A timer is due.
     Elapsed(Timer),
 }
@@ -105,6 +119,8 @@ impl Command {
             Command::HoldAged { .. } => "hold-aged",
             Command::PaymentSucceeded { .. } => "payment-succeeded",
             Command::PaymentFailed { .. } => "payment-failed",
+            Command::PaymentMissing { .. } => "payment-missing",
+            Command::PaymentTraced { .. } => "payment-traced",
             Command::Elapsed(_) => "elapsed",
         }
     }
@@ -146,6 +162,10 @@ impl Request {
             trade_key: self.sender.trade_key,
             request_id: self.request_id,
             transport: self.sender.transport,
+            trade_index: self
+                .trade_index
+                .and_then(|index| u32::try_from(index).ok())
+                .map(TradeIndex),
         }
     }
 }
@@ -170,18 +190,29 @@ pub enum Ask {
     TakeSell {
         /// The buyer's invoice, if he gave one.
         payout: Option<GivenInvoice>,
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
     },
     /// Sell to a buy order.
-    TakeBuy,
+    TakeBuy {
+        /// The fiat amount he chose, if he named one.
+        fiat: Option<i64>,
+    },
     /// The buyer's invoice.
     AddInvoice {
         /// What he gave.
         payout: GivenInvoice,
     },
     /// The fiat is on its way.
-    FiatSent,
+    FiatSent {
+        /// For the rest of a buying maker's range.
+        next: Option<NextTrade>,
+    },
     /// The fiat has come; pay the buyer.
-    Release,
+    Release {
+        /// For the rest of a selling maker's range.
+        next: Option<NextTrade>,
+    },
     /// End the trade.
     Cancel,
     /// Have it judged by a solver.
@@ -191,24 +222,82 @@ pub enum Ask {
         /// 1 … 5 counts.
         stars: u8,
     },
+    /// Move an order to the trade key that signed this.
+    TradePubkey,
+    /// Judge a dispute, which the message names in the place of an order.
+    TakeDispute(Option<DisputeId>),
+    /// Rule for the buyer.
+    AdminSettle {
+        /// Whether a bond is to be taken, which this node does not know.
+        slashes: bool,
+    },
+    /// Rule for the seller, or withdraw an order that nobody has taken.
+    AdminCancel {
+        /// Whether a bond is to be taken, which this node does not know.
+        slashes: bool,
+    },
+    /// What only the operator may ask for.
+    Govern(Govern),
+    /// Something that changes nothing.
+    Question(Question),
     /// What intake already had to refuse; decided so that the answer is durable.
     Refused(CantDo),
 }
 
+/// What only the operator may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Govern {
+    /// Register a solver.
+    AddSolver {
+        /// `npub…`, and after a colon what he may do.
+        text: Option<String>,
+    },
+    /// Take a solver's rights; only the operator's own tools can ask for it.
+    RemoveSolver(IdentityKey),
+    /// Begin or end a maintenance; only the operator's own tools can ask for it.
+    Maintenance {
+        /// Whether it is to be.
+        enabled: bool,
+        /// Why, if he says so.
+        reason: Option<String>,
+    },
+}
+
 impl Ask {
+    /// Whether it begins something that a maintenance would have to wait for
+    /// (rule G11).
+    #[must_use]
+    pub fn is_new_trade(&self) -> bool {
+        matches!(
+            self,
+            Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. }
+        )
+    }
+
     /// Its name in the journal.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Ask::NewOrder(_) => "new-order",
             Ask::TakeSell { .. } => "take-sell",
-            Ask::TakeBuy => "take-buy",
+            Ask::TakeBuy { .. } => "take-buy",
             Ask::AddInvoice { .. } => "add-invoice",
-            Ask::FiatSent => "fiat-sent",
-            Ask::Release => "release",
+            Ask::FiatSent { .. } => "fiat-sent",
+            Ask::Release { .. } => "release",
             Ask::Cancel => "cancel",
             Ask::Dispute => "dispute",
             Ask::RateUser { .. } => "rate-user",
+            Ask::TradePubkey => "trade-pubkey",
+            Ask::TakeDispute(_) => "admin-take-dispute",
+            Ask::AdminSettle { .. } => "admin-settle",
+            Ask::AdminCancel { .. } => "admin-cancel",
+            Ask::Govern(Govern::AddSolver { .. }) => "admin-add-solver",
+            Ask::Govern(Govern::RemoveSolver(_)) => "admin-remove-solver",
+            Ask::Govern(Govern::Maintenance { .. }) => "maintenance",
+            Ask::Question(Question::RestoreSession) => "restore-session",
+            Ask::Question(Question::LastTradeIndex) => "last-trade-index",
+            Ask::Question(Question::Orders(_)) => "orders",
+            Ask::Question(Question::UserInfo) => "user-info",
             Ask::Refused(_) => "refused",
         }
     }

@@ -28,10 +28,14 @@ pub mod open;
 mod opening;
 pub mod payout;
 pub mod payout_invoice;
+mod range;
 pub mod rate;
 pub mod release;
+pub mod resolve;
+pub mod solvers;
 pub mod take;
 pub mod timeouts;
+pub mod trade_pubkey;
 
 /// The trade index of a new order or a take (rules G12, O15).
 ///

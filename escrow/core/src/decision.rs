@@ -1,12 +1,15 @@
 //! What was decided: rows to write, words to say, effects to start.
 
+use crate::books::Breach;
 use crate::dispute::{Dispute, DisputeId};
 use crate::hold::Hold;
 use crate::lightning::PaymentHash;
+use crate::maintenance::Maintenance;
 use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
-use crate::party::IdentityKey;
+use crate::party::{IdentityKey, TradeKey};
 use crate::payout::{Attempt, Payout};
+use crate::solver::Solver;
 use crate::timer::Timer;
 use crate::user::User;
 
@@ -28,10 +31,14 @@ pub struct Decision {
     pub disputes: Vec<Dispute>,
     /// Identities as they are from here on.
     pub users: Vec<(IdentityKey, User)>,
+    /// Solvers as they are from here on; none is removed.
+    pub solvers: Vec<(IdentityKey, Option<Solver>)>,
     /// The answer to the one who asked; leaves before every push.
     pub answer: Option<Letter>,
     /// Words to the others, and later words to the asker, in order.
     pub pushes: Vec<Letter>,
+    /// Whether new trades are taken from here on; none leaves it as it is.
+    pub maintenance: Option<Option<Maintenance>>,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
 }
@@ -58,6 +65,14 @@ pub enum Effect {
     PublishOrder(OrderId),
     /// Sign a new revision of the dispute's public event, in the same commit.
     PublishDispute(DisputeId),
+    /// Sign a new revision of the reputation of a party that was rated, in the
+    /// same commit.
+    PublishRating {
+        /// The key it had in that trade.
+        rated: TradeKey,
+        /// Whose reputation it is.
+        identity: IdentityKey,
+    },
     /// Look at this order then, whatever its rows say.
     WakeAt(Timer),
     /// Tell the operator.
@@ -79,6 +94,12 @@ pub enum Alarm {
     UnexpectedPayment(PaymentHash),
     /// A payment failed for a reason that is ours.
     OwnFault(PaymentHash),
+    /// The books contradict themselves or Lightning: no payment leaves (rule X13).
+    LedgerBreach(Breach),
+    /// A payment is in flight by Lightning's books alone (rule P13).
+    PaymentLost(PaymentHash),
+    /// A payment waits because too many are on their way (rule P11).
+    TooManyInFlight(PaymentHash),
     /// A payout waits for another invoice of its buyer.
     PayoutStuck(OrderId),
     /// Nothing moves this order on any more but the operator (rule S9).

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::order::{OrderId, Role};
+use crate::solver::Assigned;
 use crate::time::UnixTime;
-use crate::wire::DisputeStatus;
+use crate::wire::{DisputeStatus, Initiator};
 
 /// Name of a dispute, on the wire and in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,8 +32,24 @@ pub struct Dispute {
 pub enum DisputeState {
     /// Open; nobody has taken it.
     Initiated,
-    /// Over, and how.
-    Closed(DisputeEnd),
+    /// A solver has taken it.
+    InProgress(Assigned),
+    /// Over.
+    Closed {
+        /// How.
+        end: DisputeEnd,
+        /// Who had taken it.
+        solver: Option<Assigned>,
+    },
+}
+
+impl From<Role> for Initiator {
+    fn from(opened_by: Role) -> Initiator {
+        match opened_by {
+            Role::Buyer => Initiator::Buyer,
+            Role::Seller => Initiator::Seller,
+        }
+    }
 }
 
 /// How a dispute ended.
@@ -44,6 +61,8 @@ pub enum DisputeEnd {
     SellerRefunded,
     /// Both parties canceled.
     CooperativelyCanceled,
+    /// A solver gave the sats to the buyer.
+    Settled,
 }
 
 impl Dispute {
@@ -51,8 +70,30 @@ impl Dispute {
     #[must_use]
     pub fn closed(&self, end: DisputeEnd) -> Dispute {
         Dispute {
-            state: DisputeState::Closed(end),
+            state: DisputeState::Closed {
+                end,
+                solver: self.assigned(),
+            },
             ..self.clone()
+        }
+    }
+
+    /// Who has or had taken it.
+    #[must_use]
+    pub fn assigned(&self) -> Option<Assigned> {
+        match self.state {
+            DisputeState::Initiated => None,
+            DisputeState::InProgress(assigned) => Some(assigned),
+            DisputeState::Closed { solver, .. } => solver,
+        }
+    }
+
+    /// Whether it waits for a ruling.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            DisputeState::Initiated | DisputeState::InProgress(_) => true,
+            DisputeState::Closed { .. } => false,
         }
     }
 
@@ -61,11 +102,13 @@ impl Dispute {
     pub fn status(&self) -> DisputeStatus {
         match self.state {
             DisputeState::Initiated => DisputeStatus::Initiated,
-            DisputeState::Closed(DisputeEnd::Released) => DisputeStatus::Released,
-            DisputeState::Closed(DisputeEnd::SellerRefunded) => DisputeStatus::SellerRefunded,
-            DisputeState::Closed(DisputeEnd::CooperativelyCanceled) => {
-                DisputeStatus::CooperativelyCanceled
-            }
+            DisputeState::InProgress(_) => DisputeStatus::InProgress,
+            DisputeState::Closed { end, .. } => match end {
+                DisputeEnd::Released => DisputeStatus::Released,
+                DisputeEnd::SellerRefunded => DisputeStatus::SellerRefunded,
+                DisputeEnd::CooperativelyCanceled => DisputeStatus::CooperativelyCanceled,
+                DisputeEnd::Settled => DisputeStatus::Settled,
+            },
         }
     }
 }

@@ -63,6 +63,7 @@ fn refresh(order: &Order, shown_at: Option<UnixTime>) -> UnixTime {
 fn payout_due(state: PayoutState) -> Option<(TimerKind, UnixTime)> {
     match state {
         PayoutState::Ready { not_before } => Some((TimerKind::PayoutRetry, not_before)),
+        PayoutState::Queued { again_at, .. } => Some((TimerKind::PayoutRetry, again_at)),
         PayoutState::NeedInvoice { again_at, .. } => Some((TimerKind::Reprompt, again_at)),
         PayoutState::WaitFunds | PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => {
             None

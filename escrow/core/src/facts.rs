@@ -5,8 +5,10 @@ use crate::dispute::{Dispute, DisputeId};
 use crate::hold::{Hold, HoldId};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
-use crate::party::TradeIndex;
+use crate::party::{IdentityKey, TradeIndex};
 use crate::payout::{Attempt, Payout, PayoutId};
+use crate::price::PriceAnswer;
+use crate::solver::{Solver, Standing};
 use crate::terms::Terms;
 use crate::time::UnixTime;
 use crate::user::User;
@@ -40,6 +42,8 @@ pub struct OpenFacts {
     pub order: OrderId,
     /// Pending orders of this identity; in full privacy of all without one.
     pub pending_orders: u32,
+    /// Price of a bitcoin in the currency of the order.
+    pub price: PriceAnswer,
     /// What Lightning can carry.
     pub capacity: Capacity,
     /// Whether the given invoice's hash is in a hold, an attempt or a living order.
@@ -62,6 +66,8 @@ pub struct TakeFacts {
     pub person: PersonFacts,
     /// Whether this identity has an unfinished trade on the same side (rule T2).
     pub has_unfinished_take: bool,
+    /// Price of a bitcoin in the currency of the order.
+    pub price: PriceAnswer,
     /// What Lightning can carry.
     pub capacity: Capacity,
     /// A hold for this take.
@@ -134,13 +140,16 @@ pub struct PayoutFacts {
     pub in_flight: InFlight,
 }
 
-/// Payments with Lightning, this payout's own not counted (rule P11).
+/// Payments with Lightning, this payout's own not counted (rule P11), and
+/// whether another may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
     /// To anybody.
     pub to_all: u32,
     /// To the payee that is to be paid.
     pub to_payee: u32,
+    /// Whether the ledger is latched: nothing leaves (rule X13).
+    pub is_stopped: bool,
 }
 
 /// For a release.
@@ -175,6 +184,30 @@ pub struct HoldFacts {
     pub dispute: Option<Dispute>,
     /// A hold to open in the place of this one (rule E12).
     pub hold: FreshHold,
+    /// For what is left of a range.
+    pub rest: RestFacts,
+}
+
+/// For what is left of a range order after a trade (rules N4–N6).
+#[derive(Clone, Debug)]
+pub struct RestFacts {
+    /// A fresh name.
+    pub order: OrderId,
+    /// The maker's row, if he has one.
+    pub maker: Option<User>,
+    /// Whether the key named for it is that of a living order.
+    pub key_is_in_use: bool,
+}
+
+/// For an escrow that nears its end.
+#[derive(Clone, Debug)]
+pub struct HorizonFacts {
+    /// The highest tip ever seen, or estimated.
+    pub tip_height: u32,
+    /// A fresh name, should a dispute be opened.
+    pub fresh: DisputeId,
+    /// The order's dispute, if it has one.
+    pub dispute: Option<Dispute>,
 }
 
 /// For a timer.
@@ -186,8 +219,51 @@ pub struct TimerFacts {
     pub owed: Option<PayoutFacts>,
     /// `created_at` of the newest revision of the order's public event.
     pub shown_at: Option<UnixTime>,
-    /// When the buyer's trade key last signed a request, if that was of late.
-    pub buyer_asked_at: Option<UnixTime>,
+    /// `created_at` of the newest letter to the buyer's trade key. Each of his
+    /// requests is answered by one in the commit that decides it, so it is
+    /// never older than the last of them.
+    pub buyer_heard_at: Option<UnixTime>,
+}
+
+/// For taking a dispute.
+#[derive(Clone, Debug)]
+pub struct TakeDisputeFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// How the one stands who has taken it; nobody if none has.
+    pub assigned: Standing,
+    /// The row of the identity that opened it.
+    pub initiator: Option<User>,
+    /// The row of the other party's identity.
+    pub counterpart: Option<User>,
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+}
+
+/// For a ruling.
+#[derive(Clone, Debug)]
+pub struct RulingFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// The node key.
+    pub operator: IdentityKey,
+    /// The order's dispute, if it has or had one.
+    pub dispute: Option<Dispute>,
+    /// The hold of the order's stage, if that has one.
+    pub hold: Option<Hold>,
+    /// A fresh name for the payout.
+    pub payout: PayoutId,
+}
+
+/// For a change among the solvers.
+#[derive(Clone, Debug)]
+pub struct SolverFacts {
+    /// How the sender stands.
+    pub standing: Standing,
+    /// The row of the key that is named, if it has one.
+    pub known: Option<Solver>,
+    /// All disputes that wait for a ruling.
+    pub open: Vec<Dispute>,
 }
 
 /// For a vote.

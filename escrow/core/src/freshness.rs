@@ -88,13 +88,21 @@ pub fn check(signed_at: UnixTime, now: UnixTime, subject: Subject) -> Result<(),
 
 fn needs_to_be_fresh(ask: &Ask) -> bool {
     match ask {
-        Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy => true,
+        Ask::NewOrder(_)
+        | Ask::TakeSell { .. }
+        | Ask::TakeBuy { .. }
+        | Ask::Question(_)
+        | Ask::Govern(_) => true,
         Ask::AddInvoice { .. }
-        | Ask::FiatSent
-        | Ask::Release
+        | Ask::FiatSent { .. }
+        | Ask::Release { .. }
         | Ask::Cancel
         | Ask::Dispute
         | Ask::RateUser { .. }
+        | Ask::TradePubkey
+        | Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
         | Ask::Refused(_) => false,
     }
 }
@@ -163,7 +171,10 @@ mod tests {
         let existing = Subject::Existing {
             stage_since: UnixTime(5),
         };
-        assert_eq!(Subject::of(&Ask::TakeBuy, since), Subject::Fresh);
+        assert_eq!(
+            Subject::of(&Ask::TakeBuy { fiat: None }, since),
+            Subject::Fresh
+        );
         assert_eq!(Subject::of(&Ask::Cancel, since), existing);
         assert_eq!(Subject::of(&Ask::Cancel, None), Subject::Fresh);
     }
@@ -171,7 +182,10 @@ mod tests {
     fn g8_what_a_stale_message_hears_where_there_is_no_ok() {
         let mut told = Vec::new();
         for stale in [Stale::Ahead, Stale::TooOld, Stale::Late, Stale::Overtaken] {
-            told.push((stale.answer(&Ask::Cancel), stale.answer(&Ask::TakeBuy)));
+            told.push((
+                stale.answer(&Ask::Cancel),
+                stale.answer(&Ask::TakeBuy { fiat: None }),
+            ));
         }
         let late = (
             Some(CantDo::NotAllowedByStatus),

@@ -1,5 +1,7 @@
 //! Letters in the words of the wire.
 
+use uuid::Uuid;
+
 use crate::notice::{Letter, Notice, Reputation};
 use crate::wire::{Action, Message, Payload, PaymentFailed, Peer, UserInfo, Wrapper};
 
@@ -13,10 +15,18 @@ pub fn message(letter: &Letter) -> Message {
         version: letter.transport.version(),
         request_id: letter.request_id,
         trade_index: letter.trade_index.map(|index| i64::from(index.0)),
-        id: letter.order.map(|order| order.0),
+        id: subject(letter),
         action,
         payload,
     }
+}
+
+/// What the message is about: a dispute that a solver took, else an order.
+fn subject(letter: &Letter) -> Option<Uuid> {
+    if let Notice::DisputeTaken { id, .. } = &letter.notice {
+        return Some(id.0);
+    }
+    letter.order.map(|order| order.0)
 }
 
 fn wrapper(notice: &Notice) -> Wrapper {
@@ -24,9 +34,20 @@ fn wrapper(notice: &Notice) -> Wrapper {
         Wrapper::CantDo
     } else if matches!(notice, Notice::Plain(_)) {
         Wrapper::Dm
+    } else if is_about_sessions(notice) {
+        Wrapper::Restore
+    } else if matches!(notice, Notice::DisputeTaken { .. } | Notice::SolverAdded) {
+        Wrapper::Dispute
     } else {
         Wrapper::Order
     }
+}
+
+fn is_about_sessions(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Restored(_) | Notice::LastTradeIndex | Notice::UserInfo(_)
+    )
 }
 
 fn words(notice: &Notice) -> (Action, Option<Payload>) {
@@ -95,6 +116,33 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
             Action::DisputeInitiatedByPeer,
             Some(Payload::Dispute(id.0, None)),
         ),
+        Notice::DisputeTaken { id, info } => (
+            Action::AdminTookDispute,
+            Some(Payload::Dispute(id.0, Some((**info).clone()))),
+        ),
+        Notice::SolverTook { solver } => {
+            let peer = Peer {
+                pubkey: solver.0.to_hex(),
+                reputation: None,
+            };
+            (Action::AdminTookDispute, Some(Payload::Peer(peer)))
+        }
+        Notice::ReleasedInDispute(id) => (Action::Released, Some(Payload::Dispute(id.0, None))),
+        Notice::CanceledInDispute(id) => (
+            Action::CooperativeCancelAccepted,
+            Some(Payload::Dispute(id.0, None)),
+        ),
+        Notice::AdminSettled => (Action::AdminSettled, None),
+        Notice::AdminCanceled => (Action::AdminCanceled, None),
+        Notice::SolverAdded => (Action::AdminAddSolver, None),
+        Notice::KeyMoved => (Action::TradePubkey, None),
+        Notice::Restored(data) => (
+            Action::RestoreSession,
+            Some(Payload::RestoreData((**data).clone())),
+        ),
+        Notice::LastTradeIndex => (Action::LastTradeIndex, None),
+        Notice::Orders(orders) => (Action::Orders, Some(Payload::Orders(orders.clone()))),
+        Notice::UserInfo(own) => (Action::UserInfo, Some(Payload::UserInfo(user_info(*own)))),
         Notice::Plain(text) => (Action::SendDm, Some(Payload::TextMessage(text.clone()))),
         Notice::Refused(why) => (Action::CantDo, Some(Payload::CantDo(Some(*why)))),
     }
@@ -104,13 +152,17 @@ fn words(notice: &Notice) -> (Action, Option<Payload>) {
 fn nameless(taker: Reputation) -> Payload {
     Payload::Peer(Peer {
         pubkey: String::new(),
-        reputation: Some(UserInfo {
-            rating: taker.rating,
-            reviews: i64::from(taker.reviews),
-            operating_days: taker.operating_days,
-            since: taker.since,
-        }),
+        reputation: Some(user_info(taker)),
     })
+}
+
+pub(crate) fn user_info(of: Reputation) -> UserInfo {
+    UserInfo {
+        rating: of.rating,
+        reviews: i64::from(of.reviews),
+        operating_days: of.operating_days,
+        since: of.since,
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +228,7 @@ mod tests {
             trade_key: trade_key(2),
             request_id: Some(2),
             transport: Transport::GiftWrap,
+            trade_index: None,
         };
         let told =
             |order| message(&Letter::refusal(&asker, order, CantDo::InvalidOrderStatus)).to_json();

@@ -2,9 +2,9 @@
 
 use crate::dispute::DisputeId;
 use crate::order::OrderId;
-use crate::party::{Asker, Party, TradeIndex, TradeKey};
+use crate::party::{Asker, IdentityKey, Party, TradeIndex, TradeKey};
 use crate::user::User;
-use crate::wire::{CantDo, SmallOrder, Transport};
+use crate::wire::{CantDo, RestoreData, SmallOrder, SolverDisputeInfo, Transport};
 
 /// One message to one trade key.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,15 @@ impl Letter {
             trade_index: None,
             order: Some(order),
             notice,
+        }
+    }
+
+    /// The answer to a ruling, which shows the solver his own index (rule W8).
+    #[must_use]
+    pub fn ruling(asker: &Asker, order: OrderId, notice: Notice) -> Letter {
+        Letter {
+            trade_index: asker.trade_index,
+            ..Letter::answer(asker, order, notice)
         }
     }
 
@@ -143,6 +152,38 @@ pub enum Notice {
     DisputeOpenedByYou(DisputeId),
     /// The other side opened a dispute.
     DisputeOpenedByPeer(DisputeId),
+    /// To a solver: the dispute is his, and what it is about.
+    DisputeTaken {
+        /// Which.
+        id: DisputeId,
+        /// What he needs to judge it.
+        info: Box<SolverDisputeInfo>,
+    },
+    /// Who judges the dispute.
+    SolverTook {
+        /// His key.
+        solver: IdentityKey,
+    },
+    /// To the solver: the seller released.
+    ReleasedInDispute(DisputeId),
+    /// To the solver: the sats went back without him.
+    CanceledInDispute(DisputeId),
+    /// A solver gave the sats to the buyer.
+    AdminSettled,
+    /// A solver gave the sats back, or the operator withdrew the order.
+    AdminCanceled,
+    /// To the operator: the solver is registered.
+    SolverAdded,
+    /// His order has moved to another trade key.
+    KeyMoved,
+    /// Where all his trades stand.
+    Restored(Box<RestoreData>),
+    /// The highest index he has used, which is shown as the letter's index.
+    LastTradeIndex,
+    /// Orders of his.
+    Orders(Vec<SmallOrder>),
+    /// His own figures.
+    UserInfo(Reputation),
     /// What the protocol has no word for: one English sentence (rule W9).
     Plain(String),
     /// A fair refusal.

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use crate::amount::{Fiat, Sats};
 use crate::dispute::DisputeId;
 use crate::lightning::PayoutInvoice;
-use crate::party::{Party, TradeKey};
+use crate::market::Premium;
+use crate::party::{Party, TradeIndex, TradeKey};
 use crate::stage::Stage;
 use crate::time::UnixTime;
 use crate::wire::Status;
@@ -31,12 +32,8 @@ pub struct Offer {
     pub side: Side,
     /// Currency code, 3–10 ASCII capitals.
     pub fiat_code: String,
-    /// Fiat amount.
-    pub fiat: Fiat,
-    /// The bare sats of the trade.
-    pub sats: Sats,
-    /// The fee of each side, fixed when the order was made (rule F3).
-    pub fee: Sats,
+    /// What for.
+    pub price: Price,
     /// Comma-separated names, as the maker wrote them.
     pub payment_method: String,
     /// When the order was made.
@@ -47,6 +44,63 @@ pub struct Offer {
     pub payout: Option<PayoutInvoice>,
 }
 
+/// How an offer names its amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Price {
+    /// Both in so many words.
+    Fixed(Amounts),
+    /// So much fiat, and sats as the market is at the take.
+    Market {
+        /// Lowest amount a taker may choose; the same as `max` where there is
+        /// nothing to choose.
+        min: Fiat,
+        /// Highest amount.
+        max: Fiat,
+        /// On the market price.
+        premium: Premium,
+    },
+}
+
+/// What is traded for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// Fiat amount.
+    pub fiat: Fiat,
+    /// The bare sats of the trade.
+    pub sats: Sats,
+    /// The fee of each side (rule F3).
+    pub fee: Sats,
+}
+
+impl Offer {
+    /// Lowest and highest fiat amount, if a taker chooses (rule N1).
+    #[must_use]
+    pub fn range(&self) -> Option<(Fiat, Fiat)> {
+        match self.price {
+            Price::Market { min, max, .. } if min < max => Some((min, max)),
+            Price::Market { .. } | Price::Fixed(_) => None,
+        }
+    }
+
+    /// The amounts, if they do not depend on the market.
+    #[must_use]
+    pub fn fixed(&self) -> Option<Amounts> {
+        match self.price {
+            Price::Fixed(amounts) => Some(amounts),
+            Price::Market { .. } => None,
+        }
+    }
+
+    /// On the market price; 0 at a fixed one.
+    #[must_use]
+    pub fn premium(&self) -> Premium {
+        match self.price {
+            Price::Market { premium, .. } => premium,
+            Price::Fixed(_) => Premium::default(),
+        }
+    }
+}
+
 /// What one taker added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Take {
@@ -54,17 +108,35 @@ pub struct Take {
     pub taker: Party,
     /// When it was taken.
     pub taken_at: UnixTime,
-    /// The bare sats of the trade.
-    pub sats: Sats,
-    /// The fee of each side.
-    pub fee: Sats,
-    /// Fiat amount of the trade.
-    pub fiat: Fiat,
+    /// What is traded for what, fixed by the take.
+    pub amounts: Amounts,
     /// Where the buyer wants his sats.
     pub payout: Option<PayoutInvoice>,
+    /// The key under which the maker offers what is left of his range.
+    #[serde(default)]
+    pub next_trade: Option<NextTrade>,
+}
+
+/// A trade key that a maker names for the rest of his range (rule N5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextTrade {
+    /// The key.
+    pub key: TradeKey,
+    /// His number for it.
+    pub index: TradeIndex,
 }
 
 impl Take {
+    /// The same take, with a key for the rest of the range; the last one named
+    /// counts (rule N5).
+    #[must_use]
+    pub fn naming(self, next: Option<NextTrade>) -> Take {
+        Take {
+            next_trade: next.or(self.next_trade),
+            ..self
+        }
+    }
+
     /// What the seller pays: amount plus fee.
     ///
     /// # Panics
@@ -72,8 +144,9 @@ impl Take {
     /// Never: the sum was judged when the order was made.
     #[must_use]
     pub fn seller_pays(&self) -> Sats {
-        self.sats
-            .checked_add(self.fee)
+        self.amounts
+            .sats
+            .checked_add(self.amounts.fee)
             .expect("amount and fee are bounded by the limits at creation")
     }
 
@@ -84,8 +157,9 @@ impl Take {
     /// Never: the difference was judged when the order was made.
     #[must_use]
     pub fn buyer_gets(&self) -> Sats {
-        self.sats
-            .checked_sub(self.fee)
+        self.amounts
+            .sats
+            .checked_sub(self.amounts.fee)
             .expect("a fee is at most a fifth of the amount")
     }
 }

@@ -60,6 +60,9 @@ pub struct Asker {
     pub request_id: Option<u64>,
     /// How the request came, and so how its answer goes.
     pub transport: Transport,
+    /// The index he wrote, which a solver is shown again (rule W8).
+    #[serde(default)]
+    pub trade_index: Option<TradeIndex>,
 }
 
 impl Asker {

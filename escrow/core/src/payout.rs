@@ -39,6 +39,13 @@ pub enum PayoutState {
         /// Earliest moment of the next try.
         not_before: UnixTime,
     },
+    /// To be paid when fewer payments are on their way (rule P11).
+    Queued {
+        /// When it came to wait; who came first is paid first.
+        since: UnixTime,
+        /// When it is tried again, should no place have been free before.
+        again_at: UnixTime,
+    },
     /// One attempt is with Lightning.
     Paying,
     /// The buyer has to give another invoice.
@@ -76,8 +83,23 @@ pub struct Attempt {
     pub tries: u32,
     /// First time it was.
     pub first_sent_at: UnixTime,
+    /// Since when Lightning cannot find it, while it calls it in flight.
+    #[serde(default)]
+    pub missing: Option<Missing>,
     /// Where it stands.
     pub state: AttemptState,
+}
+
+/// A payment that Lightning has recorded as sent and no channel carries (rule
+/// P13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// When this was seen first.
+    pub since: UnixTime,
+    /// The height at which the last of its time locks ends.
+    pub locked_until: u32,
+    /// Whether the operator has heard of it.
+    pub told: bool,
 }
 
 /// The states of an attempt; at most one of a payout is `Sent`.
@@ -89,6 +111,12 @@ pub enum AttemptState {
     Succeeded {
         /// What routing really cost.
         routing_fee: Msat,
+    },
+    /// Lightning had recorded it and never sent it, and its time locks have
+    /// ended: nobody can claim it any more.
+    Lost {
+        /// When the node was sure of it.
+        at: UnixTime,
     },
     /// Definitely not paid by this try.
     Failed {

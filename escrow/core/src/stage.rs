@@ -107,6 +107,9 @@ pub enum Stage {
         payout: PayoutId,
         /// Who released and waits for the answer.
         asker: Asker,
+        /// In what role he did.
+        #[serde(default)]
+        by: ReleasedBy,
         /// Until when the answer still echoes the request id (rule B8).
         echo_until: UnixTime,
     },
@@ -167,6 +170,16 @@ pub enum DisputedStage {
     FiatSent,
 }
 
+/// Who gives the sats to the buyer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReleasedBy {
+    /// The seller, who has his fiat.
+    #[default]
+    Seller,
+    /// A solver, by his ruling.
+    Solver,
+}
+
 /// Where an order goes when the sats are back with the seller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
@@ -187,6 +200,8 @@ pub enum CancelReason {
     NoInvoice,
     /// Both parties agreed to it.
     ByBoth,
+    /// A solver ruled so, or the operator withdrew the order.
+    ByAdmin,
     /// The escrow came too near to its end (rule X3).
     EscrowEnding,
     /// Lightning gave the locked sats back to the seller.
@@ -373,6 +388,7 @@ impl CancelReason {
             | CancelReason::EscrowEnding
             | CancelReason::EscrowLost => Status::Canceled,
             CancelReason::ByBoth => Status::CooperativelyCanceled,
+            CancelReason::ByAdmin => Status::CanceledByAdmin,
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Terms {
     pub pending_per_identity: u32,
     /// Most pending orders of all who trade without identity.
     pub pending_without_identity: u32,
+    /// Most orders that one question may name.
+    pub max_orders_per_response: usize,
     /// Most holds open or accepted at once.
     pub max_open_holds: u32,
     /// Most holds being opened at once.
@@ -68,6 +70,7 @@ impl Default for Terms {
             payment_retry_secs: 60,
             pending_per_identity: 20,
             pending_without_identity: 500,
+            max_orders_per_response: 10,
             max_open_holds: 200,
             max_opening_holds: 16,
             max_inflight_payouts: 100,

@@ -9,7 +9,7 @@ use escrow_core::amount::{Msat, Sats};
 use escrow_core::command::{Ask, Found, NewOrder, Request};
 use escrow_core::decide::{
     cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due::mover;
@@ -29,8 +29,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use fixtures::{
-    FULL, NOW, Scene, TIP, dispute_facts, maker, open_facts, person_facts, preimage, readable,
-    request, scenes, stranger, take_facts, taker, terms,
+    FULL, NOW, Scene, TIP, dispute_facts, horizon_facts, maker, open_facts, person_facts, preimage,
+    readable, request, scenes, stranger, take_facts, taker, terms,
 };
 
 /// Whatever can happen to an order.
@@ -53,16 +53,20 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     let sender = select(vec![maker(), taker(), stranger()]);
     let ask = prop_oneof![
-        Just(Ask::TakeSell { payout: None }),
         Just(Ask::TakeSell {
+            payout: None,
+            fiat: None
+        }),
+        Just(Ask::TakeSell {
+            fiat: None,
             payout: Some(readable(60))
         }),
-        Just(Ask::TakeBuy),
+        Just(Ask::TakeBuy { fiat: None }),
         Just(Ask::AddInvoice {
             payout: readable(60)
         }),
-        Just(Ask::FiatSent),
-        Just(Ask::Release),
+        Just(Ask::FiatSent { next: None }),
+        Just(Ask::Release { next: None }),
         Just(Ask::Cancel),
         Just(Ask::Dispute),
         any::<u8>().prop_map(|stars| Ask::RateUser { stars: stars % 7 }),
@@ -159,7 +163,8 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
             hold_invoice::hold_found(order, hold?, *found, scene.another_hold(), now)
         }
         Happening::Aged(tip) => {
-            escrow_horizon::hold_aged(order, hold?, *tip, dispute_facts().dispute, now)
+            let facts = horizon_facts(*tip, scene.dispute.clone());
+            escrow_horizon::hold_aged(order, hold?, &facts, now)
         }
         Happening::Shifted(secs) => downtime::shifted(order, hold, payout, *secs, now),
         Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, &scene.timer_facts(), now),
@@ -174,8 +179,10 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
         ..take_facts()
     };
     match &req.ask {
-        Ask::TakeSell { payout } => take::take_sell(order, req, payout.as_ref(), now, &taking),
-        Ask::TakeBuy => take::take_buy(order, req, now, &taking),
+        Ask::TakeSell { payout, fiat } => {
+            take::take_sell(order, req, (payout.as_ref(), *fiat), now, &taking)
+        }
+        Ask::TakeBuy { fiat } => take::take_buy(order, req, *fiat, now, &taking),
         Ask::AddInvoice { payout } => {
             let mut facts = scene.invoice_facts();
             let known = scene.owed.as_ref().and_then(|owed| owed.attempt.as_ref());
@@ -183,12 +190,17 @@ fn answer(scene: &Scene, req: &Request, sender: &Party, now: Now) -> Result<Deci
                 known.is_some_and(|attempt| attempt.hash == fixtures::hash(60));
             payout_invoice::add_invoice(order, req, payout, now, &facts)
         }
-        Ask::FiatSent => fiat_sent::fiat_sent(order, req, now),
-        Ask::Release => release::release(order, req, now, &scene.release_facts()),
+        Ask::FiatSent { next } => fiat_sent::fiat_sent(order, req, *next, now),
+        Ask::Release { next } => release::release(order, req, *next, now, &scene.release_facts()),
         Ask::Cancel => cancel::cancel(order, req, now, &scene.cancel_facts()),
         Ask::Dispute => dispute::dispute(order, req, now, &dispute_facts()),
         Ask::RateUser { stars } => rate::rate(order, req, *stars, now, &RateFacts { rated: None }),
-        Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
+        Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
+        | Ask::Govern(_) => unreachable!("no party asks for it"),
+        Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 
@@ -235,7 +247,8 @@ fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
         | Effect::SettleHold(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
-        | Effect::PublishDispute(_) => true,
+        | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. } => true,
     });
     let next = after(scene, decision, now);
     let rows = |scene: &Scene| {
@@ -354,7 +367,7 @@ proptest! {
 
     /// Twenty things happen to an order, each reported twice.
     #[test]
-    fn s3_s4_s8_s9_a_trade_keeps_its_promises_whatever_happens(
+    fn s1_s3_s4_s8_s9_a_trade_keeps_its_promises_whatever_happens(
         scene in any_scene(),
         happenings in prop::collection::vec((happening(), any_now()), 20),
     ) {
@@ -450,8 +463,8 @@ proptest! {
             let taking = take_facts();
             let take = take::take_sell(
                 &decision.orders[0],
-                &request(&taker(), Ask::TakeSell { payout: None }),
-                None,
+                &request(&taker(), Ask::TakeSell { payout: None, fiat: None }),
+                (None, None),
                 now,
                 &taking,
             );

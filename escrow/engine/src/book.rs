@@ -1,11 +1,11 @@
 //! How an order of the ledger looks in the public book.
 
-use escrow_core::UnixTime;
 use escrow_core::notice::Reputation;
-use escrow_core::order::{Order, Side};
+use escrow_core::order::{Order, Price, Side};
 use escrow_core::party::Identity;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{BookFiat, MakerRating, OrderEvent, OrderKind, Shown};
+use escrow_core::{Sats, UnixTime};
 use nostr::event::Tag;
 use storage::ledger::{Page, StorageError};
 
@@ -50,6 +50,7 @@ pub(crate) fn tags(
         | Stage::Releasing { .. }
         | Stage::PayingBuyer { .. } => Shown::InProgress(closed),
     };
+    let (amount, fiat) = amounts(order);
     let event = OrderEvent {
         id: order.id.0,
         kind: match order.offer.side {
@@ -58,14 +59,27 @@ pub(crate) fn tags(
         },
         fiat_code: &order.offer.fiat_code,
         shown,
-        amount: order.offer.sats,
-        fiat: BookFiat::Fixed(order.offer.fiat),
+        amount,
+        fiat,
         payment_method: &order.offer.payment_method,
-        premium: 0,
+        premium: order.offer.premium().percent(),
         network: &sign.network,
         created_at: order.offer.created_at,
         expires_at: order.offer.expires_at,
         instance: sign.instance.as_deref(),
     };
     Ok(event.tags())
+}
+
+/// What the book names: on offer what can be chosen, then what was.
+fn amounts(order: &Order) -> (Sats, BookFiat) {
+    let taken = order.stage.take().filter(|_| !order.stage.is_on_offer());
+    let amounts = taken.map(|take| take.amounts).or(order.offer.fixed());
+    match (amounts, order.offer.price) {
+        (Some(amounts), _) | (None, Price::Fixed(amounts)) => {
+            (amounts.sats, BookFiat::Fixed(amounts.fiat))
+        }
+        (None, Price::Market { min, max, .. }) if min == max => (Sats(0), BookFiat::Fixed(max)),
+        (None, Price::Market { min, max, .. }) => (Sats(0), BookFiat::Range(min, max)),
+    }
 }

@@ -9,6 +9,7 @@ use nostr::key::Keys;
 
 use crate::entropy::Entropy;
 use crate::preimages::Preimages;
+use crate::prices::PriceBoard;
 
 /// Keys, terms and the state of the world that a decision may need.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Desk {
     pub entropy: Entropy,
     /// Whether Lightning can carry new escrows.
     pub lightning_is_ready: bool,
+    /// What a bitcoin costs.
+    pub prices: Arc<dyn PriceBoard>,
     /// Whether letters are put into envelopes.
     pub sealing: Sealing,
 }
@@ -50,6 +53,8 @@ pub struct Stationery {
     pub closed_order_secs: u64,
     /// Seconds that relays may keep a dispute.
     pub dispute_secs: u64,
+    /// Seconds that relays may keep a reputation.
+    pub rating_secs: u64,
     /// Seconds that relays may keep a letter.
     pub letter_secs: u64,
 }

@@ -8,9 +8,10 @@ use escrow_core::decision::Effect;
 use escrow_core::dispute::Dispute;
 use escrow_core::letters;
 use escrow_core::notice::Letter;
-use escrow_core::order::{Order, Role};
-use escrow_core::party::TradeKey;
-use escrow_core::wire::{self, DisputeEvent, Initiator, Seed};
+use escrow_core::notice::Reputation;
+use escrow_core::order::Order;
+use escrow_core::party::{IdentityKey, TradeKey};
+use escrow_core::wire::{self, DisputeEvent, RatingEvent, Seed};
 use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
@@ -99,10 +100,7 @@ impl Draft {
         let event = DisputeEvent {
             id: dispute.id.0,
             status: dispute.status(),
-            initiator: match dispute.opened_by {
-                Role::Buyer => Initiator::Buyer,
-                Role::Seller => Initiator::Seller,
-            },
+            initiator: dispute.opened_by.into(),
             opened_at: dispute.opened_at,
             expiration: now.plus(desk.stationery.dispute_secs),
             instance: desk.stationery.instance.as_deref(),
@@ -110,6 +108,38 @@ impl Draft {
         let announcement = Announcement {
             kind: Kind::from_u16(wire::dispute_event::DISPUTE),
             identifier: dispute.id.0.to_string(),
+            tags: event.tags(),
+            content: String::new(),
+        };
+        self.announce(page, desk, announcement, now)
+    }
+
+    /// Adds the reputation of a party that was rated (rule K3).
+    pub(crate) fn rating(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        (rated, identity): (TradeKey, IdentityKey),
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        let Some(user) = page.user(identity)? else {
+            return Ok(());
+        };
+        let shown = Reputation::of(Some(&user), now);
+        let event = RatingEvent {
+            rated: rated.0,
+            expiration: now.plus(desk.stationery.rating_secs),
+            total_reviews: user.rating.reviews.into(),
+            total_rating: user.rating.total,
+            last_rating: user.rating.last,
+            max_rate: user.rating.max,
+            min_rate: user.rating.min,
+            since: shown.since,
+            days: shown.operating_days,
+        };
+        let announcement = Announcement {
+            kind: Kind::from_u16(wire::rating_event::RATING),
+            identifier: rated.0.to_hex(),
             tags: event.tags(),
             content: String::new(),
         };
@@ -164,12 +194,21 @@ impl Draft {
             .extend(order.parties().map(|party| party.trade_key.0));
     }
 
-    /// Each touched key, with whether a living order has it.
+    /// Notes a key that is a solver's, or no longer.
+    pub(crate) fn touch_solver(&mut self, solver: IdentityKey) {
+        self.touched.push(solver.0);
+    }
+
+    /// Each touched key, with whether it is known (rule Y3).
     pub(crate) fn known_keys(
         &self,
         page: &Page<'_>,
     ) -> Result<Vec<(PublicKey, bool)>, StorageError> {
-        let is_known = |key: &PublicKey| Ok((*key, page.trade_key_is_living(TradeKey(*key))?));
+        let is_known = |key: &PublicKey| {
+            let is_solver = page.solver(IdentityKey(*key))?.is_some();
+            let is_known = is_solver || page.trade_key_is_living(TradeKey(*key))?;
+            Ok((*key, is_known))
+        };
         self.touched.iter().map(is_known).collect()
     }
 

@@ -1,13 +1,16 @@
 //! The escrow as a running thing: opens, serves, ends.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use escrow_core::UnixTime;
+use escrow_core::command::{Ask, Request};
 use escrow_core::decision::Effect;
+use escrow_core::questions;
 use escrow_lightning::LightningBackend;
 use nostr::event::Event;
+use nostr::key::PublicKey;
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, StorageError, Views};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -16,15 +19,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, ClockGuard, Sight};
 use crate::desk::Desk;
+use crate::entropy::Entropy;
 use crate::fair_queue::Source;
 use crate::intake::Intake;
 use crate::known_keys::KnownKeys;
 use crate::mailbox::{Lane, Mailbox, MailboxLimits, STOPPING, Waiting};
 use crate::mailroom::Mailroom;
+use crate::reception::{Memory, Reception};
 use crate::recovery::{self, ForeignLedger};
 use crate::strangers::Strangers;
-use crate::submission::{Announcement, MirrorReport, Path, Receipt, Submission, TraderMessage};
+use crate::submission::{
+    Announcement, MirrorReport, OperatorWord, Path, Receipt, Refusal, Submission, TraderMessage,
+};
 use crate::workers::alarms;
+use crate::workers::bookkeeper;
 use crate::workers::chain::ChainWatch;
 use crate::workers::courier::{Courier, Delivered, Publisher};
 use crate::workers::dispatch::{self, Nudge, Task};
@@ -44,6 +52,9 @@ const REOPENING_PAUSE: Duration = Duration::from_secs(1);
 /// Nudges that may wait for the dispatcher.
 const NUDGES: usize = 1_024;
 
+/// What a banned sender is told.
+const BANNED: &str = "this node does not trade with you";
+
 /// What an escrow is made of.
 pub struct Parts {
     /// The open ledger.
@@ -62,6 +73,8 @@ pub struct Parts {
     pub mailbox: MailboxLimits,
     /// Envelopes of unknown keys opened per second.
     pub strangers_per_second: u32,
+    /// Identities and trade keys that get no new trades (rule Y8).
+    pub banned: Vec<PublicKey>,
     /// Addresses of the external relays that get a copy of what is published.
     pub mirrors: Vec<String>,
 }
@@ -112,6 +125,9 @@ impl Escrow {
             network: parts.desk.stationery.network.clone(),
         };
         let preimages = parts.desk.preimages.clone();
+        let keys = parts.desk.keys.clone();
+        let letter_secs = parts.desk.stationery.letter_secs;
+        let most_orders = parts.desk.terms.max_orders_per_response;
         let mut engine = Engine::new(parts.ledger, parts.desk, known.clone())?;
         engine.adopt(&node)?;
         let mirrors = engine.set_mirrors(&parts.mirrors)?;
@@ -124,7 +140,17 @@ impl Escrow {
             preimages,
             health: health.health(),
             standing: health.standing(),
+            unseen: Arc::default(),
         };
+        let reception = Arc::new(Reception {
+            keys,
+            letter_secs,
+            most_orders,
+            views: engine.views(),
+            publisher: parts.publisher.clone(),
+            clock: parts.clock.clone(),
+            memory: Mutex::new(Memory::new(Entropy::from_os())),
+        });
         let guard = ClockGuard::new(parts.clock);
         let mut begun = engine.take_up(guard.now())?.effects;
         begun.extend(recovery::reconcile(&mut engine, &board, guard.now()).await?);
@@ -143,6 +169,8 @@ impl Escrow {
         let handle = EscrowHandle {
             mailbox: mailbox.clone(),
             mailroom: mailroom.clone(),
+            reception,
+            banned: parts.banned.into(),
             known,
             health: health.health(),
             readiness: readiness_seen,
@@ -167,6 +195,7 @@ impl Escrow {
         let mut tasks = JoinSet::new();
         tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
+        tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine, begun));
@@ -203,6 +232,8 @@ async fn endless(work: impl Future<Output = ()>) -> Result<(), EscrowError> {
 pub struct EscrowHandle {
     mailbox: Arc<Mailbox>,
     mailroom: Arc<Mailroom>,
+    reception: Arc<Reception>,
+    banned: Arc<[PublicKey]>,
     known: KnownKeys,
     health: watch::Receiver<LightningHealth>,
     readiness: watch::Receiver<Readiness>,
@@ -228,6 +259,12 @@ impl EscrowHandle {
             Ok(message) => TraderMessage { path, ..message },
             Err(receipt) => return receipt,
         };
+        if self.is_banned(&message.request) {
+            return Receipt::Refused(Refusal::Blocked(BANNED.into()));
+        }
+        if let Some(receipt) = self.reception.answer(&message).await {
+            return receipt;
+        }
         let lane = if self.known.knows(&message.request.sender.trade_key.0) {
             Lane::Known
         } else {
@@ -236,6 +273,30 @@ impl EscrowHandle {
         let submission = Submission::Message(message);
         let receipt = self.mailbox.post(lane, source, submission).await;
         receipt.unwrap_or_else(|_| Receipt::error(STOPPING))
+    }
+
+    /// Rule Y8: whoever is banned may still bring his living trades to an end.
+    fn is_banned(&self, request: &Request) -> bool {
+        let needs_trust = match &request.ask {
+            Ask::NewOrder(_)
+            | Ask::TakeSell { .. }
+            | Ask::TakeBuy { .. }
+            | Ask::RateUser { .. }
+            | Ask::Question(_) => true,
+            Ask::AddInvoice { .. }
+            | Ask::FiatSent { .. }
+            | Ask::Release { .. }
+            | Ask::Cancel
+            | Ask::Dispute
+            | Ask::TradePubkey
+            | Ask::TakeDispute(_)
+            | Ask::AdminSettle { .. }
+            | Ask::AdminCancel { .. }
+            | Ask::Govern(_)
+            | Ask::Refused(_) => false,
+        };
+        let who = [request.sender.trade_key.0, questions::about(request).0];
+        needs_trust && who.iter().any(|key| self.banned.contains(key))
     }
 
     /// Publishes an event about the node, stamped later than the last one of
@@ -262,6 +323,12 @@ impl EscrowHandle {
     /// it. Returns once it is on disk; none if the escrow has ended.
     pub async fn report_mirror(&self, report: MirrorReport) -> Option<Receipt> {
         self.mailbox.report(Submission::Mirror(report)).await
+    }
+
+    /// Does what the operator says. Returns once it is on disk, or
+    /// with why it is not done; none if the escrow has ended.
+    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(word)).await
     }
 
     /// Trade keys of living orders.
@@ -445,7 +512,10 @@ impl WritingDesk {
                     continue;
                 }
                 // Written in the commit itself.
-                Effect::PublishOrder(_) | Effect::PublishDispute(_) | Effect::WakeAt(_) => continue,
+                Effect::PublishOrder(_)
+                | Effect::PublishDispute(_)
+                | Effect::PublishRating { .. }
+                | Effect::WakeAt(_) => continue,
             };
             // The dispatcher ends with the escrow; the row keeps the intent.
             let _ = self.nudge.send(nudge).await;

@@ -4,22 +4,27 @@
 //! Two takes of one order may wait in the same batch: the second is gathered
 //! after the first was written into the page, so both cannot win.
 
+mod court;
+
 use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
-    payout_invoice, rate, release, take, timeouts,
+    payout_invoice, rate, release, resolve, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, InFlight, InvoiceFacts, Liquidity,
-    Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts, TakeFacts, TimerFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InFlight,
+    InvoiceFacts, Liquidity, Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts,
+    RestFacts, TakeFacts, TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::price::PriceAnswer;
+use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
 use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
@@ -28,6 +33,7 @@ use escrow_core::wire::CantDo;
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
+use crate::questions;
 
 /// A decision or a fair refusal; the outer error is the ledger's.
 type Decided = Result<Result<Decision, CantDo>, StorageError>;
@@ -45,17 +51,26 @@ pub(crate) struct Gather<'a, 'p> {
 impl Gather<'_, '_> {
     /// Decides a trader's request.
     pub(crate) fn request(&mut self, request: &Request) -> Decided {
+        if request.ask.is_new_trade() && self.page.maintenance()?.is_some() {
+            return Ok(Err(CantDo::MaintenanceMode));
+        }
         match &request.ask {
             Ask::Refused(why) => Ok(Err(*why)),
             Ask::NewOrder(new) => self.open(request, new),
+            Ask::Question(question) => self.answer(request, question),
+            Ask::TakeDispute(dispute) => self.take_dispute(request, *dispute),
+            Ask::Govern(govern) => self.govern(request, govern),
             Ask::TakeSell { .. }
-            | Ask::TakeBuy
+            | Ask::TakeBuy { .. }
             | Ask::AddInvoice { .. }
-            | Ask::FiatSent
-            | Ask::Release
+            | Ask::FiatSent { .. }
+            | Ask::Release { .. }
             | Ask::Cancel
             | Ask::Dispute
-            | Ask::RateUser { .. } => match self.order_of(request)? {
+            | Ask::RateUser { .. }
+            | Ask::AdminSettle { .. }
+            | Ask::AdminCancel { .. }
+            | Ask::TradePubkey => match self.order_of(request)? {
                 Some(order) => self.about(&order, request),
                 None => self.about_nothing(request),
             },
@@ -68,7 +83,7 @@ impl Gather<'_, '_> {
 
     /// Even a take of an order that does not exist needs a good index (rule G12).
     fn about_nothing(&self, request: &Request) -> Decided {
-        if matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy) {
+        if matches!(request.ask, Ask::TakeSell { .. } | Ask::TakeBuy { .. }) {
             let identity = request.sender.identity;
             let person = self.person(identity, &self.orders_of(identity)?)?;
             if let Err(why) = decide::trade_index(request, &person) {
@@ -80,19 +95,19 @@ impl Gather<'_, '_> {
 
     fn about(&mut self, order: &Order, request: &Request) -> Decided {
         match &request.ask {
-            Ask::TakeSell { payout } => {
-                let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order.id)?;
+            Ask::TakeSell { payout, fiat } => {
+                let facts = self.take_facts(request, Role::Buyer, payout.as_ref(), order)?;
                 Ok(take::take_sell(
                     order,
                     request,
-                    payout.as_ref(),
+                    (payout.as_ref(), *fiat),
                     self.now(),
                     &facts,
                 ))
             }
-            Ask::TakeBuy => {
-                let facts = self.take_facts(request, Role::Seller, None, order.id)?;
-                Ok(take::take_buy(order, request, self.now(), &facts))
+            Ask::TakeBuy { fiat } => {
+                let facts = self.take_facts(request, Role::Seller, None, order)?;
+                Ok(take::take_buy(order, request, *fiat, self.now(), &facts))
             }
             Ask::AddInvoice { payout } => {
                 let facts = self.invoice_facts(order, payout)?;
@@ -104,13 +119,13 @@ impl Gather<'_, '_> {
                     &facts,
                 ))
             }
-            Ask::FiatSent => Ok(fiat_sent::fiat_sent(order, request, self.now())),
-            Ask::Release => {
+            Ask::FiatSent { next } => Ok(fiat_sent::fiat_sent(order, request, *next, self.now())),
+            Ask::Release { next } => {
                 let facts = ReleaseFacts {
                     payout: PayoutId(self.desk.entropy.uuid()),
                     hold: self.hold_of(order)?,
                 };
-                Ok(release::release(order, request, self.now(), &facts))
+                Ok(release::release(order, request, *next, self.now(), &facts))
             }
             Ask::Cancel => {
                 let facts = CancelFacts {
@@ -130,9 +145,38 @@ impl Gather<'_, '_> {
                 };
                 Ok(rate::rate(order, request, *stars, self.now(), &facts))
             }
+            Ask::TradePubkey => {
+                let key = request.sender.trade_key;
+                let is_in_use = self.page.trade_key_is_living(key)?;
+                Ok(trade_pubkey::trade_pubkey(order, request, is_in_use))
+            }
+            Ask::AdminSettle { slashes } => {
+                let facts = self.ruling_facts(order, request)?;
+                let now = self.now();
+                Ok(resolve::admin_settle(order, request, *slashes, now, &facts))
+            }
+            Ask::AdminCancel { slashes } => {
+                let facts = self.ruling_facts(order, request)?;
+                let now = self.now();
+                Ok(resolve::admin_cancel(order, request, *slashes, now, &facts))
+            }
             // Not about an order, or decided before it is looked up.
-            Ask::NewOrder(_) | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
+            Ask::NewOrder(_)
+            | Ask::TakeDispute(_)
+            | Ask::Govern(_)
+            | Ask::Question(_)
+            | Ask::Refused(_) => Ok(Err(CantDo::InvalidAction)),
         }
+    }
+
+    /// A question that came where no receipt is heard is answered with a commit.
+    fn answer(&self, request: &Request, question: &Question) -> Decided {
+        let most = self.desk.terms.max_orders_per_response;
+        let answer = questions::answer(self.page, request, question, (most, self.at))?;
+        Ok(answer.map(|letter| Decision {
+            answer: Some(letter),
+            ..Decision::default()
+        }))
     }
 
     fn open(&mut self, request: &Request, new: &NewOrder) -> Decided {
@@ -142,6 +186,7 @@ impl Gather<'_, '_> {
             person: self.person(identity, &orders)?,
             order: OrderId(self.desk.entropy.uuid()),
             pending_orders: self.pending_orders(identity, &orders)?,
+            price: self.price(&new.fiat_code),
             capacity: self.capacity()?,
             invoice_hash_is_known: self.is_known(new.payout.as_ref(), None)?,
         };
@@ -153,7 +198,7 @@ impl Gather<'_, '_> {
         request: &Request,
         role: Role,
         given: Option<&GivenInvoice>,
-        order: OrderId,
+        order: &Order,
     ) -> Result<TakeFacts, StorageError> {
         let identity = request.sender.identity;
         let orders = self.orders_of(identity)?;
@@ -162,7 +207,8 @@ impl Gather<'_, '_> {
             has_unfinished_take: orders.iter().any(|order| holds_up(order, identity, role)),
             capacity: self.capacity()?,
             hold: self.fresh_hold(),
-            invoice_hash_is_known: self.is_known(given, Some(order))?,
+            price: self.price(&order.offer.fiat_code),
+            invoice_hash_is_known: self.is_known(given, Some(order.id))?,
         })
     }
 
@@ -226,15 +272,13 @@ impl Gather<'_, '_> {
             }),
             Command::HoldAged { hash, tip_height } => {
                 self.hold_report(*hash, |this, hold, order| {
-                    let fresh = this.fresh_dispute();
+                    let facts = HorizonFacts {
+                        tip_height: *tip_height,
+                        fresh: this.fresh_dispute(),
+                        dispute: this.dispute_of(order)?,
+                    };
                     let now = this.now();
-                    Ok(escrow_horizon::hold_aged(
-                        order,
-                        hold,
-                        *tip_height,
-                        fresh,
-                        now,
-                    ))
+                    Ok(escrow_horizon::hold_aged(order, hold, &facts, now))
                 })
             }
             Command::PaymentSucceeded {
@@ -253,6 +297,14 @@ impl Gather<'_, '_> {
                 let why = (*reason, *in_trouble);
                 payout::payment_failed(order, payout, attempt, why, this.now())
             }),
+            Command::PaymentMissing { hash, locked_until } => {
+                self.payment_report(*hash, |this, (order, payout, attempt)| {
+                    payout::payment_missing(order, payout, attempt, *locked_until, this.now())
+                })
+            }
+            Command::PaymentTraced { hash } => {
+                self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
+            }
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -278,7 +330,25 @@ impl Gather<'_, '_> {
             owed: self.owed(order)?,
             dispute: self.dispute_of(order)?,
             hold: self.fresh_hold(),
+            rest: self.rest_facts(order)?,
         })
+    }
+
+    fn rest_facts(&mut self, order: &Order) -> Result<RestFacts, StorageError> {
+        let take = order.stage.take();
+        let key_is_in_use = match take.and_then(|take| take.next_trade) {
+            Some(next) => self.page.trade_key_is_living(next.key)?,
+            None => false,
+        };
+        Ok(RestFacts {
+            order: OrderId(self.desk.entropy.uuid()),
+            maker: self.user(Some(order.maker.identity))?,
+            key_is_in_use,
+        })
+    }
+
+    fn price(&self, code: &str) -> PriceAnswer {
+        self.desk.prices.price(code, self.at)
     }
 
     fn payment_report(
@@ -322,12 +392,20 @@ impl Gather<'_, '_> {
             hold: self.hold_of(&order)?,
             owed: self.owed(&order)?,
             shown_at: self.page.stamp(&self.desk.address(order.id))?,
-            buyer_asked_at: None,
+            buyer_heard_at: self.buyer_heard_at(&order)?,
         };
         Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
     }
 
-    fn now(&self) -> Now<'_> {
+    /// The stamp of a letter outlives restarts and needs no row of its own.
+    fn buyer_heard_at(&self, order: &Order) -> Result<Option<UnixTime>, StorageError> {
+        match order.buyer() {
+            Some(buyer) => self.page.letter_stamp(buyer.trade_key),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now<'_> {
         Now {
             at: self.at,
             tip_height: self.tip_height,
@@ -347,7 +425,8 @@ impl Gather<'_, '_> {
     fn capacity(&self) -> Result<Capacity, StorageError> {
         let counts = self.page.hold_counts()?;
         Ok(Capacity {
-            lightning_is_ready: self.desk.lightning_is_ready,
+            // What may not be paid out is not taken in either.
+            lightning_is_ready: self.desk.lightning_is_ready && self.page.latch()?.is_none(),
             open_holds: clamp(counts.open),
             opening_holds: clamp(counts.opening),
             liquidity: self.liquidity,
@@ -451,14 +530,20 @@ impl Gather<'_, '_> {
     /// Rule P11, without the payout that is asked for. Where all together are
     /// fewer than one payee may have, nobody counts his.
     fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
+        let is_stopped = self.page.latch()?.is_some();
         let all = clamp(self.page.sent_attempt_count()?);
-        if all < self.desk.terms.max_inflight_payouts_per_payee {
+        let cap = self.desk.terms.max_inflight_payouts_per_payee;
+        if cap == 0 || all < cap {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,
+                is_stopped,
             });
         }
-        let mut in_flight = InFlight::default();
+        let mut in_flight = InFlight {
+            is_stopped,
+            ..InFlight::default()
+        };
         for attempt in self.page.sent_attempts()? {
             if attempt.payout == own {
                 continue;

@@ -4,16 +4,18 @@
 //! queue and in parallel. What fails here is told at once: by `OK false` when
 //! the sender is not proven (rule G4), by a durable `cant-do` when he is.
 
-use escrow_core::command::{Ask, GivenInvoice, NewOrder, Request, Sender};
-use escrow_core::order::{OrderId, Side};
-use escrow_core::party::{Identity, IdentityKey, TradeKey};
+use escrow_core::command::{Ask, GivenInvoice, Govern, NewOrder, Request, Sender};
+use escrow_core::dispute::DisputeId;
+use escrow_core::order::{NextTrade, OrderId, Side};
+use escrow_core::party::{Identity, IdentityKey, TradeIndex, TradeKey};
+use escrow_core::questions::Question;
 use escrow_core::wire::{
     self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
-    UnreadableMessage,
+    UnreadableMessage, Wrapper,
 };
 use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
 use nostr::event::Event;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 
 use crate::submission::{Path, Receipt, TraderMessage};
 
@@ -77,19 +79,43 @@ impl Intake {
         }
         let ask = match message.action {
             Action::NewOrder => self.new_order(message.payload.as_ref())?,
-            Action::TakeSell => Ask::TakeSell {
-                payout: self.take_payload(message)?,
-            },
+            Action::TakeSell => {
+                let (payout, fiat) = self.take_payload(message)?;
+                Ask::TakeSell { payout, fiat }
+            }
             Action::TakeBuy => {
-                self.take_payload(message)?;
-                Ask::TakeBuy
+                let (_, fiat) = self.take_payload(message)?;
+                Ask::TakeBuy { fiat }
             }
             Action::AddInvoice => self.add_invoice(message)?,
-            Action::FiatSent => only_next_trade(message, Ask::FiatSent)?,
-            Action::Release => only_next_trade(message, Ask::Release)?,
+            Action::FiatSent => Ask::FiatSent {
+                next: next_trade(message)?,
+            },
+            Action::Release => Ask::Release {
+                next: next_trade(message)?,
+            },
             Action::Cancel => any_harmless(message, Ask::Cancel)?,
             Action::Dispute => any_harmless(message, Ask::Dispute)?,
             Action::RateUser => rating(message)?,
+            Action::TradePubkey => any_harmless(message, Ask::TradePubkey)?,
+            Action::RestoreSession => {
+                any_harmless(message, Question::RestoreSession).map(Ask::Question)?
+            }
+            Action::LastTradeIndex => {
+                any_harmless(message, Question::LastTradeIndex).map(Ask::Question)?
+            }
+            Action::Orders => Ask::Question(Question::Orders(ids(message)?)),
+            Action::UserInfo => user_info(message)?,
+            Action::AdminTakeDispute => Ask::TakeDispute(message.id.map(DisputeId)),
+            Action::AdminSettle => Ask::AdminSettle {
+                slashes: slashes(message)?,
+            },
+            Action::AdminCancel => Ask::AdminCancel {
+                slashes: slashes(message)?,
+            },
+            Action::AdminAddSolver => Ask::Govern(Govern::AddSolver {
+                text: solver_text(message),
+            }),
             // Without bonds nothing is owed, as on a node that has them switched off (NY1).
             Action::AddBondInvoice => return Err(CantDo::NotAllowedByStatus),
             _ => return Err(CantDo::InvalidAction),
@@ -126,10 +152,17 @@ impl Intake {
         }
     }
 
-    fn take_payload(&self, message: &Message) -> Result<Option<GivenInvoice>, CantDo> {
+    /// An invoice, and the fiat amount chosen in a range (rule T8).
+    fn take_payload(
+        &self,
+        message: &Message,
+    ) -> Result<(Option<GivenInvoice>, Option<i64>), CantDo> {
         match &message.payload {
-            Some(Payload::PaymentRequest(_, invoice, _)) => Ok(Some(self.given_invoice(invoice))),
-            _ => any_harmless(message, None),
+            Some(Payload::PaymentRequest(_, invoice, fiat)) => {
+                Ok((Some(self.given_invoice(invoice)), *fiat))
+            }
+            Some(Payload::Amount(fiat)) => Ok((None, Some(*fiat))),
+            _ => any_harmless(message, (None, None)),
         }
     }
 
@@ -163,6 +196,9 @@ fn lacks_its_order(message: &Message) -> bool {
                 | Action::Cancel
                 | Action::Dispute
                 | Action::RateUser
+                | Action::TradePubkey
+                | Action::AdminSettle
+                | Action::AdminCancel
         )
 }
 
@@ -181,10 +217,56 @@ fn any_harmless<T>(message: &Message, ask: T) -> Result<T, CantDo> {
     }
 }
 
-fn only_next_trade(message: &Message, ask: Ask) -> Result<Ask, CantDo> {
-    match message.payload {
-        None | Some(Payload::NextTrade(..)) => Ok(ask),
+/// A key that is none counts as not named (rule N5).
+fn next_trade(message: &Message) -> Result<Option<NextTrade>, CantDo> {
+    match &message.payload {
+        None => Ok(None),
+        Some(Payload::NextTrade(key, index)) => Ok(usable_key(key).map(|key| NextTrade {
+            key,
+            index: TradeIndex(*index),
+        })),
         Some(_) => Err(CantDo::InvalidParameters),
+    }
+}
+
+fn usable_key(hex: &str) -> Option<TradeKey> {
+    let key = PublicKey::from_hex(hex).ok()?;
+    // Nobody could be written to at a point that is not on the curve.
+    key.xonly().ok()?;
+    Some(TradeKey(key))
+}
+
+/// Whether a ruling takes a bond too (rule A9).
+fn slashes(message: &Message) -> Result<bool, CantDo> {
+    match &message.payload {
+        Some(Payload::BondResolution(bonds)) => Ok(bonds.slash_buyer || bonds.slash_seller),
+        _ => any_harmless(message, false),
+    }
+}
+
+/// Rule A13: a text that is missing is judged with one that is wrong.
+fn solver_text(message: &Message) -> Option<String> {
+    match &message.payload {
+        Some(Payload::TextMessage(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Rule L4.
+fn ids(message: &Message) -> Result<Vec<OrderId>, CantDo> {
+    match &message.payload {
+        Some(Payload::Ids(ids)) => Ok(ids.iter().copied().map(OrderId).collect()),
+        _ => Err(CantDo::InvalidParameters),
+    }
+}
+
+/// Rule L5: it says nothing but its name, in the wrapper of sessions.
+fn user_info(message: &Message) -> Result<Ask, CantDo> {
+    let is_bare = message.payload.is_none() && message.id.is_none();
+    if is_bare && message.wrapper == Wrapper::Restore {
+        Ok(Ask::Question(Question::UserInfo))
+    } else {
+        Err(CantDo::InvalidParameters)
     }
 }
 
@@ -217,6 +299,15 @@ fn is_served(action: Action) -> bool {
             | Action::Cancel
             | Action::Dispute
             | Action::RateUser
+            | Action::TradePubkey
+            | Action::RestoreSession
+            | Action::LastTradeIndex
+            | Action::Orders
+            | Action::UserInfo
+            | Action::AdminTakeDispute
+            | Action::AdminSettle
+            | Action::AdminCancel
+            | Action::AdminAddSolver
             | Action::AddBondInvoice
     )
 }
@@ -360,7 +451,13 @@ mod tests {
     fn a_good_message_is_read_on_both_transports() {
         for transport in [Transport::Direct, Transport::GiftWrap] {
             let message = intake().read(&letter(TAKE, transport)).unwrap();
-            assert_eq!(message.request.ask, Ask::TakeSell { payout: None });
+            assert_eq!(
+                message.request.ask,
+                Ask::TakeSell {
+                    payout: None,
+                    fiat: None
+                }
+            );
             assert_eq!(
                 message.request.sender,
                 Sender {

@@ -1,4 +1,5 @@
-//! Trade keys of living orders, as of the last commit (rule Y3).
+//! Trade keys of living orders, solvers and the node, as of the last commit
+//! (rules Y3, D9).
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +11,7 @@ use nostr::key::PublicKey;
 pub struct KnownKeys(Arc<RwLock<HashSet<PublicKey>>>);
 
 impl KnownKeys {
-    /// Whether a living order has this trade key.
+    /// Whether the key is one of them.
     #[must_use]
     pub fn knows(&self, key: &PublicKey) -> bool {
         self.0

@@ -7,6 +7,7 @@ use storage::ledger::{NodeIdentity, StorageError, View};
 
 use crate::reports::{self, PaymentStep, Tried};
 use crate::submission::Submission;
+use crate::workers::bookkeeper;
 use crate::workers::dispatch::Task;
 use crate::workers::switchboard::Switchboard;
 use crate::writer::{BATCH, Engine, StepError};
@@ -16,7 +17,8 @@ const LOOK_UPS: usize = 16;
 
 /// Looks up every living hold and payment and decides what is new of them;
 /// then fires what is due, which may have been decided by that (rule E13).
-/// What cannot be looked up is left to its tender.
+/// What cannot be looked up is left to its tender; until that has seen it, no
+/// payment is sent (rule P15).
 pub(crate) async fn reconcile(
     engine: &mut Engine,
     board: &Switchboard,
@@ -26,6 +28,11 @@ pub(crate) async fn reconcile(
         let view = engine.views().view()?;
         (view.living_holds()?, view.sent_attempts()?)
     };
+    board
+        .unseen
+        .found(attempts.iter().map(|attempt| attempt.hash));
+    engine.hold_timers();
+    let mut effects = compare_payments(engine, board, now).await?;
     let of_holds = stream::iter(holds).map(|row| async move {
         let seen = board
             .call(board.backend.lookup_hold(row.hash))
@@ -38,6 +45,7 @@ pub(crate) async fn reconcile(
             .call(board.backend.lookup_payment(row.hash))
             .await
             .ok()?;
+        board.unseen.seen(row.hash);
         match reports::payment_step(row.hash, seen, Tried::Unknown) {
             PaymentStep::Report(command) => Some(command),
             // Whether a failure is that of the last try only its tender can find out.
@@ -52,14 +60,39 @@ pub(crate) async fn reconcile(
             .await,
     );
     let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
-    let mut effects = Vec::new();
-    engine.hold_timers();
     for batch in reports.chunks(BATCH) {
         effects.extend(engine.step(now, batch, &[])?.effects);
     }
     engine.let_timers_go(now, 0)?;
     effects.extend(engine.fire_due(now)?);
     Ok(effects)
+}
+
+/// Compares what Lightning has paid with the ledger before anything else is
+/// paid: a restored ledger may have forgotten payments of its own. If Lightning
+/// does not answer, no payment is sent until it does.
+async fn compare_payments(
+    engine: &mut Engine,
+    board: &Switchboard,
+    now: UnixTime,
+) -> Result<Vec<Effect>, StepError> {
+    let mut effects = Vec::new();
+    loop {
+        let history = match bookkeeper::next_page(board).await? {
+            Ok(history) => history,
+            Err(why) => {
+                tracing::warn!(%why, "Lightning's payments cannot be listed yet");
+                return Ok(effects);
+            }
+        };
+        let is_whole = history.is_whole;
+        let compared = engine.step(now, &[Submission::Payments(history)], &[])?;
+        effects.extend(compared.effects);
+        if is_whole {
+            board.unseen.seen_history();
+            return Ok(effects);
+        }
+    }
 }
 
 /// Everything of Lightning's that has no end yet.

@@ -11,8 +11,8 @@ use escrow_core::command::{Command, Found};
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::payout::{Attempt, PaymentFailure};
 use escrow_lightning::backend::{
-    CancelOutcome, FailReason, HoldRequest, HoldSnapshot, HoldState as Seen, PayRequest,
-    PaymentState, RejectReason, SettleOutcome,
+    CancelOutcome, FailReason, HoldRequest, HoldSnapshot, HoldState as Seen, LostPayment,
+    PayRequest, PaymentState, RejectReason, SettleOutcome,
 };
 
 /// A call without an answer may still land this long after it was made. Before
@@ -198,6 +198,17 @@ pub fn payment_step(hash: PaymentHash, seen: PaymentState, tried: Tried) -> Paym
             PaymentStep::Start
         }
         (PaymentState::InFlight { .. }, _) => PaymentStep::Wait,
+    }
+}
+
+/// What a look for a payment in flight has found, where that is news: it is
+/// missing, or it is no more.
+#[must_use]
+pub fn missing_news(attempt: &Attempt, lost: Option<LostPayment>) -> Option<Command> {
+    let hash = attempt.hash;
+    match lost {
+        Some(LostPayment { locked_until }) => Some(Command::PaymentMissing { hash, locked_until }),
+        None => attempt.missing.map(|_| Command::PaymentTraced { hash }),
     }
 }
 

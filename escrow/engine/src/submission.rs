@@ -1,10 +1,12 @@
 //! What goes into a step, and what comes out of it for the one who waits.
 
-use escrow_core::UnixTime;
-use escrow_core::command::{Command, Request};
+use escrow_core::command::{Ask, Command, Request};
+use escrow_core::order::OrderId;
 use escrow_core::timer::Timer;
+use escrow_core::wire::CantDo;
+use escrow_core::{Msat, PaymentHash, UnixTime};
 use nostr::event::{EventId, Kind, Tag};
-use storage::ledger::{MirrorNo, OutboxSeq, SeenKey};
+use storage::ledger::{Filled, MirrorNo, OutboxRow, OutboxSeq, SeenKey};
 
 /// One thing for the writer to decide or to write down.
 #[derive(Clone, Debug)]
@@ -17,11 +19,15 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
-    /// What a mirror has done with events, and how far it was read.
+    /// What is new about a mirror.
     Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
     /// none; escrows that near their end are judged by it.
     Tip(Option<u32>),
+    /// What Lightning has paid of late, to be compared with the ledger.
+    Payments(PaymentHistory),
+    /// What the operator says.
+    Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
 }
@@ -39,6 +45,8 @@ impl Submission {
             Submission::Announce(event) => format!("announcement of kind {}", event.kind),
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
+            Submission::Payments(history) => format!("{} payments", history.payments.len()),
+            Submission::Operator(word) => word.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
@@ -75,18 +83,104 @@ impl TraderMessage {
     }
 }
 
-/// What became of the backlog of a mirror, and of what was read from it.
+/// What is new about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorReport {
     /// The mirror.
     pub mirror: MirrorNo,
-    /// Rows it has acknowledged.
-    pub acknowledged: Vec<OutboxSeq>,
-    /// Rows it has refused for good.
-    pub given_up: Vec<OutboxSeq>,
-    /// Everything addressed to the node that was on it before this moment is
-    /// decided; none if nothing is new about that.
-    pub read_until: Option<UnixTime>,
+    /// What is to be written down of it.
+    pub news: MirrorNews,
+}
+
+/// What became of the backlog of a mirror, and of what was read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorNews {
+    /// Rows have found their end.
+    Settled {
+        /// Those it has acknowledged.
+        acknowledged: Vec<OutboxSeq>,
+        /// Those it has refused for good.
+        given_up: Vec<OutboxSeq>,
+    },
+    /// Everything addressed to the node that was on it before this moment is decided.
+    Read(UnixTime),
+    /// Events from before it was listed, each for its address.
+    Fill {
+        /// A page of them; what is not the newest of its address is left out.
+        events: Vec<OutboxRow>,
+        /// What is filled with it.
+        filled: Filled,
+    },
+}
+
+/// A part of Lightning's history of payments, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentHistory {
+    /// Whether it ends before what the ledger has seen of it.
+    pub is_cut_short: bool,
+    /// Whether nothing comes after it.
+    pub is_whole: bool,
+    /// The payments.
+    pub payments: Vec<ListedPayment>,
+}
+
+/// A payment in Lightning's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPayment {
+    /// Its place in the history.
+    pub index: u64,
+    /// Its hash.
+    pub hash: PaymentHash,
+    /// What its payee gets.
+    pub amount: Msat,
+    /// When Lightning began with it.
+    pub created_at: UnixTime,
+    /// Whether it has succeeded or may yet.
+    pub is_live: bool,
+}
+
+/// What the operator says with his own tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the operator says little, and it is decided at once"
+)]
+pub enum OperatorWord {
+    /// What he could also ask for with his node key (rule A14).
+    Asks {
+        /// What.
+        ask: Ask,
+        /// The order it is about.
+        order: Option<OrderId>,
+    },
+    /// Payments may leave again.
+    ClearLatch {
+        /// Why, for the journal.
+        reason: String,
+    },
+    /// An unknown payment was for this order.
+    Adopt {
+        /// Which payment.
+        hash: PaymentHash,
+        /// The order.
+        order: OrderId,
+    },
+    /// An unknown payment was for none of the orders.
+    Disown {
+        /// Which payment.
+        hash: PaymentHash,
+    },
+}
+
+impl OperatorWord {
+    fn name(&self) -> &'static str {
+        match self {
+            OperatorWord::Asks { ask, .. } => ask.name(),
+            OperatorWord::ClearLatch { .. } => "ledger-clear",
+            OperatorWord::Adopt { .. } => "payout-adopt",
+            OperatorWord::Disown { .. } => "payout-disown",
+        }
+    }
 }
 
 /// An event about the node.
@@ -109,6 +203,8 @@ pub enum Receipt {
     Decided,
     /// Decided before; on disk.
     Duplicate,
+    /// The operator's command was decided: done, or fairly refused; on disk.
+    Ruled(Result<(), CantDo>),
     /// Not decided; nothing is on disk.
     Refused(Refusal),
 }
@@ -118,6 +214,8 @@ pub enum Receipt {
 pub enum Refusal {
     /// The message is at fault.
     Invalid(String),
+    /// The sender is not wanted.
+    Blocked(String),
     /// Too much at once; the same message may be sent again.
     Busy(String),
     /// The node is at fault; the same message may be sent again.

@@ -56,6 +56,7 @@ impl Promises {
         match payout.state {
             PayoutState::WaitFunds
             | PayoutState::Ready { .. }
+            | PayoutState::Queued { .. }
             | PayoutState::Paying
             | PayoutState::NeedInvoice { .. }
             | PayoutState::Parked => owed(payout.amount, routing_share),

@@ -365,3 +365,28 @@ async fn p7_up_m16_a_failure_while_lightning_had_trouble_is_not_the_buyers() {
     let paid = house::SATS - house::FEE;
     assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
 }
+
+/// The hold has opened and its time is up in the same second: who decides the
+/// timer first loses the trade.
+#[tokio::test(start_paused = true)]
+async fn e13_at_start_what_lightning_did_is_decided_before_what_is_due() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(&house, OrderKind::Buy).await;
+    let lost = Fault::on(Op::CreateHold, FaultAction::FailAfter);
+    house.sandbox.add_fault(lost);
+    let unseen = Fault::on(Op::LookupHold, FaultAction::Hang);
+    house.sandbox.add_fault(unseen);
+    bob.says(&house, Action::TakeBuy, Some(order), None).await;
+    secs(1).await;
+    let Stage::OpeningHold { until, .. } = house.order(order).stage else {
+        panic!("the answer is lost");
+    };
+    house.lose_power();
+    secs(until.secs_since(house.clock.now())).await;
+    assert_eq!(house.clock.now(), until);
+    house.start().await.unwrap();
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::WaitingPayment { .. }), "{stage:?}");
+    bob.hears(&house, Action::PayInvoice).await;
+}

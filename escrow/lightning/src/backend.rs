@@ -76,6 +76,19 @@ pub trait LightningBackend: Send + Sync + 'static {
     /// The current state first, then each change, as [`Self::watch_hold`].
     fn watch_payment(&self, hash: PaymentHash) -> BoxStream<'static, PaymentState>;
 
+    /// Whether a payment in flight is lost: the node has recorded it as sent,
+    /// but the open and active channel that was to carry it knows nothing of
+    /// it, so the payee never gets it and the node never calls it failed.
+    ///
+    /// None for a payment that is on its way, for any other state, and
+    /// whenever the node cannot tell for sure, as with a closed channel. One
+    /// such answer proves nothing either: a part is recorded a moment before
+    /// it is sent.
+    async fn lost_payment(&self, hash: PaymentHash) -> LnResult<Option<LostPayment>> {
+        let _ = hash;
+        Ok(None)
+    }
+
     /// At most `max` payments with an index above `index`, oldest first.
     async fn list_payments_since(&self, index: u64, max: u32) -> LnResult<Vec<PaymentRecord>>;
 
@@ -351,6 +364,14 @@ impl PaymentState {
             PaymentState::Succeeded { .. } | PaymentState::Failed { .. } => true,
         }
     }
+}
+
+/// A payment that is in flight by the node's books alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostPayment {
+    /// The height at which the last of its time locks ends. Well after it
+    /// nothing of the payment can be claimed any more.
+    pub locked_until: u32,
 }
 
 /// Why a payment failed.

@@ -12,7 +12,7 @@ mod session;
 use std::collections::BTreeMap;
 
 use escrow_core::UnixTime;
-use escrow_engine::submission::{Path, Submission, TraderMessage};
+use escrow_engine::submission::{MirrorNews, MirrorReport, Path, Submission, TraderMessage};
 use nostr::event::EventId;
 use storage::ledger::{Lane, MirrorNo, OutboxSeq, View};
 
@@ -115,8 +115,11 @@ impl Mirrors {
                 *session = Session::new();
                 continue;
             }
-            let report = session.converse(*number, relay, view, (now, dice, tally));
-            brought.reports.extend(report.map(Submission::Mirror));
+            for news in session.converse(*number, relay, view, (now, dice, tally)) {
+                let mirror = *number;
+                let report = MirrorReport { mirror, news };
+                brought.reports.push(Submission::Mirror(report));
+            }
             let path = Path::Mirror(*number);
             for message in session.read(*number, relay, view, (now, dice, tally)) {
                 brought.mail.push(TraderMessage { path, ..message });
@@ -133,10 +136,18 @@ impl Mirrors {
             };
             let reads = |mirror: &&mut Mirror| mirror.number == report.mirror;
             let mirror = self.list.iter_mut().find(reads).expect("one of ours");
-            mirror.relay.is_followed |= report.read_until.is_some();
-            for seq in report.acknowledged.iter().chain(&report.given_up) {
-                let row = view.backlog_row(report.mirror, *seq).unwrap();
-                assert!(row.is_none(), "a row that was acknowledged stays: {seq:?}");
+            match &report.news {
+                MirrorNews::Settled {
+                    acknowledged,
+                    given_up,
+                } => {
+                    for seq in acknowledged.iter().chain(given_up) {
+                        let row = view.backlog_row(report.mirror, *seq).unwrap();
+                        assert!(row.is_none(), "a row that was acknowledged stays: {seq:?}");
+                    }
+                }
+                MirrorNews::Read(_) => mirror.relay.is_followed = true,
+                MirrorNews::Fill { .. } => {}
             }
         }
         for message in mail {

@@ -131,13 +131,16 @@ impl People {
             _ => scene.dice.pick(orders).copied(),
         };
         let ask = match scene.dice.below(10) {
-            0 => Ask::TakeSell { payout: None },
-            1 => Ask::TakeBuy,
+            0 => Ask::TakeSell {
+                payout: None,
+                fiat: None,
+            },
+            1 => Ask::TakeBuy { fiat: None },
             2 => Ask::AddInvoice {
                 payout: self.invoice(self.selves[&key].owner, Sats(2_000), scene),
             },
-            3 => Ask::FiatSent,
-            4 | 5 => Ask::Release,
+            3 => Ask::FiatSent { next: None },
+            4 | 5 => Ask::Release { next: None },
             6 => Ask::Cancel,
             7 => Ask::RateUser {
                 stars: u8::try_from(scene.dice.below(7)).unwrap(),
@@ -178,7 +181,7 @@ impl People {
         let person = &self.persons[self.selves[&key].owner];
         self.next_id += 1;
         // What these two say about other requests is told apart by their ids.
-        let needs_name = matches!(ask, Ask::Release | Ask::Cancel);
+        let needs_name = matches!(ask, Ask::Release { .. } | Ask::Cancel);
         let is_nameless = !needs_name && scene.dice.percent(5);
         Request {
             sender: Sender {

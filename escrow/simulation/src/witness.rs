@@ -23,7 +23,7 @@ use crate::lightning::Line;
 use crate::people::People;
 use crate::tally::Tally;
 
-pub(crate) use self::agreement::inspects_process;
+pub(crate) use self::agreement::{inspects_horizon, inspects_process};
 
 /// One letter, as far as it can be judged without its words.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Witness {
     pub(crate) fn asks(&mut self, request: &Request) {
         let is_counted = matches!(
             request.ask,
-            Ask::NewOrder(_) | Ask::TakeBuy | Ask::TakeSell { .. }
+            Ask::NewOrder(_) | Ask::TakeBuy { .. } | Ask::TakeSell { .. }
         );
         let index = match request.sender.identity {
             Identity::Known(identity) if is_counted => {
@@ -149,7 +149,8 @@ impl Witness {
                 let apart = signed_at.secs_since(now).max(now.secs_since(signed_at));
                 assert!(apart > TOLERANCE_SECS, "{receipt:?} to a fresh message");
             }
-            Receipt::Refused(Refusal::Busy(_) | Refusal::Error(_)) => {
+            Receipt::Ruled(_) => panic!("{receipt:?} to a trader"),
+            Receipt::Refused(Refusal::Blocked(_) | Refusal::Busy(_) | Refusal::Error(_)) => {
                 panic!("{receipt:?} to {message:?}")
             }
         }

@@ -11,9 +11,9 @@ use nostr::types::Timestamp;
 use sha2::{Digest, Sha256};
 use storage::events::{EventStore, EventStoreOptions, Saved};
 
-use super::own_box::Site;
 use super::stock::Draft;
 use super::{Bench, now};
+use crate::bench::own_box::Site;
 
 /// Saved at once, and made in one go.
 const AT_ONCE: u64 = 4_096;

@@ -14,7 +14,6 @@ mod idle_memory;
 mod ingest;
 mod library;
 mod load;
-mod own_box;
 mod queries;
 mod reply;
 pub mod report;
@@ -31,9 +30,9 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use nostr::types::Timestamp;
 
-use self::own_box::{OwnBox, Site};
 use self::report::Row;
 use super::machine::{self, Machine};
+use super::own_box::{OwnBox, Site};
 use super::{Finding, Listener};
 
 /// What can be measured.

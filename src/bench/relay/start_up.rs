@@ -1,9 +1,9 @@
 //! How long a box takes to be there again.
 
 use super::filled_store::{self, Filling};
-use super::own_box::OwnBox;
 use super::report::{Figure, Row};
 use super::{Bench, Scenario};
+use crate::bench::own_box::OwnBox;
 use crate::bench::times::Times;
 
 /// So often a box is started; the files are in the system's cache.

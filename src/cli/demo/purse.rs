@@ -61,6 +61,25 @@ impl Moves {
         }
     }
 
+    /// Nobody has gained or lost anything.
+    pub(super) fn check_unmoved(&self) -> anyhow::Result<()> {
+        let still = [
+            ("Alice", self.alice),
+            ("Bob", self.bob),
+            ("the operator", self.operator),
+            ("those who route", self.routing),
+            ("all money together", self.total),
+            ("what is under way", self.under_way.0.cast_signed()),
+        ];
+        for (whose, is) in still {
+            ensure!(
+                is == 0,
+                "the balance of {whose} moved by {is} msat and not by 0"
+            );
+        }
+        Ok(())
+    }
+
     /// The seller pays the amount and the fee, the buyer gets it less the fee,
     /// the operator keeps both fees and pays the routing; nothing is lost.
     pub(super) fn check(&self, alice_sells: bool, terms: &Terms) -> anyhow::Result<()> {
@@ -109,6 +128,15 @@ mod tests {
         under_way: Msat(0),
     };
 
+    const STILL: Moves = Moves {
+        alice: 0,
+        bob: 0,
+        operator: 0,
+        routing: 0,
+        total: 0,
+        under_way: Msat(0),
+    };
+
     #[test]
     fn f2_the_right_moves_pass_for_the_right_seller_only() {
         RIGHT.check(true, &TERMS).unwrap();
@@ -131,6 +159,10 @@ mod tests {
             nudge(&mut moves);
             let why = moves.check(true, &TERMS).unwrap_err().to_string();
             assert!(why.contains(whose), "{why}");
+            let mut moves = STILL;
+            nudge(&mut moves);
+            assert!(moves.check_unmoved().is_err(), "{whose}");
         }
+        STILL.check_unmoved().unwrap();
     }
 }

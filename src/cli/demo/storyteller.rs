@@ -5,15 +5,20 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use escrow_core::amount::{Msat, Sats};
 use escrow_core::wire::Payload;
 use nostr::key::PublicKey;
 use nostr::nips::nip19::ToBech32;
 use serde_json::{Value, json};
 
+use super::Scenario;
 use super::purse::{Moves, Purse};
 use crate::trader::deal::{Scene, Terms, Witness};
 use crate::trader::{Answered, Heard};
+
+/// Letters in a line of prose.
+const LINE: usize = 90;
 
 /// Writes what happens, as prose or as JSON.
 pub(super) struct Storyteller {
@@ -44,14 +49,51 @@ impl Storyteller {
         });
         self.tells(&fact, || {
             format!(
-                "A box stands at {url} after {}.\n\
+                "\nA box stands at {url} after {}.\n\
                  Its key is {npub}.\n\
-                 Its data is in {} until the end of this story.\n\
+                 Its data is in {} until the end of this scenario.\n\
                  Lightning is SIMULATED: no real money moves.",
                 shown(after),
                 folder.display(),
             )
         });
+    }
+
+    /// A scenario begins, with so much in the wallets.
+    pub(super) fn scenario(&mut self, title: &str, purse: &Purse) {
+        (self.began, self.last) = (Instant::now(), Instant::now());
+        let fact = json!({
+            "event": "scenario", "title": title, "balances_msat": balances(purse),
+        });
+        self.tells(&fact, || {
+            format!("\nScenario {title}\nBefore: {}", in_words(purse))
+        });
+    }
+
+    /// Says what is going to happen.
+    pub(super) fn narrates(&mut self, words: &str) {
+        let fact = json!({"event": "told", "text": words});
+        self.tells(&fact, || format!("\n{}", in_lines(words)));
+        self.last = Instant::now();
+    }
+
+    /// Says what was looked at and found right.
+    pub(super) fn checks(&mut self, what: &str) {
+        let fact = json!({"event": "checked", "text": what});
+        self.tells(&fact, || format!("              checked: {what}"));
+    }
+
+    /// Says what can be shown.
+    pub(super) fn lists(&mut self, scenarios: &[Scenario]) {
+        for scenario in scenarios {
+            let Some(value) = scenario.to_possible_value() else {
+                continue;
+            };
+            let about = value.get_help().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            let fact = json!({"event": "scenario", "name": scenario.name(), "about": about});
+            self.tells(&fact, || format!("{:<8} {about}", scenario.name()));
+        }
     }
 
     pub(super) fn begins(
@@ -90,9 +132,16 @@ impl Storyteller {
         });
         let took = self.began.elapsed();
         self.tells(&fact, || {
+            if moves.check_unmoved().is_ok() {
+                let after = in_words(purse);
+                return format!(
+                    "\nAfter:  {after}\nMoved:  nothing. It took {}.",
+                    shown(took)
+                );
+            }
             format!(
-                "After:  {}\nMoved:  alice {}, bob {}, operator {} (routing cost {}). \
-                 The trade took {}.",
+                "\nAfter:  {}\nMoved:  alice {}, bob {}, operator {} (routing cost {}). \
+                 It took {}.",
                 in_words(purse),
                 moved(moves.alice),
                 moved(moves.bob),
@@ -103,22 +152,30 @@ impl Storyteller {
         });
     }
 
-    pub(super) fn ends_well(&mut self, memory: Option<u64>) {
-        let fact = json!({"event": "end", "resident_bytes": memory, "ok": true});
+    pub(super) fn ends_well(&mut self, scenarios: &[Scenario], memory: Option<u64>) {
+        let names = names(scenarios);
+        let fact = json!({
+            "event": "end", "scenarios": names, "resident_bytes": memory, "ok": true,
+        });
         self.tells(&fact, || {
             let memory = memory.map_or(String::new(), |bytes| {
                 format!(" The process holds {} MB.", bytes / 1_000_000)
             });
             format!(
-                "\nThree trades; every message came in its place, every balance is right \
-                 to the sat.{memory}"
+                "\nAll is well with {}: every message came in its place, and every balance is \
+                 right to the sat.{memory}",
+                names.join(", ")
             )
         });
     }
 
-    pub(super) fn ends_badly(&mut self, why: &anyhow::Error) {
-        let fact = json!({"event": "end", "why": format!("{why:#}"), "ok": false});
-        self.tells(&fact, || format!("\nThis went wrong: {why:#}"));
+    pub(super) fn ends_badly(&mut self, scenario: Scenario, why: &anyhow::Error) {
+        let fact = json!({
+            "event": "end", "scenario": scenario.name(), "why": format!("{why:#}"), "ok": false,
+        });
+        self.tells(&fact, || {
+            format!("\nScenario {} went wrong: {why:#}", scenario.name())
+        });
     }
 
     fn asked(&mut self, who: &str, action: &str, answered: &Answered) {
@@ -218,8 +275,34 @@ fn detail(heard: &Heard) -> String {
             ", the taker's reputation".to_owned()
         }
         (None, Some(Payload::RatingUser(stars))) => format!(", {stars} stars"),
+        (None, Some(Payload::CantDo(Some(reason)))) => format!(", {}", reason.as_str()),
+        (None, Some(Payload::PaymentFailed(failed))) => format!(
+            ", {} tries left, the next after {} s",
+            failed.payment_attempts, failed.payment_retries_interval
+        ),
         (None, _) => String::new(),
     }
+}
+
+fn names(scenarios: &[Scenario]) -> Vec<&'static str> {
+    scenarios.iter().map(|scenario| scenario.name()).collect()
+}
+
+/// Prose in lines of a width that people like to read.
+fn in_lines(words: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in words.split_whitespace() {
+        if width + word.len() >= LINE {
+            lines.push('\n');
+            width = 0;
+        } else if width > 0 {
+            lines.push(' ');
+        }
+        lines.push_str(word);
+        width += word.len() + 1;
+    }
+    lines
 }
 
 fn sats_in(heard: &Heard) -> Option<i64> {

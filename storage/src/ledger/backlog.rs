@@ -48,6 +48,21 @@ impl View {
         self.record(Table::Backlog, &(mirror, seq))
     }
 
+    /// Whether an event of this address waits for a mirror.
+    pub(super) fn address_waits(
+        &self,
+        mirror: MirrorNo,
+        lane: &Lane,
+    ) -> Result<bool, StorageError> {
+        match lane {
+            Lane::Address(address) => {
+                let name = address_key(mirror, address);
+                Ok(self.get(Table::BacklogAddresses, &name)?.is_some())
+            }
+            Lane::Recipient(_) => Ok(false),
+        }
+    }
+
     /// How many rows wait for a mirror; counts them one by one.
     pub fn backlog_len(&self, mirror: MirrorNo) -> Result<u64, StorageError> {
         let front = key(&mirror);

@@ -32,6 +32,16 @@ pub enum StorageError {
         /// The newest format known here.
         known: u32,
     },
+    /// The file was written by an older version of the node.
+    #[error(
+        "the ledger has format {found}, this version of the node needs format {known}: finish its trades with the older version, then start with a new data directory"
+    )]
+    OlderFormat {
+        /// The format of the file.
+        found: u32,
+        /// The only format known here.
+        known: u32,
+    },
     /// A record was written by a newer version of the node.
     #[error(
         "ledger: a record of {table} has version {found}, this version of the node knows versions up to {known}"
@@ -82,6 +92,7 @@ impl StorageError {
             ),
             StorageError::Locked { .. } => true,
             StorageError::NewerFormat { .. }
+            | StorageError::OlderFormat { .. }
             | StorageError::NewerRecord { .. }
             | StorageError::Damaged { .. }
             | StorageError::Conflict { .. }

@@ -6,15 +6,13 @@ use std::sync::{PoisonError, RwLock};
 use std::{fmt, fs, io};
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend,
-    TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError,
+    WriteTransaction,
 };
 
 use super::changes::{Changes, TableChanges};
 use super::error::StorageError;
-use super::holds;
 use super::node::{FORMAT, FORMAT_KEY};
-use super::record::decode;
 use super::table::Table;
 use super::view::View;
 
@@ -63,9 +61,13 @@ impl Opener {
                 });
             }
             Some(0) => return Err(damaged("it has format 0")),
-            // Every format so far only added tables to the one before, and
-            // index rows that follow from its records.
-            Some(_) | None => lay_out(&database)?,
+            Some(found) => {
+                return Err(StorageError::OlderFormat {
+                    found,
+                    known: FORMAT,
+                });
+            }
+            None => lay_out(&database)?,
         }
         Ok(database)
     }
@@ -234,8 +236,8 @@ fn damaged(what: &str) -> StorageError {
     }
 }
 
-/// Makes all tables that are not there in one commit with the format that has
-/// them, so that a file is of one format or of another and never between.
+/// Makes all tables in one commit with the format that has them, so that a file
+/// is of that format or empty and never between.
 fn lay_out(database: &Database) -> Result<(), StorageError> {
     let transaction = begin(database)?;
     for table in Table::ALL {
@@ -248,26 +250,9 @@ fn lay_out(database: &Database) -> Result<(), StorageError> {
         .rows
         .insert(FORMAT_KEY.to_vec(), Some(FORMAT.to_be_bytes().to_vec()));
     write(&transaction, Table::Node, &format)?;
-    write(&transaction, Table::HoldExpiries, &expiries(&transaction)?)?;
     transaction
         .commit()
         .map_err(StorageError::engine("commit", WHOLE))
-}
-
-/// The index that files of format 1 do not have; nothing in a new file.
-fn expiries(transaction: &WriteTransaction) -> Result<TableChanges, StorageError> {
-    let failed = || StorageError::engine::<redb::StorageError>("read", Table::Holds.name());
-    let holds = transaction
-        .open_table(Table::Holds.definition())
-        .map_err(StorageError::engine("open", Table::Holds.name()))?;
-    let mut index = TableChanges::default();
-    for row in holds.iter().map_err(failed())? {
-        let (_, bytes) = row.map_err(failed())?;
-        let hold = decode(Table::Holds, bytes.value())?;
-        let row = holds::expiry(&hold).map(|(_, key)| (key, Some(Vec::new())));
-        index.rows.extend(row);
-    }
-    Ok(index)
 }
 
 impl fmt::Debug for File {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use super::key::{KeyPart, key, read_key};
+use super::outbox::{Lane, OutboxRow, OutboxSeq};
 use super::page::Page;
 use super::record::{Record, decode};
 use super::series::Series;
@@ -30,6 +31,22 @@ pub struct Mirror {
     pub acknowledged_at: Option<UnixTime>,
     /// Events it has refused for good.
     pub given_up: u64,
+    /// What of the time before it was listed has come into its backlog.
+    #[serde(default)]
+    pub filled: Filled,
+}
+
+/// How much of what was published before a mirror was listed, and still stands,
+/// has come into its backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filled {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// All that was made after this second.
+    After(UnixTime),
+    /// All.
+    All,
 }
 
 impl Record for Mirror {}
@@ -96,6 +113,18 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// Adds an event from before the mirror was listed to what waits for it,
+    /// unless one of its address waits already: that one is as new.
+    pub fn fill_backlog(&mut self, mirror: MirrorNo, row: &OutboxRow) -> Result<(), StorageError> {
+        if self.address_waits(mirror, &row.lane)? {
+            return Ok(());
+        }
+        let seq = OutboxSeq(self.next_number(Series::Outbox)?);
+        self.push_backlog(mirror, seq, row)
+    }
+
+    /// A new mirror gets the public events that are still on their way to the
+    /// own relay, which does not have them yet, as if it had always been there.
     fn add_mirror(&mut self, url: &str) -> Result<MirrorNo, StorageError> {
         let number = MirrorNo(self.next_number(Series::Mirrors)?);
         let mirror = Mirror {
@@ -103,8 +132,14 @@ impl Page<'_> {
             read_until: None,
             acknowledged_at: None,
             given_up: 0,
+            filled: Filled::Nothing,
         };
         self.put_record(Table::Mirrors, &number, &mirror)?;
+        for (seq, row) in self.outbox_from(OutboxSeq(0), usize::MAX)? {
+            if let Lane::Address(_) = row.lane {
+                self.push_backlog(number, seq, &row)?;
+            }
+        }
         Ok(number)
     }
 }

@@ -22,6 +22,7 @@
 //! ```
 
 mod backlog;
+mod books;
 mod changes;
 mod disputes;
 mod ended_takes;
@@ -56,10 +57,11 @@ use crate::testing::PowerCutDisk;
 use file::{File, Opener};
 
 pub use backlog::BacklogRow;
+pub use books::{Latch, Turnover, UnknownPayment};
 pub use error::StorageError;
 pub use holds::HoldCounts;
 pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
-pub use mirrors::{Mirror, MirrorNo};
+pub use mirrors::{Filled, Mirror, MirrorNo};
 pub use node::{NodeIdentity, Tip};
 pub use outbox::{Lane, OutboxRow, OutboxSeq};
 pub use page::Page;
@@ -77,8 +79,8 @@ impl Ledger {
     /// Opens the ledger file, or makes an empty one.
     ///
     /// # Errors
-    /// `Locked` if another process has it open, `NewerFormat` if a newer node
-    /// wrote it, `Damaged` if it is another kind of file, otherwise what the
+    /// `Locked` if another process has it open, `NewerFormat` or `OlderFormat` if
+    /// another version of the node wrote it, `Damaged` if it is another kind of file, otherwise what the
     /// disk said.
     pub fn open(path: &Path) -> Result<Ledger, StorageError> {
         Ledger::with_opener(Opener::path(path))

@@ -2,6 +2,7 @@
 //! was then.
 
 use escrow_core::UnixTime;
+use escrow_core::maintenance::Maintenance;
 use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +14,14 @@ use super::table::Table;
 use super::view::View;
 
 /// The format of the file that this version of the node writes.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 5;
 
 /// Where the format stands: 4 bytes, big-endian. This never moves.
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
 const HEARTBEAT_KEY: &[u8] = b"heartbeat";
 const TIP_KEY: &[u8] = b"tip";
+const MAINTENANCE_KEY: &[u8] = b"maintenance";
 
 /// The node a ledger belongs to. The caller compares it with his settings
 /// before he trades: another key or network would strand what is open.
@@ -32,6 +34,7 @@ pub struct NodeIdentity {
 }
 
 impl Record for NodeIdentity {}
+impl Record for Maintenance {}
 
 /// The highest block of the chain that the node has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,12 @@ impl View {
         row.map(|bytes| read_key(Table::Node, &bytes)).transpose()
     }
 
+    /// Why the node takes no new trades; none while it does.
+    pub fn maintenance(&self) -> Result<Option<Maintenance>, StorageError> {
+        let row = self.get(Table::Node, MAINTENANCE_KEY)?;
+        row.map(|bytes| decode(Table::Node, &bytes)).transpose()
+    }
+
     /// The highest tip ever seen; none before the first.
     pub fn tip(&self) -> Result<Option<Tip>, StorageError> {
         let Some(bytes) = self.get(Table::Node, TIP_KEY)? else {
@@ -69,6 +78,19 @@ impl Page<'_> {
     /// Writes whose ledger it is.
     pub fn put_node_identity(&mut self, node: &NodeIdentity) -> Result<(), StorageError> {
         self.put(Table::Node, IDENTITY_KEY.to_vec(), encode(node))
+    }
+
+    /// Writes that the node takes no new trades, and why; none says that it does.
+    pub fn put_maintenance(
+        &mut self,
+        maintenance: Option<&Maintenance>,
+    ) -> Result<(), StorageError> {
+        match maintenance {
+            Some(maintenance) => {
+                self.put(Table::Node, MAINTENANCE_KEY.to_vec(), encode(maintenance))
+            }
+            None => self.remove(Table::Node, MAINTENANCE_KEY.to_vec()),
+        }
     }
 
     /// Writes that the node is alive.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::PaymentHash;
 use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use escrow_core::{PaymentHash, UnixTime};
 use serde_json::{Value, json};
 
 use super::error::StorageError;
@@ -46,6 +46,17 @@ impl View {
     /// The payouts that are not paid.
     pub fn living_payouts(&self) -> Result<Vec<Payout>, StorageError> {
         let ids: Vec<PayoutId> = self.names(Table::LivingPayouts, &[])?;
+        self.named(Table::Payouts, ids)
+    }
+
+    /// The payouts that wait for a place among the payments on their way, at
+    /// most `limit`, who came first first.
+    pub fn queued_payouts(&self, limit: usize) -> Result<Vec<Payout>, StorageError> {
+        let mut ids = Vec::new();
+        for row in self.rows(Table::QueuedPayouts)?.take(limit) {
+            let (_, id): (UnixTime, PayoutId) = read_key(Table::QueuedPayouts, &row?.0)?;
+            ids.push(id);
+        }
         self.named(Table::Payouts, ids)
     }
 
@@ -153,10 +164,16 @@ impl Page<'_> {
                     key(&attempt.hash),
                 )?;
             }
-            (AttemptState::Succeeded { .. } | AttemptState::Failed { .. }, _) if is_its_own => {
-                self.remove(Table::SentAttempts, key(&attempt.payout))?;
+            (
+                AttemptState::Succeeded { .. }
+                | AttemptState::Failed { .. }
+                | AttemptState::Lost { .. },
+                _,
+            ) => {
+                if is_its_own {
+                    self.remove(Table::SentAttempts, key(&attempt.payout))?;
+                }
             }
-            (AttemptState::Succeeded { .. } | AttemptState::Failed { .. }, _) => {}
         }
         let of_payout = key(&(attempt.payout, attempt.hash));
         self.put(Table::AttemptsOfPayout, of_payout, Vec::new())?;
@@ -192,6 +209,9 @@ fn marks(payout: &Payout) -> BTreeSet<Mark> {
             payout.order,
             InvoiceOwner::Payout(payout.id),
         ));
+    }
+    if let PayoutState::Queued { since, .. } = payout.state {
+        marks.insert((Table::QueuedPayouts, key(&(since, payout.id))));
     }
     marks
 }

@@ -15,6 +15,8 @@ pub(super) enum Series {
     Journal,
     /// Messages set aside.
     SetAside,
+    /// Entries of the books.
+    Entries,
 }
 
 impl Series {
@@ -24,6 +26,7 @@ impl Series {
             Series::Mirrors => b"mirrors",
             Series::Journal => b"journal",
             Series::SetAside => b"set_aside",
+            Series::Entries => b"entries",
         }
     }
 }

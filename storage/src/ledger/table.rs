@@ -24,6 +24,10 @@ pub(crate) enum Table {
     EndedTakes,
     /// Disputes.
     Disputes,
+    /// Index: disputes that wait for a ruling.
+    OpenDisputes,
+    /// Who may judge disputes.
+    Solvers,
     /// Hold invoices.
     Holds,
     /// Index: hash of a hold.
@@ -44,12 +48,20 @@ pub(crate) enum Table {
     PayoutsOfOrder,
     /// Index: payouts that are not paid.
     LivingPayouts,
+    /// Index: payouts that wait until fewer payments are on their way.
+    QueuedPayouts,
     /// Attempts, by payment hash.
     Attempts,
     /// Index: attempts of a payout.
     AttemptsOfPayout,
     /// Index: the one attempt of a payout that is with Lightning.
     SentAttempts,
+    /// Who has given what to whom.
+    Entries,
+    /// What each account has got and given.
+    Accounts,
+    /// Payments of Lightning's that the operator has to explain.
+    UnknownPayments,
     /// Identities.
     Users,
     /// Messages that were answered.
@@ -88,7 +100,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 39] = [
+    pub(crate) const ALL: [Table; 45] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -98,6 +110,8 @@ impl Table {
         Table::PendingPrivate,
         Table::EndedTakes,
         Table::Disputes,
+        Table::OpenDisputes,
+        Table::Solvers,
         Table::Holds,
         Table::HoldHashes,
         Table::HoldsOfOrder,
@@ -108,9 +122,13 @@ impl Table {
         Table::Payouts,
         Table::PayoutsOfOrder,
         Table::LivingPayouts,
+        Table::QueuedPayouts,
         Table::Attempts,
         Table::AttemptsOfPayout,
         Table::SentAttempts,
+        Table::Entries,
+        Table::Accounts,
+        Table::UnknownPayments,
         Table::Users,
         Table::Seen,
         Table::SeenTimes,
@@ -142,6 +160,8 @@ impl Table {
             Table::PendingPrivate => "pending_private",
             Table::EndedTakes => "ended_takes",
             Table::Disputes => "disputes",
+            Table::OpenDisputes => "open_disputes",
+            Table::Solvers => "solvers",
             Table::Holds => "holds",
             Table::HoldHashes => "hold_hashes",
             Table::HoldsOfOrder => "holds_of_order",
@@ -152,9 +172,13 @@ impl Table {
             Table::Payouts => "payouts",
             Table::PayoutsOfOrder => "payouts_of_order",
             Table::LivingPayouts => "living_payouts",
+            Table::QueuedPayouts => "queued_payouts",
             Table::Attempts => "attempts",
             Table::AttemptsOfPayout => "attempts_of_payout",
             Table::SentAttempts => "sent_attempts",
+            Table::Entries => "entries",
+            Table::Accounts => "accounts",
+            Table::UnknownPayments => "unknown_payments",
             Table::Users => "users",
             Table::Seen => "seen",
             Table::SeenTimes => "seen_times",

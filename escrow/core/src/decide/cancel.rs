@@ -128,7 +128,12 @@ fn undo_opening(order: &Order, req: &Request, take: &Take, back_to: &BackTo, now
 }
 
 /// Another who waits for the hold hears that it will not come (rule C3).
-fn refuse_asker(decision: &mut Decision, order: &Order, req: &Request, asker: Option<&Asker>) {
+pub(super) fn refuse_asker(
+    decision: &mut Decision,
+    order: &Order,
+    req: &Request,
+    asker: Option<&Asker>,
+) {
     if let Some(asker) = asker.filter(|asker| asker.trade_key != req.sender.trade_key) {
         let refusal = Letter::refusal(asker, Some(order.id), CantDo::NotAllowedByStatus);
         decision.pushes.insert(0, refusal);
@@ -137,7 +142,7 @@ fn refuse_asker(decision: &mut Decision, order: &Order, req: &Request, asker: Op
 
 /// The hold of a take that is over; a payment that races the cancel goes back
 /// to the seller (rules C5, H5).
-fn give_up(decision: &mut Decision, hold: &Hold) {
+pub(super) fn give_up(decision: &mut Decision, hold: &Hold) {
     decision.holds.push(given_up(hold));
     decision.effects.push(Effect::CancelHold(hold.hash));
 }

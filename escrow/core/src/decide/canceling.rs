@@ -4,12 +4,13 @@ use crate::decision::{Decision, Effect};
 use crate::dispute::{Dispute, DisputeEnd};
 use crate::facts::Now;
 use crate::hold::Hold;
+use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::party::Asker;
 use crate::stage::{CancelReason, Stage, Then};
 use crate::terms::OPENING_SECS;
 
-use super::dispute::close;
+use super::dispute::{close, close_as_ruled};
 use super::ending::{for_both, without_taker};
 use super::opening::given_up;
 
@@ -64,13 +65,24 @@ pub(super) fn finished(
         Then::BackToBook => without_taker(order, take, now),
         Then::Canceled(why) => for_both(order, take, *why, now),
     };
-    if *then == Then::Canceled(CancelReason::ByBoth) {
-        close(&mut decision, dispute, DisputeEnd::CooperativelyCanceled);
+    match then {
+        Then::Canceled(CancelReason::ByBoth) => {
+            close(&mut decision, dispute, DisputeEnd::CooperativelyCanceled);
+        }
+        Then::Canceled(CancelReason::ByAdmin) => {
+            close_as_ruled(&mut decision, dispute, DisputeEnd::SellerRefunded);
+        }
+        Then::BackToBook | Then::Canceled(_) => {}
     }
-    Some(match asker {
-        Some(asker) => decision.answering(&asker.until(*echo_until, now.at)),
-        None => decision,
-    })
+    let Some(asker) = asker else {
+        return Some(decision);
+    };
+    let asker = asker.until(*echo_until, now.at);
+    if *then == Then::Canceled(CancelReason::ByAdmin) {
+        decision.answer = Some(Letter::ruling(&asker, order.id, Notice::AdminCanceled));
+        return Some(decision);
+    }
+    Some(decision.answering(&asker))
 }
 
 #[cfg(test)]
@@ -80,7 +92,6 @@ mod tests {
     use crate::decide::hold_invoice::hold_canceled;
     use crate::fixtures::*;
     use crate::hold::HoldState;
-    use crate::notice::{Letter, Notice};
     use crate::order::Side;
     use crate::time::UnixTime;
     use crate::view;

@@ -90,12 +90,34 @@ pub(super) fn opened(order: &Order, opener: Role, id: DisputeId, now: Now) -> Op
     })
 }
 
-/// A dispute ends with its order (rule D3).
+/// A dispute ends with its order (rule D3), and who has taken it hears how the
+/// parties, or Lightning, have ended it (rules D6, D7).
 pub(super) fn close(decision: &mut Decision, dispute: Option<&Dispute>, end: DisputeEnd) {
-    if let Some(dispute) = dispute.filter(|dispute| dispute.state == DisputeState::Initiated) {
-        decision.disputes.push(dispute.closed(end));
-        decision.effects.push(Effect::PublishDispute(dispute.id));
-    }
+    let Some(dispute) = close_as_ruled(decision, dispute, end) else {
+        return;
+    };
+    let word = match end {
+        DisputeEnd::Released => Notice::ReleasedInDispute(dispute.id),
+        DisputeEnd::SellerRefunded | DisputeEnd::CooperativelyCanceled | DisputeEnd::Settled => {
+            Notice::CanceledInDispute(dispute.id)
+        }
+    };
+    let told = dispute.assigned();
+    decision
+        .pushes
+        .extend(told.map(|solver| solver.letter(dispute.order, word)));
+}
+
+/// As [`close`], by a ruling whose answer tells the solver.
+pub(super) fn close_as_ruled<'a>(
+    decision: &mut Decision,
+    dispute: Option<&'a Dispute>,
+    end: DisputeEnd,
+) -> Option<&'a Dispute> {
+    let dispute = dispute.filter(|dispute| dispute.is_open())?;
+    decision.disputes.push(dispute.closed(end));
+    decision.effects.push(Effect::PublishDispute(dispute.id));
+    Some(dispute)
 }
 
 #[cfg(test)]

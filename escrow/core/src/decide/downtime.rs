@@ -74,6 +74,10 @@ fn moved_payout(payout: &Payout, secs: u64) -> Option<Payout> {
         PayoutState::Ready { not_before } => PayoutState::Ready {
             not_before: not_before.plus(secs),
         },
+        PayoutState::Queued { since, again_at } => PayoutState::Queued {
+            since,
+            again_at: again_at.plus(secs),
+        },
         PayoutState::NeedInvoice { asked, again_at } => PayoutState::NeedInvoice {
             asked,
             again_at: again_at.plus(secs),

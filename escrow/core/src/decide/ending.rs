@@ -47,6 +47,7 @@ pub(super) fn unpaid(order: &Order, take: &Take, now: Now) -> Decision {
 pub(super) fn for_both(order: &Order, take: &Take, why: CancelReason, now: Now) -> Decision {
     let word = match why {
         CancelReason::ByBoth => Notice::CancelAgreed,
+        CancelReason::ByAdmin => Notice::AdminCanceled,
         CancelReason::ByMaker
         | CancelReason::NotPaid
         | CancelReason::NoInvoice

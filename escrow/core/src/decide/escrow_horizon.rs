@@ -5,11 +5,12 @@
 //! it can still act, and calls for help.
 
 use crate::decision::{Alarm, Decision, Effect};
-use crate::dispute::DisputeId;
-use crate::facts::Now;
+use crate::dispute::{Dispute, DisputeId};
+use crate::facts::{HorizonFacts, Now};
 use crate::hold::{Acceptance, Hold, HoldState, HorizonWatch};
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Role, Take};
+use crate::solver::Assigned;
 use crate::stage::{CancelReason, Stage, Then};
 use crate::terms::WARNING_BLOCKS;
 use crate::time::UnixTime;
@@ -24,27 +25,25 @@ const ALARM_EVERY_BLOCKS: u32 = 6;
 const FASTEST_BLOCK_SECS: u64 = 360;
 
 /// Judges an accepted or settling hold on every block and every minute (rules
-/// X1–X5, X7). `tip_height` is the highest tip ever seen, or estimated.
+/// X1–X5, X7).
 ///
 /// Twice at the same height decides nothing the second time, except that a
-/// settle is tried again. `fresh` names a dispute, should one be opened.
-pub fn hold_aged(
-    order: &Order,
-    hold: &Hold,
-    tip_height: u32,
-    fresh: DisputeId,
-    now: Now,
-) -> Decision {
+/// settle is tried again.
+pub fn hold_aged(order: &Order, hold: &Hold, facts: &HorizonFacts, now: Now) -> Decision {
     let (HoldState::Accepted(acceptance) | HoldState::Settling(acceptance)) = &hold.state else {
         return nothing();
     };
     if order.stage.hold() != Some(hold.id) {
         return nothing();
     }
-    let horizon = Horizon::of(hold, acceptance, tip_height, now);
+    let mut horizon = Horizon::of(hold, acceptance, facts.tip_height, now);
+    let dispute = facts.dispute.as_ref().filter(|dispute| dispute.is_open());
+    horizon.solver = dispute.and_then(Dispute::assigned);
     match &order.stage {
         Stage::Active { take, .. } if horizon.is_near => end_active(order, take, &horizon, now),
-        Stage::FiatSent { .. } if horizon.is_near => end_fiat_sent(order, &horizon, fresh, now),
+        Stage::FiatSent { .. } if horizon.is_near => {
+            end_fiat_sent(order, &horizon, facts.fresh, now)
+        }
         Stage::Dispute { take, .. } if horizon.is_near => call_again(order, take, &horizon),
         Stage::Active { take, .. } | Stage::FiatSent { take, .. } | Stage::Dispute { take, .. }
             if horizon.is_in_sight && !hold.horizon.warned =>
@@ -81,6 +80,7 @@ pub fn estimated_tip(height: u32, seen_at: UnixTime, now: UnixTime) -> u32 {
 struct Horizon<'a> {
     hold: &'a Hold,
     tip_height: u32,
+    solver: Option<Assigned>,
     blocks_left: u32,
     is_in_sight: bool,
     is_near: bool,
@@ -93,6 +93,7 @@ impl<'a> Horizon<'a> {
         Horizon {
             hold,
             tip_height,
+            solver: None,
             blocks_left,
             is_in_sight: blocks_left <= act.saturating_add(WARNING_BLOCKS),
             is_near: blocks_left <= act,
@@ -125,7 +126,7 @@ impl<'a> Horizon<'a> {
     }
 }
 
-/// Rule X2: both parties hear it once.
+/// Rule X2: both parties and the solver hear it once.
 fn warning(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Vec<Letter> {
     if horizon.hold.horizon.warned {
         return Vec::new();
@@ -136,9 +137,13 @@ fn warning(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Vec<Letter> {
         horizon.blocks_left
     );
     let sides = order.sides(take);
-    [sides.buyer, sides.seller]
-        .map(|party| Letter::push(party, order.id, Notice::Plain(text.clone())))
-        .into()
+    let notice = Notice::Plain(text);
+    let parties =
+        [sides.buyer, sides.seller].map(|party| Letter::push(party, order.id, notice.clone()));
+    let solver = horizon
+        .solver
+        .map(|solver| solver.letter(order.id, notice.clone()));
+    parties.into_iter().chain(solver).collect()
 }
 
 fn warn(order: &Order, take: &Take, horizon: &Horizon<'_>) -> Decision {
@@ -214,8 +219,7 @@ mod tests {
         hold_aged(
             &scene.order,
             hold,
-            EXPIRES - blocks_left,
-            dispute_id(),
+            &horizon_facts(EXPIRES - blocks_left, scene.dispute.clone()),
             now(),
         )
     }

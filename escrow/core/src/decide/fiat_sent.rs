@@ -4,7 +4,7 @@ use crate::command::Request;
 use crate::decision::Decision;
 use crate::facts::Now;
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Role};
+use crate::order::{NextTrade, Order, Role, Side};
 use crate::stage::Stage;
 use crate::wire::CantDo;
 
@@ -17,7 +17,12 @@ use super::ensure;
 ///
 /// `invalid_order_status` unless the trade is active, `invalid_pubkey` from
 /// anybody but the buyer.
-pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, CantDo> {
+pub fn fiat_sent(
+    order: &Order,
+    req: &Request,
+    next: Option<NextTrade>,
+    now: Now,
+) -> Result<Decision, CantDo> {
     let Stage::Active {
         take,
         hold,
@@ -38,7 +43,9 @@ pub fn fiat_sent(order: &Order, req: &Request, now: Now) -> Result<Decision, Can
         peer: sides.buyer.trade_key,
     };
     let stage = Stage::FiatSent {
-        take: take.clone(),
+        take: take
+            .clone()
+            .naming(next.filter(|_| order.offer.side == Side::Buy)),
         hold: *hold,
         cancel_asked_by: cancel_asked_by.filter(|by| *by != Role::Buyer),
     };
@@ -55,11 +62,10 @@ mod tests {
     use super::*;
     use crate::command::Ask;
     use crate::fixtures::*;
-    use crate::order::Side;
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {
-        request(party, Ask::FiatSent)
+        request(party, Ask::FiatSent { next: None })
     }
 
     #[test]
@@ -68,11 +74,11 @@ mod tests {
             .into_iter()
             .filter(|scene| scene.name != "active")
         {
-            let refused = fiat_sent(&scene.order, &says(&taker()), now());
+            let refused = fiat_sent(&scene.order, &says(&taker()), None, now());
             assert_eq!(refused, Err(CantDo::InvalidOrderStatus), "{}", scene.name);
         }
         for party in [maker(), stranger()] {
-            let refused = fiat_sent(&active(Side::Sell).order, &says(&party), now());
+            let refused = fiat_sent(&active(Side::Sell).order, &says(&party), None, now());
             assert_eq!(refused, Err(CantDo::InvalidPubkey));
         }
     }
@@ -88,13 +94,16 @@ mod tests {
             pushes: vec![Letter::push(&taker(), order.id, to_seller)],
             ..Decision::default()
         };
-        assert_eq!(fiat_sent(&order, &says(&maker()), now()), Ok(expected));
+        assert_eq!(
+            fiat_sent(&order, &says(&maker()), None, now()),
+            Ok(expected)
+        );
     }
     #[test]
     fn c9_up_s11_a_buyer_who_pays_does_not_want_to_cancel_any_more() {
         let asked_by = |role| {
             let scene = asked_to_cancel(active(Side::Sell), role);
-            let decision = fiat_sent(&scene.order, &says(&taker()), now()).unwrap();
+            let decision = fiat_sent(&scene.order, &says(&taker()), None, now()).unwrap();
             decision.orders[0].stage.cancel_asked_by()
         };
         assert_eq!(asked_by(Role::Buyer), None);

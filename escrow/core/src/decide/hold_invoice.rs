@@ -10,7 +10,7 @@ use crate::notice::{Letter, Notice, Reputation};
 use crate::order::{Order, Side, Take};
 use crate::party::{Asker, Identity};
 use crate::payout::PayoutId;
-use crate::stage::{BackTo, Stage};
+use crate::stage::{BackTo, ReleasedBy, Stage};
 use crate::time::UnixTime;
 use crate::user::User;
 
@@ -80,6 +80,7 @@ struct Release<'a> {
     payout: PayoutId,
     asker: &'a Asker,
     echo_until: UnixTime,
+    by: ReleasedBy,
 }
 
 fn release_of<'a>(order: &'a Order, of: &Hold) -> Option<Release<'a>> {
@@ -89,6 +90,7 @@ fn release_of<'a>(order: &'a Order, of: &Hold) -> Option<Release<'a>> {
         payout,
         asker,
         echo_until,
+        by,
     } = &order.stage
     else {
         return None;
@@ -98,6 +100,7 @@ fn release_of<'a>(order: &'a Order, of: &Hold) -> Option<Release<'a>> {
         payout: *payout,
         asker,
         echo_until: *echo_until,
+        by: *by,
     };
     (*hold == of.id).then_some(release)
 }
@@ -106,7 +109,10 @@ impl Release<'_> {
     /// The answer to whoever released (rule B8).
     fn answer(&self, order: &Order, notice: Notice, now: Now) -> Letter {
         let asker = self.asker.until(self.echo_until, now.at);
-        Letter::answer(&asker, order.id, notice)
+        match self.by {
+            ReleasedBy::Seller => Letter::answer(&asker, order.id, notice),
+            ReleasedBy::Solver => Letter::ruling(&asker, order.id, notice),
+        }
     }
 }
 

@@ -4,18 +4,19 @@ use crate::amount::{Fiat, Sats};
 use crate::command::{NewOrder, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, OpenFacts};
-use crate::fees::fee_per_side;
 use crate::lightning::PayoutInvoice;
+use crate::market::{Premium, quoted, sats_for};
 use crate::notice::{Letter, Notice};
-use crate::order::{Offer, Order, Rated, Side};
+use crate::order::{Amounts, Offer, Order, Price, Rated, Side};
 use crate::party::Identity;
+use crate::price::PriceAnswer;
 use crate::stage::Stage;
 use crate::terms::Terms;
 use crate::time::UnixTime;
 use crate::view;
 use crate::wire::CantDo;
 
-use super::opening::ensure_payable;
+use super::opening::{amounts, ensure_payable};
 use super::payout_invoice::judge;
 use super::{ensure, party, recorded, trade_index};
 
@@ -26,8 +27,7 @@ const LONGEST_PAYMENT_METHOD: usize = 500;
 ///
 /// # Errors
 ///
-/// The reason of the first check that fails, in the order of the rules. An
-/// order at market price ends in `price_too_stale`: the node has no price.
+/// The reason of the first check that fails, in the order of the rules.
 pub fn open(
     req: &Request,
     new: &NewOrder,
@@ -41,34 +41,26 @@ pub fn open(
         is_accepted_currency(&new.fiat_code, now.terms),
         CantDo::InvalidFiatCurrency,
     )?;
-    let price = price(new)?;
-    ensure(
-        is_fair_premium(new.premium, &price),
-        CantDo::InvalidParameters,
-    )?;
+    let wanted = wanted(new)?;
+    let premium = fair_premium(new.premium, &wanted)?;
     ensure(
         is_payment_method(&new.payment_method),
         CantDo::InvalidParameters,
     )?;
     let expires_at = deadline(new.expires_at, now)?;
     ensure(!new.names_mint, CantDo::InvalidMintUrl)?;
-    let Price::Fixed { fiat, sats } = price else {
-        return Err(CantDo::PriceTooStale);
-    };
-    let fee = fee_within_limits(sats, now.terms)?;
+    let (price, most) = priced(wanted, premium, facts.price, now.terms)?;
     ensure(
         facts.pending_orders < quota(maker.identity, now.terms),
         CantDo::TooManyRequests,
     )?;
-    ensure_payable(facts.capacity, sats)?;
-    let payout = own_payout(new, side, sats, fee, now, facts)?;
+    ensure_payable(facts.capacity, most)?;
+    let payout = own_payout(new, side, &price, now, facts)?;
 
     let offer = Offer {
         side,
         fiat_code: new.fiat_code.clone(),
-        fiat,
-        sats,
-        fee,
+        price,
         payment_method: new.payment_method.clone(),
         created_at: now.at,
         expires_at,
@@ -102,35 +94,34 @@ fn publish(order: Order, req: &Request, now: Now, facts: &OpenFacts) -> Decision
     }
 }
 
-/// How an offer names its amounts.
-enum Price {
+/// What a maker wrote of his amounts.
+#[derive(Clone, Copy)]
+enum Wanted {
     /// Both in so many words.
     Fixed { fiat: Fiat, sats: Sats },
     /// Fiat, or a range of it; sats as the market is at the take.
-    Market,
+    Market { min: Fiat, max: Fiat },
 }
 
 /// Rules O3 and O4: either one fiat amount, or a range at market price.
-fn price(new: &NewOrder) -> Result<Price, CantDo> {
+fn wanted(new: &NewOrder) -> Result<Wanted, CantDo> {
+    let amount = |given: i64| u64::try_from(given).map_err(|_| CantDo::InvalidAmount);
     match (new.min_fiat, new.max_fiat) {
         (Some(min), Some(max)) => {
-            ensure(
-                0 <= min && min < max && new.sats == 0,
-                CantDo::InvalidAmount,
-            )?;
-            Ok(Price::Market)
+            let (min, max) = (Fiat(amount(min)?), Fiat(amount(max)?));
+            ensure(min < max && new.sats == 0, CantDo::InvalidAmount)?;
+            Ok(Wanted::Market { min, max })
         }
         (None, None) => {
-            let fiat = u64::try_from(new.fiat).map_err(|_| CantDo::InvalidAmount)?;
-            let sats = u64::try_from(new.sats).map_err(|_| CantDo::InvalidAmount)?;
-            ensure(fiat > 0, CantDo::InvalidAmount)?;
-            if sats == 0 {
-                return Ok(Price::Market);
+            let (fiat, sats) = (Fiat(amount(new.fiat)?), Sats(amount(new.sats)?));
+            ensure(fiat > Fiat(0), CantDo::InvalidAmount)?;
+            if sats == Sats(0) {
+                return Ok(Wanted::Market {
+                    min: fiat,
+                    max: fiat,
+                });
             }
-            Ok(Price::Fixed {
-                fiat: Fiat(fiat),
-                sats: Sats(sats),
-            })
+            Ok(Wanted::Fixed { fiat, sats })
         }
         (Some(_), None) | (None, Some(_)) => Err(CantDo::InvalidAmount),
     }
@@ -144,10 +135,35 @@ fn is_accepted_currency(code: &str, terms: &Terms) -> bool {
 }
 
 /// Rule O5.
-fn is_fair_premium(premium: i64, price: &Price) -> bool {
-    match price {
-        Price::Fixed { .. } => premium == 0,
-        Price::Market => -100 < premium && premium <= 100,
+fn fair_premium(given: i64, wanted: &Wanted) -> Result<Premium, CantDo> {
+    let premium = Premium::new(given).ok_or(CantDo::InvalidParameters)?;
+    let is_fixed = matches!(wanted, Wanted::Fixed { .. });
+    ensure(
+        !is_fixed || premium == Premium::default(),
+        CantDo::InvalidParameters,
+    )?;
+    Ok(premium)
+}
+
+/// The price of the offer, and the most sats a take of it may move: both ends
+/// are within the limits, at market price as it is (rules O9, F7).
+fn priced(
+    wanted: Wanted,
+    premium: Premium,
+    market: PriceAnswer,
+    terms: &Terms,
+) -> Result<(Price, Sats), CantDo> {
+    match wanted {
+        Wanted::Fixed { fiat, sats } => {
+            let amounts = amounts(fiat, sats, terms)?;
+            Ok((Price::Fixed(amounts), sats))
+        }
+        Wanted::Market { min, max } => {
+            let at = quoted(market)?;
+            amounts(min, sats_for(min, at, premium), terms)?;
+            let most = amounts(max, sats_for(max, at, premium), terms)?.sats;
+            Ok((Price::Market { min, max, premium }, most))
+        }
     }
 }
 
@@ -198,16 +214,6 @@ fn deadline(wished: Option<i64>, now: Now) -> Result<UnixTime, CantDo> {
     Ok(wished.min(now.at.plus(now.terms.max_order_life_secs)))
 }
 
-/// The fee of each side, if the amount is within the limits (rule F7) and what
-/// the seller pays can be said in millisats.
-fn fee_within_limits(sats: Sats, terms: &Terms) -> Result<Sats, CantDo> {
-    let fee = fee_per_side(terms.fee, sats);
-    let is_payable = sats.checked_add(fee).and_then(Sats::to_msat).is_some() && fee <= sats;
-    let is_within = (terms.min_amount..=terms.max_amount).contains(&sats);
-    ensure(is_within && is_payable, CantDo::OutOfRangeSatsAmount)?;
-    Ok(fee)
-}
-
 /// Rules O10, Y5 and Y7.
 fn quota(identity: Identity, terms: &Terms) -> u32 {
     match identity {
@@ -220,15 +226,18 @@ fn quota(identity: Identity, terms: &Terms) -> u32 {
 fn own_payout(
     new: &NewOrder,
     side: Side,
-    sats: Sats,
-    fee: Sats,
+    price: &Price,
     now: Now,
     facts: &OpenFacts,
 ) -> Result<Option<PayoutInvoice>, CantDo> {
     let (Side::Buy, Some(given)) = (side, &new.payout) else {
         return Ok(None);
     };
-    let owed = sats.checked_sub(fee).ok_or(CantDo::OutOfRangeSatsAmount)?;
+    // Nobody knows yet what an invoice at market price would have to be over.
+    let Price::Fixed(Amounts { sats, fee, .. }) = price else {
+        return Err(CantDo::InvalidInvoice);
+    };
+    let owed = sats.checked_sub(*fee).ok_or(CantDo::OutOfRangeSatsAmount)?;
     judge(given, owed, facts.invoice_hash_is_known, now).map(Some)
 }
 

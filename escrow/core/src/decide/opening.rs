@@ -1,11 +1,12 @@
 //! Asking Lightning for a hold invoice, and giving it up again (rules B1, B6).
 
-use crate::amount::Sats;
+use crate::amount::{Fiat, Sats};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Capacity, FreshHold, Now};
+use crate::fees::fee_per_side;
 use crate::hold::{Hold, HoldState, HorizonWatch};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Take};
+use crate::order::{Amounts, Order, Take};
 use crate::party::Asker;
 use crate::stage::{BackTo, Stage};
 use crate::terms::{HOLD_GRACE_SECS, OPENING_SECS, Terms};
@@ -46,6 +47,16 @@ pub(super) fn ensure_payable(capacity: Capacity, amount: Sats) -> Result<(), Can
         capacity.lightning_is_ready && suffices,
         CantDo::TooManyRequests,
     )
+}
+
+/// What is traded, with the fee of each side, if the sats are within the
+/// limits (rule F7) and what the seller pays can be said in millisats.
+pub(super) fn amounts(fiat: Fiat, sats: Sats, terms: &Terms) -> Result<Amounts, CantDo> {
+    let fee = fee_per_side(terms.fee, sats);
+    let is_payable = sats.checked_add(fee).and_then(Sats::to_msat).is_some() && fee <= sats;
+    let is_within = (terms.min_amount..=terms.max_amount).contains(&sats);
+    ensure(is_within && is_payable, CantDo::OutOfRangeSatsAmount)?;
+    Ok(Amounts { fiat, sats, fee })
 }
 
 /// Lightning is asked for a hold; the answer comes when it has answered (rule B1).
@@ -133,5 +144,54 @@ pub(super) fn given_up(hold: &Hold) -> Hold {
     Hold {
         state: HoldState::Canceling,
         ..hold.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::Ask;
+    use crate::decide::payout_invoice::add_invoice;
+    use crate::decide::take::{take_buy, take_sell};
+    use crate::fixtures::*;
+    use crate::order::Side;
+    use crate::party::Identity;
+    use crate::stage::BackTo;
+    use crate::wire::CantDo;
+
+    #[test]
+    fn b3_while_a_hold_is_opened_no_other_take_and_no_other_invoice_is_taken() {
+        let mut other = stranger();
+        other.identity = Identity::FullPrivacy;
+        let taken = Some(CantDo::InvalidOrderStatus);
+        let of_buy = opening(Side::Buy, BackTo::Pending).order;
+        let refused = take_buy(
+            &of_buy,
+            &request(&other, Ask::TakeBuy { fiat: None }),
+            None,
+            now(),
+            &take_facts(),
+        );
+        assert_eq!(refused.err(), taken);
+        let of_sell = opening(Side::Sell, BackTo::Pending).order;
+        let request_of = |payout| request(&other, Ask::TakeSell { payout, fiat: None });
+        for given in [None, Some(readable(60))] {
+            let asks = request_of(given.clone());
+            let refused = take_sell(
+                &of_sell,
+                &asks,
+                (given.as_ref(), None),
+                now(),
+                &take_facts(),
+            );
+            assert_eq!(refused.err(), taken, "{given:?}");
+        }
+
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingInvoice { deadline });
+        let payout = readable(60);
+        let again = request(&taker(), Ask::AddInvoice { payout });
+        let facts = scene.invoice_facts();
+        let refused = add_invoice(&scene.order, &again, &readable(60), now(), &facts);
+        assert_eq!(refused.err(), Some(CantDo::NotAllowedByStatus));
     }
 }

@@ -15,10 +15,14 @@ use crate::view;
 
 use super::{alarm, nothing};
 
+mod adopted;
 mod failed;
+mod lost;
 mod succeeded;
 
+pub use adopted::{Adoptee, adopt};
 pub use failed::payment_failed;
+pub use lost::{payment_missing, payment_traced};
 pub use succeeded::payment_succeeded;
 
 /// The life an invoice must have left to be tried, in seconds (rule P9).
@@ -67,13 +71,13 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         None => first_try(payout, amount, fee_limit, now),
         Some(attempt) => match attempt.state {
             AttemptState::Failed { reason, .. } => tried_again(attempt, reason, now),
-            AttemptState::Sent | AttemptState::Succeeded { .. } => {
+            AttemptState::Sent | AttemptState::Succeeded { .. } | AttemptState::Lost { .. } => {
                 return alarm(Alarm::UnexpectedPayment(hash));
             }
         },
     };
-    if is_at_cap(*in_flight, now) {
-        return own_fault(payout, hash, now);
+    if in_flight.is_stopped || is_at_cap(*in_flight, now) {
+        return queue(payout, *in_flight, now);
     }
     Decision {
         payouts: vec![Payout {
@@ -86,40 +90,43 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
     }
 }
 
-/// The timer of a payout is due: the same invoice is tried again.
+/// The timer of a payout is due, or a place is free for one that is queued: it
+/// is tried, by the same invoice as before.
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     let payout = &owed.payout;
     let Some(take) = take_being_paid(order, payout.id) else {
         return nothing();
     };
-    match payout.state {
-        PayoutState::Ready { not_before } if not_before <= now.at => {
-            let debt = Debt {
-                order,
-                take,
-                payout: payout.clone(),
-                attempt: owed.attempt.as_ref(),
-                inflow: take.seller_pays(),
-                in_flight: owed.in_flight,
-            };
-            start(&debt, now)
-        }
-        PayoutState::Ready { .. }
-        | PayoutState::WaitFunds
+    let is_due = match payout.state {
+        PayoutState::Ready { not_before } => not_before <= now.at,
+        PayoutState::Queued { .. } => true,
+        PayoutState::WaitFunds
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
-        | PayoutState::Parked => nothing(),
+        | PayoutState::Parked => false,
+    };
+    if !is_due {
+        return nothing();
     }
+    let debt = Debt {
+        order,
+        take,
+        payout: payout.clone(),
+        attempt: owed.attempt.as_ref(),
+        inflow: take.seller_pays(),
+        in_flight: owed.in_flight,
+    };
+    start(&debt, now)
 }
 
 /// The timer of a payout that wants an invoice is due: the buyer is asked
-/// again (rule P10). Not right after a request of his, whose answer he waits
-/// for: `buyer_asked_at`.
+/// again (rule P10). Not right after a request of his, whose answer he has
+/// just got: `buyer_heard_at`.
 pub fn ask_again(
     order: &Order,
     owed: &PayoutFacts,
-    buyer_asked_at: Option<UnixTime>,
+    buyer_heard_at: Option<UnixTime>,
     now: Now,
 ) -> Decision {
     let payout = &owed.payout;
@@ -128,7 +135,7 @@ pub fn ask_again(
     else {
         return nothing();
     };
-    let quiet_from = buyer_asked_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
+    let quiet_from = buyer_heard_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
     let not_before = again_at.max(quiet_from);
     if not_before > now.at {
         return Decision {
@@ -192,6 +199,36 @@ fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
         || is_full(in_flight.to_payee, now.terms.max_inflight_payouts_per_payee)
 }
 
+/// Rules P11, P14: it waits for its turn and nothing is counted. The operator
+/// hears of it when it comes to wait, not each time that it has to wait on; of
+/// a breach of the books he has heard before.
+fn queue(payout: &Payout, in_flight: InFlight, now: Now) -> Decision {
+    let hash = payout.destination.hash;
+    let queued_since = match payout.state {
+        PayoutState::Queued { since, .. } => Some(since),
+        PayoutState::WaitFunds
+        | PayoutState::Ready { .. }
+        | PayoutState::Paying
+        | PayoutState::NeedInvoice { .. }
+        | PayoutState::Paid
+        | PayoutState::Parked => None,
+    };
+    let state = PayoutState::Queued {
+        since: queued_since.unwrap_or(now.at),
+        again_at: now.at.plus(now.terms.payment_retry_secs),
+    };
+    let is_news = queued_since.is_none() && !in_flight.is_stopped;
+    let alarm = is_news.then_some(Effect::Alarm(Alarm::TooManyInFlight(hash)));
+    Decision {
+        payouts: vec![Payout {
+            state,
+            ..payout.clone()
+        }],
+        effects: alarm.into_iter().collect(),
+        ..Decision::default()
+    }
+}
+
 /// Rules P6f, P16: not counted, and tried again.
 fn own_fault(payout: &Payout, hash: PaymentHash, now: Now) -> Decision {
     Decision {
@@ -240,6 +277,7 @@ fn first_try(payout: &Payout, amount: Msat, fee_limit: Msat, now: Now) -> Attemp
         cltv_limit_blocks: now.terms.payment_cltv_limit_blocks,
         tries: 1,
         first_sent_at: now.at,
+        missing: None,
         state: AttemptState::Sent,
     }
 }
@@ -255,6 +293,7 @@ fn tried_again(attempt: &Attempt, failed: PaymentFailure, now: Now) -> Attempt {
         } else {
             now.terms.payment_cltv_limit_blocks
         },
+        missing: None,
         state: AttemptState::Sent,
         ..attempt.clone()
     }
@@ -386,9 +425,9 @@ mod tests {
         payout(PayoutState::NeedInvoice { asked, again_at }).edit(|payout| payout.tries = 3)
     }
 
-    fn reprompt(payout: Payout, buyer_asked_at: Option<UnixTime>) -> Decision {
+    fn reprompt(payout: Payout, buyer_heard_at: Option<UnixTime>) -> Decision {
         let order = paying(Side::Sell).order;
-        ask_again(&order, &owed(payout, None), buyer_asked_at, now())
+        ask_again(&order, &owed(payout, None), buyer_heard_at, now())
     }
 
     #[test]
@@ -440,15 +479,16 @@ mod tests {
 
     #[test]
     fn p11_p16_up_m12_at_a_cap_a_payout_waits_and_nothing_is_counted() {
-        let waiting = PayoutState::Ready {
-            not_before: UnixTime(NOW.0 + 60),
-        };
         let expected = Decision {
-            payouts: vec![payout(waiting)],
-            effects: vec![Effect::Alarm(Alarm::OwnFault(hash(50)))],
+            payouts: vec![payout(queued(NOW))],
+            effects: vec![Effect::Alarm(Alarm::TooManyInFlight(hash(50)))],
             ..Decision::default()
         };
-        let in_flight = |to_all, to_payee| InFlight { to_all, to_payee };
+        let in_flight = |to_all, to_payee| InFlight {
+            to_all,
+            to_payee,
+            is_stopped: false,
+        };
         for full in [in_flight(100, 0), in_flight(10, 10)] {
             assert_eq!(crowded(full, now()), expected, "{full:?}");
         }
@@ -461,6 +501,44 @@ mod tests {
         };
         let uncapped = crowded(in_flight(1_000, 1_000), under(&open));
         assert_eq!(uncapped.effects, pays);
+    }
+
+    #[test]
+    fn p14_x13_while_the_ledger_is_latched_no_payment_leaves() {
+        let stopped = InFlight {
+            is_stopped: true,
+            ..InFlight::default()
+        };
+        let waits = Decision {
+            payouts: vec![payout(queued(NOW))],
+            ..Decision::default()
+        };
+        assert_eq!(crowded(stopped, now()), waits);
+    }
+
+    fn queued(since: UnixTime) -> PayoutState {
+        let again_at = UnixTime(NOW.0 + 60);
+        PayoutState::Queued { since, again_at }
+    }
+
+    #[test]
+    fn p11_who_is_queued_goes_on_when_a_place_is_free_and_keeps_his_turn_until_then() {
+        let order = paying(Side::Sell).order;
+        let waiting = |in_flight| PayoutFacts {
+            in_flight,
+            ..owed(payout(queued(SINCE)), None)
+        };
+        let full = InFlight {
+            to_all: 100,
+            ..InFlight::default()
+        };
+        let waits_on = Decision {
+            payouts: vec![payout(queued(SINCE))],
+            ..Decision::default()
+        };
+        assert_eq!(payout_due(&order, &waiting(full), now()), waits_on);
+        let goes_on = payout_due(&order, &waiting(InFlight::default()), now());
+        assert_eq!(goes_on.effects, [Effect::Pay(hash(50))]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn add_invoice(
                 payout: Some(judged(take)?),
                 ..take.clone()
             };
-            ensure_capacity(facts.capacity, take.sats, now.terms)?;
+            ensure_capacity(facts.capacity, take.amounts.sats, now.terms)?;
             let back_to = BackTo::WaitingInvoice {
                 deadline: *deadline,
             };
@@ -136,9 +136,10 @@ fn begin_trade(order: &Order, req: &Request, active: Stage, now: Now) -> Decisio
 /// Rule P8: never two invoices that could both be paid.
 fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
     let waits = match owed.payout.state {
-        PayoutState::WaitFunds | PayoutState::Ready { .. } | PayoutState::NeedInvoice { .. } => {
-            true
-        }
+        PayoutState::WaitFunds
+        | PayoutState::Ready { .. }
+        | PayoutState::Queued { .. }
+        | PayoutState::NeedInvoice { .. } => true,
         PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => false,
     };
     waits
@@ -163,7 +164,7 @@ fn is_over(attempt: &Attempt, now: Now) -> bool {
         } => now
             .tip_height
             .is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS),
-        AttemptState::Failed { .. } => true,
+        AttemptState::Failed { .. } | AttemptState::Lost { .. } => true,
     }
 }
 

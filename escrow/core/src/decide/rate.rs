@@ -1,7 +1,7 @@
 //! A party rates the other.
 
 use crate::command::Request;
-use crate::decision::Decision;
+use crate::decision::{Decision, Effect};
 use crate::facts::{Now, RateFacts};
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Rated, Role};
@@ -12,7 +12,7 @@ use crate::wire::CantDo;
 
 use super::{ensure, newcomer};
 
-/// Counts a vote (rules K2–K5). About a counterpart in full privacy nothing is
+/// Counts a vote and shows it (rules K2–K5). About a counterpart in full privacy nothing is
 /// recorded, and the rater gets the same answer.
 pub fn rate(
     order: &Order,
@@ -36,7 +36,12 @@ pub fn rate(
         Role::Buyer => order.seller(),
         Role::Seller => order.buyer(),
     };
-    if let Some(Identity::Known(identity)) = counterpart.map(|party| party.identity) {
+    if let Some((rated, Identity::Known(identity))) =
+        counterpart.map(|party| (party.trade_key, party.identity))
+    {
+        decision
+            .effects
+            .push(Effect::PublishRating { rated, identity });
         let user = facts.rated.clone().unwrap_or_else(|| newcomer(now.at));
         decision.orders.push(Order {
             rated: flagged(order.rated, role),
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn k3_a_vote_counts_when_it_is_given() {
+    fn k3_k6_a_vote_counts_and_is_shown_when_it_is_given() {
         let scene = done();
         let asker = request(&maker(), Ask::Cancel).asker();
         let rated = Rating {
@@ -215,6 +220,10 @@ mod tests {
                 order_id(),
                 Notice::RateReceived { stars: 2 },
             )),
+            effects: vec![Effect::PublishRating {
+                rated: taker().trade_key,
+                identity: identity_key(2),
+            }],
             ..Decision::default()
         };
         assert_eq!(rating(&scene, &maker(), 2), Ok(expected));

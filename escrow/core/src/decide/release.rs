@@ -4,9 +4,10 @@ use crate::command::Request;
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, ReleaseFacts};
 use crate::hold::{Acceptance, Hold, HoldState};
-use crate::order::{Order, Role};
-use crate::payout::{Payout, PayoutState};
-use crate::stage::Stage;
+use crate::order::{NextTrade, Order, Role, Side, Take};
+use crate::party::Asker;
+use crate::payout::{Payout, PayoutId, PayoutState};
+use crate::stage::{ReleasedBy, Stage};
 use crate::terms::OPENING_SECS;
 use crate::wire::CantDo;
 
@@ -31,6 +32,7 @@ use super::ensure;
 pub fn release(
     order: &Order,
     req: &Request,
+    next: Option<NextTrade>,
     now: Now,
     facts: &ReleaseFacts,
 ) -> Result<Decision, CantDo> {
@@ -41,16 +43,35 @@ pub fn release(
     else {
         return Err(CantDo::NotAllowedByStatus);
     };
-    let Some((hold, acceptance)) = facts.hold.as_ref().and_then(accepted) else {
-        return Err(CantDo::NotAllowedByStatus);
-    };
-    ensure(hold.id == *id, CantDo::NotAllowedByStatus)?;
+    let hold = facts.hold.as_ref().filter(|hold| hold.id == *id);
+    let hold = hold.ok_or(CantDo::NotAllowedByStatus)?;
+    let take = take
+        .clone()
+        .naming(next.filter(|_| order.offer.side == Side::Sell));
+    let by = (req.asker(), ReleasedBy::Seller);
+    settling(order, take, (hold, facts.payout), by, now).ok_or(CantDo::NotAllowedByStatus)
+}
+
+/// The sats are the buyer's from here on (rules R3, A10, P1); none unless they
+/// are locked.
+///
+/// # Panics
+///
+/// If a trade is active without a payout invoice, which no decision allows.
+pub(super) fn settling(
+    order: &Order,
+    take: Take,
+    (hold, payout): (&Hold, PayoutId),
+    (asker, by): (Asker, ReleasedBy),
+    now: Now,
+) -> Option<Decision> {
+    let (hold, acceptance) = accepted(hold)?;
     let destination = take
         .payout
         .clone()
         .expect("a trade is active only with a payout invoice");
     let payout = Payout {
-        id: facts.payout,
+        id: payout,
         order: order.id,
         amount: take.buyer_gets(),
         destination,
@@ -58,13 +79,14 @@ pub fn release(
         state: PayoutState::WaitFunds,
     };
     let stage = Stage::Releasing {
-        take: take.clone(),
+        take,
         hold: hold.id,
         payout: payout.id,
-        asker: req.asker(),
+        asker,
         echo_until: now.at.plus(OPENING_SECS),
+        by,
     };
-    Ok(Decision {
+    Some(Decision {
         orders: vec![order.moved(stage, now.at)],
         holds: vec![Hold {
             state: HoldState::Settling(acceptance),
@@ -98,7 +120,7 @@ mod tests {
     use crate::party::Party;
 
     fn says(party: &Party) -> Request {
-        request(party, Ask::Release)
+        request(party, Ask::Release { next: None })
     }
 
     #[test]
@@ -106,11 +128,11 @@ mod tests {
         for scene in scenes(Side::Sell) {
             let facts = scene.release_facts();
             for party in [taker(), stranger()] {
-                let refused = release(&scene.order, &says(&party), now(), &facts);
+                let refused = release(&scene.order, &says(&party), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::InvalidPeer), "{}", scene.name);
             }
             if !matches!(scene.name, "fiat-sent" | "dispute") {
-                let refused = release(&scene.order, &says(&maker()), now(), &facts);
+                let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
         }
@@ -133,13 +155,13 @@ mod tests {
                 hold,
                 payout: payout_id(),
             };
-            let refused = release(&scene.order, &says(&maker()), now(), &facts);
+            let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(refused, Err(CantDo::NotAllowedByStatus));
         }
     }
 
     #[test]
-    fn r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
+    fn s1_r3_p1_a_release_is_stored_with_the_debt_before_lightning_hears_of_it() {
         for scene in [after_fiat(Side::Sell), disputed(Side::Sell)] {
             let after = releasing(Side::Sell);
             let expected = Decision {
@@ -150,7 +172,7 @@ mod tests {
                 ..Decision::default()
             };
             let facts = scene.release_facts();
-            let decision = release(&scene.order, &says(&maker()), now(), &facts);
+            let decision = release(&scene.order, &says(&maker()), None, now(), &facts);
             assert_eq!(decision, Ok(expected), "{}", scene.name);
         }
     }

@@ -1,17 +1,20 @@
 //! Taking an order from the book.
 
+use crate::amount::{Fiat, Sats};
 use crate::command::{GivenInvoice, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, TakeFacts};
 use crate::lightning::PayoutInvoice;
+use crate::market::{quoted, sats_for};
 use crate::notice::{Letter, Notice};
-use crate::order::{Order, Side, Take};
+use crate::order::{Amounts, Offer, Order, Price, Side, Take};
 use crate::party::{Identity, Party};
+use crate::price::PriceAnswer;
 use crate::stage::{BackTo, Stage};
 use crate::view;
 use crate::wire::CantDo;
 
-use super::opening::{Opening, ensure_capacity, open_hold};
+use super::opening::{Opening, amounts, ensure_capacity, open_hold};
 use super::payout_invoice::judge;
 use super::{ensure, party, recorded, trade_index};
 
@@ -22,22 +25,18 @@ use super::{ensure, party, recorded, trade_index};
 pub fn take_sell(
     order: &Order,
     req: &Request,
-    given: Option<&GivenInvoice>,
+    (given, fiat): (Option<&GivenInvoice>, Option<i64>),
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Sell, now, facts)?;
+    let struck = struck(&order.offer, fiat, facts.price, now);
     let Some(given) = given else {
-        return Ok(ask_for_invoice(
-            order,
-            req,
-            struck(order, taker, None, now),
-            now,
-            facts,
-        ));
+        let take = taken(taker, struck?, None, now);
+        return Ok(ask_for_invoice(order, req, take, now, facts));
     };
-    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
-    let mut take = struck(order, taker, None, now);
+    ensure_carried(struck, now, facts)?;
+    let mut take = taken(taker, struck?, None, now);
     take.payout = Some(judge(
         given,
         take.buyer_gets(),
@@ -57,12 +56,14 @@ pub fn take_sell(
 pub fn take_buy(
     order: &Order,
     req: &Request,
+    fiat: Option<i64>,
     now: Now,
     facts: &TakeFacts,
 ) -> Result<Decision, CantDo> {
     let taker = admitted(order, req, Side::Buy, now, facts)?;
-    ensure_capacity(facts.capacity, order.offer.sats, now.terms)?;
-    let take = struck(order, taker, order.offer.payout.clone(), now);
+    let struck = struck(&order.offer, fiat, facts.price, now);
+    ensure_carried(struck, now, facts)?;
+    let take = taken(taker, struck?, order.offer.payout.clone(), now);
     let opening = Opening {
         take,
         asker: Some(req.asker()),
@@ -89,15 +90,45 @@ fn admitted(
     Ok(taker)
 }
 
-fn struck(order: &Order, taker: Party, payout: Option<PayoutInvoice>, now: Now) -> Take {
-    let offer = &order.offer;
+/// What is traded: as offered, or as the taker chose at the market price of
+/// this moment (rules T8, T9). An amount where there is no choice is ignored.
+fn struck(
+    offer: &Offer,
+    chosen: Option<i64>,
+    market: PriceAnswer,
+    now: Now,
+) -> Result<Amounts, CantDo> {
+    let (min, max, premium) = match offer.price {
+        Price::Fixed(amounts) => return Ok(amounts),
+        Price::Market { min, max, premium } => (min, max, premium),
+    };
+    let chosen = chosen.and_then(|chosen| u64::try_from(chosen).ok());
+    let fiat = match offer.range() {
+        None => Some(max),
+        Some(_) => chosen.map(Fiat).filter(|fiat| min <= *fiat && *fiat <= max),
+    };
+    let fiat = fiat.ok_or(CantDo::OutOfRangeSatsAmount)?;
+    amounts(fiat, sats_for(fiat, quoted(market)?, premium), now.terms)
+}
+
+/// Rule T7 comes before the amounts: an overloaded node says so, whatever was
+/// asked for.
+fn ensure_carried(
+    struck: Result<Amounts, CantDo>,
+    now: Now,
+    facts: &TakeFacts,
+) -> Result<(), CantDo> {
+    let sats = struck.map_or(Sats(0), |amounts| amounts.sats);
+    ensure_capacity(facts.capacity, sats, now.terms)
+}
+
+fn taken(taker: Party, amounts: Amounts, payout: Option<PayoutInvoice>, now: Now) -> Take {
     Take {
         taker,
         taken_at: now.at,
-        sats: offer.sats,
-        fee: offer.fee,
-        fiat: offer.fiat,
+        amounts,
         payout,
+        next_trade: None,
     }
 }
 
@@ -146,18 +177,24 @@ mod tests {
     use crate::wire::Transport;
 
     fn take_sell_request() -> Request {
-        request(&taker(), Ask::TakeSell { payout: None })
+        request(
+            &taker(),
+            Ask::TakeSell {
+                payout: None,
+                fiat: None,
+            },
+        )
     }
 
     fn take_buy_request() -> Request {
-        request(&taker(), Ask::TakeBuy)
+        request(&taker(), Ask::TakeBuy { fiat: None })
     }
 
     #[test]
     fn g12_a_take_without_a_fresh_index_is_refused() {
         let refused = |index, facts: &TakeFacts| {
             let req = take_sell_request().edit(|r| r.trade_index = index);
-            take_sell(&sell_order(), &req, None, now(), facts).err()
+            take_sell(&sell_order(), &req, (None, None), now(), facts).err()
         };
         for index in [
             None,
@@ -178,8 +215,8 @@ mod tests {
 
     #[test]
     fn t2_to_t6_a_take_is_refused() {
-        let by_maker =
-            take_sell_request().edit(|r| r.sender = request(&maker(), Ask::TakeBuy).sender);
+        let by_maker = take_sell_request()
+            .edit(|r| r.sender = request(&maker(), Ask::TakeBuy { fiat: None }).sender);
         let by_his_other_key = take_sell_request().edit(|r| r.sender.identity = maker().identity);
         let bound = take_facts().edit(|f| f.has_unfinished_take = true);
         let taken = active(Side::Sell).order;
@@ -231,12 +268,18 @@ mod tests {
         ];
         for (case, order, req, facts, reason) in table {
             assert_eq!(
-                take_sell(&order, &req, None, now(), &facts),
+                take_sell(&order, &req, (None, None), now(), &facts),
                 Err(reason),
                 "{case}"
             );
         }
-        let refused = take_buy(&sell_order(), &take_buy_request(), now(), &take_facts());
+        let refused = take_buy(
+            &sell_order(),
+            &take_buy_request(),
+            None,
+            now(),
+            &take_facts(),
+        );
         assert_eq!(
             refused,
             Err(CantDo::InvalidOrderKind),
@@ -257,17 +300,23 @@ mod tests {
         };
         for capacity in [away, full(200, 0), full(190, 10), full(0, 16)] {
             let facts = take_facts().edit(|f| f.capacity = capacity);
-            let buy = take_buy(&buy_order(), &take_buy_request(), now(), &facts);
+            let buy = take_buy(&buy_order(), &take_buy_request(), None, now(), &facts);
             assert_eq!(buy, Err(CantDo::TooManyRequests), "{capacity:?}");
             let sell = take_sell(
                 &sell_order(),
                 &take_sell_request(),
-                Some(&readable(50)),
+                (Some(&readable(50)), None),
                 now(),
                 &facts,
             );
             assert_eq!(sell, Err(CantDo::TooManyRequests), "{capacity:?}");
-            let patient = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts);
+            let patient = take_sell(
+                &sell_order(),
+                &take_sell_request(),
+                (None, None),
+                now(),
+                &facts,
+            );
             assert!(patient.is_ok(), "t11 needs no Lightning: {capacity:?}");
         }
     }
@@ -292,7 +341,7 @@ mod tests {
             take_sell(
                 &sell_order(),
                 &take_sell_request(),
-                Some(given),
+                (Some(given), None),
                 now(),
                 facts,
             )
@@ -321,7 +370,13 @@ mod tests {
     #[test]
     fn t11_a_take_without_invoice_asks_the_buyer_for_one() {
         let order = sell_order();
-        let decision = take_sell(&order, &take_sell_request(), None, now(), &take_facts());
+        let decision = take_sell(
+            &order,
+            &take_sell_request(),
+            (None, None),
+            now(),
+            &take_facts(),
+        );
 
         let wanted = Notice::InvoiceWanted(Box::new(view::inv_at_take(&order, &take())));
         let deadline = UnixTime(NOW.0 + 900);
@@ -369,14 +424,14 @@ mod tests {
         let by_buyer = take_sell(
             &sell,
             &take_sell_request(),
-            Some(&given),
+            (Some(&given), None),
             now(),
             &take_facts(),
         );
         assert_eq!(by_buyer, Ok(opened(&sell, take_with_invoice())));
 
         let buy = buy_order().edit(|o| o.offer.payout = Some(invoice(50)));
-        let by_seller = take_buy(&buy, &take_buy_request(), now(), &take_facts());
+        let by_seller = take_buy(&buy, &take_buy_request(), None, now(), &take_facts());
         assert_eq!(by_seller, Ok(opened(&buy, take_with_invoice())));
     }
 
@@ -408,7 +463,7 @@ mod tests {
             f.person = crate::facts::PersonFacts::default();
             f.has_unfinished_take = true;
         });
-        let decision = take_sell(&sell_order(), &req, None, now(), &facts).unwrap();
+        let decision = take_sell(&sell_order(), &req, (None, None), now(), &facts).unwrap();
         assert_eq!(decision.users, Vec::new());
         let taker = &decision.orders[0].stage.take().unwrap().taker;
         assert_eq!(taker.trade_index, TradeIndex(0));
@@ -417,7 +472,14 @@ mod tests {
     #[test]
     fn k7_a_newcomer_is_known_from_his_first_take_on() {
         let facts = take_facts().edit(|f| f.person.user = None);
-        let decision = take_sell(&sell_order(), &take_sell_request(), None, now(), &facts).unwrap();
+        let decision = take_sell(
+            &sell_order(),
+            &take_sell_request(),
+            (None, None),
+            now(),
+            &facts,
+        )
+        .unwrap();
         let newcomer = User {
             first_seen: NOW,
             last_index: TradeIndex(7),
@@ -435,7 +497,7 @@ mod tests {
                 margin: crate::Sats(margin),
             };
             let facts = take_facts().edit(|f| f.capacity.liquidity = Some(liquidity));
-            take_buy(&buy_order(), &take_buy_request(), now(), &facts).err()
+            take_buy(&buy_order(), &take_buy_request(), None, now(), &facts).err()
         };
         let refused = Some(CantDo::TooManyRequests);
         assert_eq!(with(10_000, 0, 0, 0), None, "exactly the amount");

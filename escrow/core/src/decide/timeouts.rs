@@ -30,7 +30,7 @@ pub fn elapsed(order: &Order, kind: TimerKind, facts: &TimerFacts, now: Now) -> 
         TimerKind::Refresh => show_again(order, facts.shown_at, now),
         TimerKind::PayoutRetry => owed.map_or_else(nothing, |owed| payout_due(order, owed, now)),
         TimerKind::Reprompt => owed.map_or_else(nothing, |owed| {
-            ask_again(order, owed, facts.buyer_asked_at, now)
+            ask_again(order, owed, facts.buyer_heard_at, now)
         }),
     }
 }

@@ -13,6 +13,7 @@ mod json;
 pub mod message;
 pub mod order_event;
 pub mod payload;
+pub mod rates_event;
 pub mod rating_event;
 pub mod read;
 pub mod reason;

@@ -13,7 +13,7 @@ use escrow_core::amount::Msat;
 use escrow_core::command::{Ask, Found, Request};
 use escrow_core::decide::{
     cancel, dispute, escrow_horizon, fiat_sent, hold_invoice, payout, payout_invoice, rate,
-    release, take, timeouts,
+    release, take, timeouts, trade_pubkey,
 };
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::facts::{Now, PayoutFacts, RateFacts, TakeFacts};
@@ -26,22 +26,29 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::CantDo;
 
 use fixtures::{
-    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, next_hold, now, person_facts,
-    preimage, readable, request, take_facts,
+    Edit, FULL, NOW, SINCE, Scene, at, deadline, dispute_facts, horizon_facts, next_hold, now,
+    person_facts, preimage, readable, request, take_facts,
 };
 
 fn requests(side: Side) -> Vec<(&'static str, Ask)> {
     let take = match side {
         Side::Sell => vec![
-            ("take-sell", Ask::TakeSell { payout: None }),
+            (
+                "take-sell",
+                Ask::TakeSell {
+                    payout: None,
+                    fiat: None,
+                },
+            ),
             (
                 "take-sell, invoice",
                 Ask::TakeSell {
                     payout: Some(readable(60)),
+                    fiat: None,
                 },
             ),
         ],
-        Side::Buy => vec![("take-buy", Ask::TakeBuy)],
+        Side::Buy => vec![("take-buy", Ask::TakeBuy { fiat: None })],
     };
     let rest = [
         (
@@ -50,8 +57,8 @@ fn requests(side: Side) -> Vec<(&'static str, Ask)> {
                 payout: readable(60),
             },
         ),
-        ("fiat-sent", Ask::FiatSent),
-        ("release", Ask::Release),
+        ("fiat-sent", Ask::FiatSent { next: None }),
+        ("release", Ask::Release { next: None }),
         ("cancel", Ask::Cancel),
         ("dispute", Ask::Dispute),
         ("rate-user", Ask::RateUser { stars: 5 }),
@@ -73,19 +80,26 @@ fn answer(scene: &Scene, req: &Request, sender: &Party) -> Result<Decision, Cant
         ..take_facts()
     };
     match &req.ask {
-        Ask::TakeSell { payout } => take::take_sell(order, req, payout.as_ref(), now(), &taking),
-        Ask::TakeBuy => take::take_buy(order, req, now(), &taking),
+        Ask::TakeSell { payout, fiat } => {
+            take::take_sell(order, req, (payout.as_ref(), *fiat), now(), &taking)
+        }
+        Ask::TakeBuy { fiat } => take::take_buy(order, req, *fiat, now(), &taking),
         Ask::AddInvoice { payout } => {
             payout_invoice::add_invoice(order, req, payout, now(), &scene.invoice_facts())
         }
-        Ask::FiatSent => fiat_sent::fiat_sent(order, req, now()),
-        Ask::Release => release::release(order, req, now(), &scene.release_facts()),
+        Ask::FiatSent { next } => fiat_sent::fiat_sent(order, req, *next, now()),
+        Ask::Release { next } => release::release(order, req, *next, now(), &scene.release_facts()),
         Ask::Cancel => cancel::cancel(order, req, now(), &scene.cancel_facts()),
         Ask::Dispute => dispute::dispute(order, req, now(), &dispute_facts()),
         Ask::RateUser { stars } => {
             rate::rate(order, req, *stars, now(), &RateFacts { rated: None })
         }
-        Ask::NewOrder(_) | Ask::Refused(_) => unreachable!("not about an order"),
+        Ask::TradePubkey => trade_pubkey::trade_pubkey(order, req, false),
+        Ask::TakeDispute(_)
+        | Ask::AdminSettle { .. }
+        | Ask::AdminCancel { .. }
+        | Ask::Govern(_) => unreachable!("no party asks for it"),
+        Ask::NewOrder(_) | Ask::Question(_) | Ask::Refused(_) => unreachable!("not about an order"),
     }
 }
 
@@ -272,13 +286,11 @@ fn looked_up(scene: &Scene) -> Option<Decision> {
 
 /// The fixtures' holds expire at a height of 900.
 fn aged(scene: &Scene, blocks_left: u32) -> Option<Decision> {
-    let (hold, tip) = (hold(scene)?, 900 - blocks_left);
-    let fresh = dispute_facts().dispute;
+    let facts = horizon_facts(900 - blocks_left, scene.dispute.clone());
     Some(escrow_horizon::hold_aged(
         &scene.order,
-        hold,
-        tip,
-        fresh,
+        hold(scene)?,
+        &facts,
         now(),
     ))
 }

@@ -1,5 +1,6 @@
 //! What the operator is told, with what to do.
 
+use escrow_core::books::Breach;
 use escrow_core::decision::Alarm;
 
 /// An alarm in plain words.
@@ -28,6 +29,19 @@ pub(crate) fn words(alarm: Alarm) -> String {
             "payment {hash} failed for a reason of ours: see that Lightning is synced, has \
              active channels and enough to send; it is tried again"
         ),
+        Alarm::LedgerBreach(breach) => format!(
+            "no payment leaves any more, because {}: look at `mostro-relay ledger status`",
+            contradiction(breach)
+        ),
+        Alarm::PaymentLost(hash) => format!(
+            "payment {hash} is lost: Lightning calls it in flight, but no channel carries it and \
+             the buyer gets nothing; he is asked for another invoice when its time lock has \
+             passed, or when you close the channel it was to take"
+        ),
+        Alarm::TooManyInFlight(hash) => format!(
+            "payment {hash} waits until others have ended: see why so many are on their way with \
+             `mostro-relay payouts`, or raise lightning.max_inflight_payouts"
+        ),
         Alarm::PayoutStuck(order) => format!(
             "the buyer of order {} has to send another invoice: he is asked again and again; \
              `mostro-relay payouts` shows why",
@@ -41,5 +55,22 @@ pub(crate) fn words(alarm: Alarm) -> String {
             "the escrow of hold {hash} ends in {blocks_left} blocks: then Lightning gives the \
              sats back to the seller; see that the trade or its dispute is decided before"
         ),
+    }
+}
+
+/// What the books contradict, in plain words.
+#[must_use]
+pub fn contradiction(breach: Breach) -> String {
+    match breach {
+        Breach::Overdrawn(order) => format!("more leaves for order {} than came in", order.0),
+        Breach::PaidTwice(order) => format!("the buyer of order {} was paid twice", order.0),
+        Breach::Unbalanced => "the books do not balance: the ledger file is damaged".into(),
+        Breach::UnknownPayment(hash) => format!(
+            "Lightning has made payment {hash} over the amount of a trade, and the ledger knows \
+             nothing of it: is it an old backup?"
+        ),
+        Breach::HistoryCutShort => "Lightning has forgotten payments that the ledger has seen: \
+                                    is it an old backup?"
+            .into(),
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod alarms;
 pub(crate) mod backoff;
+pub(crate) mod bookkeeper;
 pub(crate) mod chain;
 pub(crate) mod courier;
 pub(crate) mod dispatch;

@@ -35,12 +35,11 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, p
             board: &board,
             attempt: &attempt,
             present: &mut present,
-            poke,
         };
         let look = board.call(board.backend.lookup_payment(hash)).await;
         let is_started = started == Some(attempt.tries);
         let tried = Tried::of(is_started, unanswered.map(|at| at.elapsed()));
-        match tender.step(look, tried).await {
+        match tender.step(look, tried, poke).await {
             Step::Started => {
                 started = Some(attempt.tries);
                 backoff.reset();
@@ -96,18 +95,20 @@ struct Tender<'a> {
     board: &'a Switchboard,
     attempt: &'a Attempt,
     present: &'a mut Try,
-    poke: &'a Notify,
 }
 
 impl Tender<'_> {
-    async fn step(&mut self, look: LnResult<PaymentState>, tried: Tried) -> Step {
+    async fn step(&mut self, look: LnResult<PaymentState>, tried: Tried, poke: &Notify) -> Step {
         match look {
-            Ok(seen) => match reports::payment_step(self.attempt.hash, seen, tried) {
-                PaymentStep::Report(command) => self.report(command).await,
-                PaymentStep::Start => self.start().await,
-                PaymentStep::Wait => self.wait().await,
-                PaymentStep::LookAgain => Step::NothingNew,
-            },
+            Ok(seen) => {
+                self.board.unseen.seen(self.attempt.hash);
+                match reports::payment_step(self.attempt.hash, seen, tried) {
+                    PaymentStep::Report(command) => self.report(command).await,
+                    PaymentStep::Start => self.start().await,
+                    PaymentStep::Wait => self.wait(poke).await,
+                    PaymentStep::LookAgain => Step::NothingNew,
+                }
+            }
             Err(why) => {
                 tracing::warn!(hash = %self.attempt.hash, %why, "a payment cannot be looked up");
                 self.present.is_shaken = true;
@@ -118,6 +119,10 @@ impl Tender<'_> {
 
     async fn start(&mut self) -> Step {
         self.board.lightning_is_ready().await;
+        self.board.unseen.is_empty().await;
+        if self.board.is_latched() {
+            return Step::NothingNew;
+        }
         let request = reports::pay_request(self.attempt);
         match self
             .board
@@ -151,14 +156,19 @@ impl Tender<'_> {
     }
 
     /// Waits until the payment has ended, the stream is lost, or somebody pokes;
-    /// the next look tells which. A stream may fall silent without an end, and
-    /// what was seen on its way has been started.
-    async fn wait(&mut self) -> Step {
+    /// the next look tells which, as a stream may fall silent without an end.
+    /// With each poke it is looked for in the channels (rule P13).
+    async fn wait(&mut self, poke: &Notify) -> Step {
         let mut updates = self.board.backend.watch_payment(self.attempt.hash);
         loop {
             let update = tokio::select! {
                 update = updates.next() => update,
-                () = self.poke.notified() => return Step::Started,
+                () = poke.notified() => {
+                    return match self.look_for_it().await {
+                        Some(news) => self.report(news).await,
+                        None => Step::Started,
+                    };
+                }
             };
             match update {
                 Some(state) if state.is_final() => return Step::Started,
@@ -169,6 +179,12 @@ impl Tender<'_> {
                 }
             }
         }
+    }
+
+    async fn look_for_it(&self) -> Option<Command> {
+        let look = self.board.backend.lost_payment(self.attempt.hash);
+        let lost = self.board.call(look).await.ok()?;
+        reports::missing_news(self.attempt, lost)
     }
 
     /// A failure in which Lightning had trouble is not the buyer's (rule P7).

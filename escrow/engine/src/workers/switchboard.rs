@@ -1,9 +1,11 @@
 //! The line to Lightning and back to the writer, shared by the workers.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_lightning::{LightningBackend, LnError, LnResult};
 use storage::ledger::Views;
@@ -27,6 +29,60 @@ pub(crate) struct Switchboard {
     pub(crate) preimages: Arc<Preimages>,
     pub(crate) health: watch::Receiver<LightningHealth>,
     pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) unseen: Arc<Unseen>,
+}
+
+/// What a start has to ask Lightning before it may send anything: how the
+/// payments stand that an earlier process may have started (rule P15), and
+/// which others it has made.
+#[derive(Debug)]
+pub(crate) struct Unseen(watch::Sender<ToAsk>);
+
+#[derive(Debug)]
+struct ToAsk {
+    payments: BTreeSet<PaymentHash>,
+    history: bool,
+}
+
+impl ToAsk {
+    fn is_nothing(&self) -> bool {
+        self.payments.is_empty() && !self.history
+    }
+}
+
+impl Default for Unseen {
+    /// At start.
+    fn default() -> Unseen {
+        Unseen(watch::Sender::new(ToAsk {
+            payments: BTreeSet::new(),
+            history: true,
+        }))
+    }
+}
+
+impl Unseen {
+    /// Adds what was found in the ledger at start.
+    pub(crate) fn found(&self, hashes: impl IntoIterator<Item = PaymentHash>) {
+        self.0.send_modify(|ask| ask.payments.extend(hashes));
+    }
+
+    /// Lightning has said how this one stands.
+    pub(crate) fn seen(&self, hash: PaymentHash) {
+        self.0.send_if_modified(|ask| ask.payments.remove(&hash));
+    }
+
+    /// Lightning's payments were compared with the ledger.
+    pub(crate) fn seen_history(&self) {
+        self.0
+            .send_if_modified(|ask| std::mem::take(&mut ask.history));
+    }
+
+    /// Waits until all of it was asked.
+    pub(crate) async fn is_empty(&self) {
+        let mut ask = self.0.subscribe();
+        // It never errs, because the sender is ours.
+        let _ = ask.wait_for(ToAsk::is_nothing).await;
+    }
 }
 
 impl Switchboard {
@@ -44,6 +100,13 @@ impl Switchboard {
     /// Whether Lightning had trouble after a payment was sent (rule P7).
     pub(crate) fn was_in_trouble(&self, sent: Instant) -> bool {
         self.standing.borrow().was_in_trouble(sent, Instant::now())
+    }
+
+    /// Whether the books stop all payments; a ledger that cannot be read does
+    /// so too (rule X13).
+    pub(crate) fn is_latched(&self) -> bool {
+        let latch = self.views.view().and_then(|view| view.latch());
+        !matches!(latch, Ok(None))
     }
 
     /// Waits until Lightning is fully up and synced (rule P7).

@@ -1,10 +1,11 @@
 //! What the writer does for external relays.
 
 use escrow_core::UnixTime;
-use storage::ledger::{MirrorNo, StorageError};
+use storage::ledger::{Lane, MirrorNo, OutboxRow, StorageError};
 
-use super::{Engine, TIDY_ROWS, Turn};
-use crate::submission::{MirrorReport, Path, TraderMessage};
+use super::turn::Turn;
+use super::{Engine, TIDY_ROWS};
+use crate::submission::{MirrorNews, MirrorReport, Path, TraderMessage};
 
 /// How long a path through a mirror is remembered; longer than any trade is open.
 const PATH_SECS: u64 = 60 * 86_400;
@@ -37,21 +38,47 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Writes down what became of a mirror's backlog, and how far it was read.
+    /// Writes down what is new about a mirror; of one that is gone, nothing.
     pub(super) fn mirror(&mut self, report: &MirrorReport) -> Result<(), StorageError> {
-        let Some(mut mirror) = self.page.mirror(report.mirror)? else {
+        let number = report.mirror;
+        let Some(mut mirror) = self.page.mirror(number)? else {
             return Ok(());
         };
-        for rows in [&report.acknowledged, &report.given_up] {
-            self.page.done_backlog(report.mirror, rows)?;
+        match &report.news {
+            MirrorNews::Settled {
+                acknowledged,
+                given_up,
+            } => {
+                self.page.done_backlog(number, acknowledged)?;
+                self.page.done_backlog(number, given_up)?;
+                if !acknowledged.is_empty() {
+                    mirror.acknowledged_at = Some(self.now);
+                }
+                let refused = u64::try_from(given_up.len()).unwrap_or(u64::MAX);
+                mirror.given_up = mirror.given_up.saturating_add(refused);
+            }
+            MirrorNews::Read(until) => mirror.read_until = mirror.read_until.max(Some(*until)),
+            MirrorNews::Fill { events, filled } => {
+                self.fill(number, events)?;
+                mirror.filled = *filled;
+            }
         }
-        if !report.acknowledged.is_empty() {
-            mirror.acknowledged_at = Some(self.now);
+        self.page.put_mirror(number, &mirror)
+    }
+
+    /// What is older than the last stamp of its address has a successor, which
+    /// waits for the mirror or is there already.
+    fn fill(&mut self, mirror: MirrorNo, events: &[OutboxRow]) -> Result<(), StorageError> {
+        for row in events {
+            let stamp = match &row.lane {
+                Lane::Address(address) => self.page.stamp(address)?,
+                Lane::Recipient(_) => None,
+            };
+            if stamp == Some(row.created_at) {
+                self.page.fill_backlog(mirror, row)?;
+            }
         }
-        let given_up = u64::try_from(report.given_up.len()).unwrap_or(u64::MAX);
-        mirror.given_up = mirror.given_up.saturating_add(given_up);
-        mirror.read_until = mirror.read_until.max(report.read_until);
-        self.page.put_mirror(report.mirror, &mirror)
+        Ok(())
     }
 
     /// Forgets paths that nobody uses, and events that have expired: relays

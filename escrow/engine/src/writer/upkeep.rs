@@ -10,7 +10,8 @@ use escrow_core::order::{Order, OrderId};
 use escrow_core::terms::WARNING_BLOCKS;
 use storage::ledger::{StorageError, Tip};
 
-use super::{BATCH, Engine, Outcome, StepError, Turn};
+use super::turn::Turn;
+use super::{BATCH, Engine, Outcome, StepError};
 
 /// How often all living orders are looked at (rule S9).
 const ROUND_SECS: u64 = 3_600;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use escrow_core::PaymentHash;
 use escrow_lightning::backend::{
     BackendKind, CancelOutcome, Capabilities, HoldRequest, HoldSnapshot, LightningBackend,
-    Liquidity, LnResult, NodeInfo, PayRequest, PaymentRecord, PaymentState, Preimage,
+    Liquidity, LnResult, LostPayment, NodeInfo, PayRequest, PaymentRecord, PaymentState, Preimage,
     SettleOutcome, StartPayment,
 };
 use escrow_lightning::{LnError, Sandbox};
@@ -111,6 +111,10 @@ impl LightningBackend for Line {
 
     fn watch_payment(&self, hash: PaymentHash) -> BoxStream<'static, PaymentState> {
         self.sandbox.watch_payment(hash)
+    }
+
+    async fn lost_payment(&self, hash: PaymentHash) -> LnResult<Option<LostPayment>> {
+        self.sandbox.lost_payment(hash).await
     }
 
     async fn list_payments_since(&self, index: u64, max: u32) -> LnResult<Vec<PaymentRecord>> {

@@ -266,7 +266,9 @@ impl Trade {
         let submitting = self.house.handle();
         let receipt = timeout(Duration::from_secs(5), submitting.submit(SOURCE, letter)).await;
         match receipt {
-            Ok(Receipt::Decided | Receipt::Duplicate) => self.decided.push(what),
+            Ok(Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(_)) => {
+                self.decided.push(what);
+            }
             // The power may have gone; the same letter goes out again.
             Ok(Receipt::Refused(_)) | Err(_) => {}
         }

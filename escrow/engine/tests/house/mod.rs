@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::TradeKey;
+use escrow_core::price::PriceAnswer;
 use escrow_core::terms::Terms;
 use escrow_core::wire::{
     self, Action, Message, OrderKind, Payload, Seed, SmallOrder, Transport, Wrapper, read_message,
@@ -21,13 +22,14 @@ use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
+use escrow_engine::prices::PriceBoard;
 use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
-use escrow_lightning::backend::Network;
+use escrow_lightning::backend::{Network, PayRequest, StartPayment};
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
 use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
 use nostr::event::Event;
-use nostr::key::{Keys, SecretKey};
+use nostr::key::{Keys, PublicKey, SecretKey};
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
 use storage::testing::PowerCutDisk;
@@ -84,6 +86,19 @@ impl Clock for HouseClock {
     }
 }
 
+/// A market on which a bitcoin costs 50,000 EUR, and nothing else is known.
+#[derive(Debug)]
+struct Market;
+
+impl PriceBoard for Market {
+    fn price(&self, code: &str, _now: UnixTime) -> PriceAnswer {
+        match code {
+            "EUR" => PriceAnswer::Served(50_000.0),
+            _ => PriceAnswer::Unknown,
+        }
+    }
+}
+
 /// A relay that keeps everything once, and outlives the node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
@@ -114,9 +129,13 @@ pub(crate) struct House {
     pub(crate) sandbox: Sandbox,
     pub(crate) recorder: Recorder,
     keys: Keys,
+    /// The terms of the next start.
+    pub(crate) terms: Terms,
     running: Option<Escrow>,
     handle: Option<EscrowHandle>,
     starts: u64,
+    /// Keys that get no new trades from the next start on.
+    pub(crate) banned: Vec<PublicKey>,
 }
 
 impl House {
@@ -145,9 +164,14 @@ impl House {
             sandbox,
             recorder: Recorder::default(),
             keys: key(99),
+            terms: Terms {
+                payment_attempts: 2,
+                ..Terms::default()
+            },
             running: None,
             handle: None,
             starts: 0,
+            banned: Vec::new(),
         }
     }
 
@@ -200,6 +224,7 @@ impl House {
             clock: Arc::new(self.clock.clone()),
             mailbox: MailboxLimits::default(),
             strangers_per_second: 1_000,
+            banned: self.banned.clone(),
             mirrors: Vec::new(),
         };
         let escrow = Escrow::start(parts, CancellationToken::new())
@@ -264,6 +289,20 @@ impl House {
         timeout(PATIENCE, waiting).await.expect("it never comes")
     }
 
+    /// The operator pays an invoice past the escrow.
+    pub(crate) async fn pays_by_hand(&self, bolt11: &str) {
+        let request = PayRequest {
+            bolt11: bolt11.into(),
+            amount: Sats(SATS - FEE).to_msat().unwrap(),
+            fee_limit: Msat(100_000),
+            cltv_limit: 1_008,
+            max_parts: 1,
+            timeout: Duration::from_secs(60),
+        };
+        let started = self.sandbox.start_payment(&request).await.unwrap();
+        assert_eq!(started, StartPayment::Started);
+    }
+
     pub(crate) async fn balance(&self, wallet: &'static str) -> Msat {
         self.sandbox
             .look(move |world| world.balance(wallet))
@@ -274,17 +313,19 @@ impl House {
     fn desk(&self) -> Desk {
         Desk {
             keys: self.keys.clone(),
-            terms: terms(),
+            terms: self.terms.clone(),
             stationery: Stationery {
                 network: "regtest".into(),
                 relays: vec!["wss://relay.example".into()],
                 instance: None,
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),
             entropy: Entropy::seeded(self.starts),
+            prices: Arc::new(Market),
             lightning_is_ready: true,
             sealing: Sealing::Full,
         }
@@ -314,6 +355,25 @@ impl Trader {
             index: 1,
             requests: Mutex::new(0),
             heard: 0,
+        }
+    }
+
+    /// The same person with another trade key.
+    pub(crate) fn under_another_key(self, number: u8, index: i64) -> Trader {
+        Trader {
+            keys: key(number),
+            index,
+            requests: Mutex::new(1_000),
+            ..self
+        }
+    }
+
+    /// The same person, who writes from his identity itself.
+    pub(crate) fn as_identity(self) -> Trader {
+        Trader {
+            keys: self.identity.unwrap(),
+            identity: None,
+            ..self
         }
     }
 
@@ -357,6 +417,17 @@ impl Trader {
         wire::client::wrap(&letter, &self.keys, self.identity.as_ref(), &Seed(seed)).unwrap()
     }
 
+    /// As [`Trader::letter`], in the wrapper that clients use for sessions.
+    pub(crate) async fn asks(
+        &self,
+        house: &House,
+        action: Action,
+        payload: Option<Payload>,
+    ) -> Receipt {
+        let event = self.letter(house, action, None, payload);
+        house.handle().submit(SOURCE, event).await
+    }
+
     pub(crate) async fn says(
         &self,
         house: &House,
@@ -372,7 +443,7 @@ impl Trader {
     pub(crate) fn mail(&self, house: &House) -> Vec<Message> {
         let events = house.recorder.events.lock().unwrap();
         let own = events.iter().filter(|event| {
-            let is_letter = event.kind.as_u16() != wire::order_event::ORDER;
+            let is_letter = matches!(event.kind.as_u16(), 14 | 1_059);
             is_letter && value(event, "p") == self.keys.public_key().to_hex()
         });
         let node = house.keys.public_key();
@@ -453,11 +524,4 @@ fn value(event: &Event, name: &str) -> String {
 
 fn key(number: u8) -> Keys {
     Keys::new(SecretKey::from_slice(&[number; 32]).unwrap())
-}
-
-fn terms() -> Terms {
-    Terms {
-        payment_attempts: 2,
-        ..Terms::default()
-    }
 }

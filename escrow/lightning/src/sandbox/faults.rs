@@ -33,6 +33,8 @@ pub enum Op {
     LookupPayment,
     /// `watch_payment`, as it begins.
     WatchPayment,
+    /// `lost_payment`.
+    LostPayment,
     /// `list_payments_since`.
     ListPayments,
     /// `watch_blocks`, as it begins.

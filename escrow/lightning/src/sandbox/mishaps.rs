@@ -26,7 +26,7 @@ impl World {
     /// The node's channels are closed and others opened, at no cost: it finds
     /// out that the lost payments never left.
     pub(super) fn change_channels(&mut self) -> u32 {
-        let is_lost = |progress: &Progress| matches!(progress, Progress::Lost);
+        let is_lost = |progress: &Progress| matches!(progress, Progress::Lost { .. });
         let lost = self.payments_that(is_lost);
         for hash in &lost {
             self.progresses(*hash, Progress::Failed(FailReason::NoRoute));
@@ -42,7 +42,7 @@ impl World {
             Progress::Doomed(_)
             | Progress::Sent { .. }
             | Progress::Held { .. }
-            | Progress::Lost => false,
+            | Progress::Lost { .. } => false,
         };
         let ended = self.payments_that(goes);
         for hash in &ended {

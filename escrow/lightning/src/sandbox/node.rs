@@ -12,8 +12,8 @@ use super::payments::MAX_CLTV_LIMIT;
 use super::shell::Sandbox;
 use crate::backend::{
     BackendKind, CancelOutcome, Capabilities, HoldRequest, HoldSnapshot, LightningBackend,
-    Liquidity, LnError, LnResult, Network, NodeInfo, PayRequest, PaymentRecord, PaymentState,
-    Preimage, SettleOutcome, StartPayment,
+    Liquidity, LnError, LnResult, LostPayment, Network, NodeInfo, PayRequest, PaymentRecord,
+    PaymentState, Preimage, SettleOutcome, StartPayment,
 };
 
 static CAPABILITIES: Capabilities = Capabilities {
@@ -107,6 +107,11 @@ impl LightningBackend for Sandbox {
             subscribe.await.ok().flatten()
         });
         self.bend(Op::WatchPayment, news)
+    }
+
+    async fn lost_payment(&self, hash: PaymentHash) -> LnResult<Option<LostPayment>> {
+        self.call(Op::LostPayment, move |desk| desk.world.lost_payment(hash))
+            .await
     }
 
     async fn list_payments_since(&self, index: u64, max: u32) -> LnResult<Vec<PaymentRecord>> {

@@ -14,7 +14,8 @@ use super::pen::{Owner, Secret};
 use super::wallets::plain_text;
 use super::world::{Change, World, debit};
 use crate::backend::{
-    FailReason, Network, PaymentRecord, PaymentState, Preimage, RejectReason, StartPayment,
+    FailReason, LostPayment, Network, PaymentRecord, PaymentState, Preimage, RejectReason,
+    StartPayment,
 };
 use crate::invoice_rules::{amount_of, network_of, payment_hash_of};
 
@@ -51,7 +52,9 @@ pub(super) enum Progress {
     },
     /// Noted as sent, although nothing ever left: no part of it is in any
     /// channel, and only the end of the channels shows that.
-    Lost,
+    Lost {
+        locked_until: u32,
+    },
     Succeeded {
         preimage: Secret,
         fee: Msat,
@@ -72,7 +75,7 @@ impl Payment {
     pub(super) fn state(&self) -> PaymentState {
         match &self.progress {
             Progress::Doomed(_) => PaymentState::InFlight { parts: 0 },
-            Progress::Sent { .. } | Progress::Held { .. } | Progress::Lost => {
+            Progress::Sent { .. } | Progress::Held { .. } | Progress::Lost { .. } => {
                 PaymentState::InFlight { parts: 1 }
             }
             Progress::Succeeded { preimage, fee } => PaymentState::Succeeded {
@@ -103,9 +106,20 @@ impl Payment {
         match self.progress {
             Progress::Sent { fee } | Progress::Held { fee, .. } => with_fee(self.amount, fee),
             Progress::Doomed(_)
-            | Progress::Lost
+            | Progress::Lost { .. }
             | Progress::Succeeded { .. }
             | Progress::Failed(_) => Msat(0),
+        }
+    }
+
+    pub(super) fn lost(&self) -> Option<LostPayment> {
+        match self.progress {
+            Progress::Lost { locked_until } => Some(LostPayment { locked_until }),
+            Progress::Doomed(_)
+            | Progress::Sent { .. }
+            | Progress::Held { .. }
+            | Progress::Succeeded { .. }
+            | Progress::Failed(_) => None,
         }
     }
 }
@@ -128,12 +142,12 @@ impl World {
         {
             return StartPayment::AlreadyKnown;
         }
-        let progress = self.send(target.hash, act);
+        let progress = self.send(&target, act);
         let arrives_at = match progress {
             Progress::Sent { .. } => self.arrival(target.hash),
             Progress::Doomed(_)
             | Progress::Held { .. }
-            | Progress::Lost
+            | Progress::Lost { .. }
             | Progress::Succeeded { .. }
             | Progress::Failed(_) => self.now,
         };
@@ -167,7 +181,7 @@ impl World {
             Progress::Doomed(reason) => Progress::Failed(reason),
             Progress::Sent { fee } => self.reaches_payee(hash, fee),
             Progress::Held { .. }
-            | Progress::Lost
+            | Progress::Lost { .. }
             | Progress::Succeeded { .. }
             | Progress::Failed(_) => return,
         };
@@ -199,7 +213,7 @@ impl World {
     }
 
     /// Locks the money for a payment, or says why none can be sent.
-    fn send(&mut self, hash: PaymentHash, act: &StartPaying) -> Progress {
+    fn send(&mut self, target: &Target, act: &StartPaying) -> Progress {
         if self.failing > 0 {
             self.failing -= 1;
             return Progress::Doomed(FailReason::NoRoute);
@@ -207,14 +221,16 @@ impl World {
         if self.peers_are_away {
             return Progress::Doomed(FailReason::InsufficientBalance);
         }
-        let fee = routing_fee(act.amount);
-        let payee = self.behaviour_of(hash);
-        if payee.is_none_or(|it| it == Behaviour::Offline) || fee > act.fee_limit {
-            return Progress::Doomed(FailReason::NoRoute);
-        }
         if self.losing > 0 {
             self.losing -= 1;
-            return Progress::Lost;
+            let lock = target.cltv_delta.saturating_add(CLTV_PADDING);
+            let locked_until = self.height.saturating_add(lock);
+            return Progress::Lost { locked_until };
+        }
+        let fee = routing_fee(act.amount);
+        let payee = self.behaviour_of(target.hash);
+        if payee.is_none_or(|it| it == Behaviour::Offline) || fee > act.fee_limit {
+            return Progress::Doomed(FailReason::NoRoute);
         }
         if debit(&mut self.outbound, with_fee(act.amount, fee)) {
             Progress::Sent { fee }
@@ -267,7 +283,7 @@ impl Payment {
             Progress::Doomed(_)
             | Progress::Sent { .. }
             | Progress::Held { .. }
-            | Progress::Lost
+            | Progress::Lost { .. }
             | Progress::Succeeded { .. } => true,
             Progress::Failed(_) => false,
         }

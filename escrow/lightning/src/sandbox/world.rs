@@ -14,7 +14,7 @@ use super::payees::Behaviour;
 use super::payments::Payment;
 use super::pen::{Dice, Owner, Pen};
 use super::wallets::Invoice;
-use crate::backend::{HoldSnapshot, Liquidity, PaymentRecord, PaymentState};
+use crate::backend::{HoldSnapshot, Liquidity, LostPayment, PaymentRecord, PaymentState};
 
 /// The wallet that exists from the start.
 pub const DEFAULT_WALLET: &str = "trader";
@@ -209,6 +209,12 @@ impl World {
         self.payments
             .get(&hash)
             .map_or(PaymentState::NotFound, Payment::state)
+    }
+
+    /// Whether a payment is in flight by the node's books alone.
+    #[must_use]
+    pub fn lost_payment(&self, hash: PaymentHash) -> Option<LostPayment> {
+        self.payments.get(&hash).and_then(Payment::lost)
     }
 
     /// At most `max` payments with an index above `index`, oldest first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use escrow_lightning::backend::{FailReason, HoldSnapshot, HoldState, PaymentState, StartPayment};
 use escrow_lightning::sandbox::{
-    ChangeChannels, Clock, DEFAULT_WALLET, FailPayments, Fault, FaultAction, Op,
+    ChangeChannels, Clock, DEFAULT_WALLET, FailPayments, Fault, FaultAction, LosePayments, Mine, Op,
 };
 use escrow_lightning::{LightningBackend, LnError, Preimage, Sandbox};
 use futures_util::StreamExt;
@@ -107,6 +107,36 @@ async fn ordered_failures_fail_so_many_payments() {
         matches!(states[2], PaymentState::Succeeded { .. }),
         "{states:?}"
     );
+}
+
+#[tokio::test]
+async fn a_lost_payment_stays_in_flight_and_no_channel_carries_it() {
+    let sandbox = in_memory();
+    let outbound = sandbox.liquidity().await.unwrap().outbound;
+    sandbox.apply(LosePayments { count: 1 }).await.unwrap();
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        let order = invoice(DEFAULT_WALLET, 1_000_000);
+        let bolt11 = sandbox.apply(order).await.unwrap().unwrap();
+        let request = pay_request(bolt11, 1_000_000);
+        sandbox.start_payment(&request).await.unwrap();
+        let again = sandbox.start_payment(&request).await.unwrap();
+        assert_eq!(again, StartPayment::AlreadyKnown);
+        let newest = sandbox.list_payments_since(0, 9).await.unwrap().pop();
+        hashes.push(newest.unwrap().hash);
+    }
+    let lost = sandbox.lost_payment(hashes[0]).await.unwrap().unwrap();
+    assert_eq!(sandbox.lost_payment(hashes[1]).await.unwrap(), None);
+    let left = sandbox.liquidity().await.unwrap().outbound;
+    assert!(left.0 > outbound.0 - 2_000_000, "only one has left");
+
+    let height = sandbox.info().await.unwrap().block_height;
+    let past = Mine {
+        blocks: lost.locked_until - height + 100,
+    };
+    sandbox.apply(past).await.unwrap();
+    let state = sandbox.lookup_payment(hashes[0]).await.unwrap();
+    assert_eq!(state, PaymentState::InFlight { parts: 1 });
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use escrow_core::{PaymentHash, UnixTime};
 use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_lightning::LnError;
 use escrow_lightning::backend::{PaymentState, StartPayment};
-use escrow_lightning::sandbox::StartPaying;
+use escrow_lightning::sandbox::{StartPaying, World};
 
 use super::health::Health;
 use super::line::Called;
@@ -71,6 +71,12 @@ impl PaymentTender {
         if self.present.number != attempt.tries {
             self.present = Try::new(attempt.tries, bench.now);
             pace.goes_on(bench.now);
+        }
+        if pace.is_poked && self.watch.is_some() {
+            let news = look_for_it(&attempt, bench);
+            if news.is_some() {
+                return (true, news);
+            }
         }
         if self.waits(&attempt, pace, bench) || !pace.tries(bench.now) {
             return (true, None);
@@ -181,6 +187,17 @@ impl PaymentTender {
             }
         }
     }
+}
+
+/// Looks for it in the channels (rule P13).
+fn look_for_it(attempt: &Attempt, bench: &mut Bench<'_>) -> Option<Command> {
+    let (dice, tally) = (&mut *bench.dice, &mut *bench.tally);
+    let look = |world: &World| world.lost_payment(attempt.hash);
+    let lost = bench.line.look(look, dice, tally).ok()?;
+    if lost.is_some() {
+        bench.tally.add("payment missing");
+    }
+    reports::missing_news(attempt, lost)
 }
 
 fn look_up(hash: PaymentHash, bench: &mut Bench<'_>) -> Option<PaymentState> {

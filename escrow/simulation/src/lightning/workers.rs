@@ -109,6 +109,7 @@ impl Workers {
                 Effect::LookUpHold(hash) => self.look_ups.push(*hash),
                 Effect::PublishOrder(_)
                 | Effect::PublishDispute(_)
+                | Effect::PublishRating { .. }
                 | Effect::WakeAt(_)
                 | Effect::Alarm(_) => {}
             }

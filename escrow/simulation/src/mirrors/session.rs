@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use escrow_core::UnixTime;
 use escrow_core::wire::Transport;
-use escrow_engine::submission::{MirrorReport, TraderMessage};
+use escrow_engine::submission::{MirrorNews, TraderMessage};
 use storage::ledger::{MirrorNo, OutboxSeq, SeenKey, View};
 
 use super::relay::{Answer, Relay};
@@ -45,14 +45,14 @@ impl Session {
         }
     }
 
-    /// Brings some of what waits; what the mirror said to it is reported.
+    /// Brings some of what waits; what is new of the mirror is reported.
     pub(super) fn converse(
         &mut self,
         number: MirrorNo,
         relay: &mut Relay,
         view: &View,
         (now, dice, tally): At<'_>,
-    ) -> Option<MirrorReport> {
+    ) -> Vec<MirrorNews> {
         let mut rows = view.backlog_from(number, self.next, WINDOW).unwrap();
         if let Some((last, _)) = rows.last() {
             self.next = OutboxSeq(last.0 + 1);
@@ -63,12 +63,7 @@ impl Session {
                 None => tally.add("replaced before it was brought"),
             }
         }
-        let mut report = MirrorReport {
-            mirror: number,
-            acknowledged: Vec::new(),
-            given_up: Vec::new(),
-            read_until: self.is_read_until(relay, now),
-        };
+        let (mut acknowledged, mut given_up) = (Vec::new(), Vec::new());
         if !relay.is_healed {
             dice.shuffle(&mut rows);
         }
@@ -77,15 +72,27 @@ impl Session {
                 tally.add("brought to a mirror twice");
             }
             match relay.hears(&row) {
-                Answer::Stored => report.acknowledged.push(seq),
-                Answer::Refused => report.given_up.push(seq),
+                Answer::Stored => acknowledged.push(seq),
+                Answer::Refused => given_up.push(seq),
                 Answer::Later | Answer::Nothing => {
                     self.again.insert(seq);
                 }
             }
         }
-        let is_news = !report.acknowledged.is_empty() || !report.given_up.is_empty();
-        (is_news || report.read_until.is_some() && dice.percent(10)).then_some(report)
+        let mut news = Vec::new();
+        if !acknowledged.is_empty() || !given_up.is_empty() {
+            news.push(MirrorNews::Settled {
+                acknowledged,
+                given_up,
+            });
+        }
+        let read_until = self.is_read_until(relay, now);
+        news.extend(
+            read_until
+                .filter(|_| dice.percent(20))
+                .map(MirrorNews::Read),
+        );
+        news
     }
 
     /// Messages that are to be decided next, the oldest on the relay first.

@@ -23,7 +23,7 @@ impl People {
             let takers = if scene.dice.percent(20) { 2 } else { 1 };
             return (0..takers).map(|_| self.take(order, scene)).collect();
         }
-        let Some(key) = self.whose_turn(order, scene) else {
+        let Some(key) = whose_turn(order, scene) else {
             return Vec::new();
         };
         let owner = self.selves[&key].owner;
@@ -48,41 +48,6 @@ impl People {
         }
     }
 
-    /// Nobody's, while the node or Lightning is at work. Where one party has
-    /// asked to cancel, the other answers first, or the first asks again.
-    fn whose_turn(&self, order: &Order, scene: &mut Scene<'_>) -> Option<TradeKey> {
-        let role = match &order.stage {
-            Stage::WaitingInvoice { .. }
-            | Stage::PaidWaitingInvoice { .. }
-            | Stage::Active { .. } => Role::Buyer,
-            Stage::WaitingPayment { .. } | Stage::FiatSent { .. } => Role::Seller,
-            Stage::Dispute { .. } => match scene.dice.below(4) {
-                0 if !scene.line.is_good => Role::Buyer,
-                _ => Role::Seller,
-            },
-            Stage::PayingBuyer { payout, .. } => {
-                let state = scene.view.payout(*payout).unwrap().unwrap().state;
-                if matches!(state, PayoutState::NeedInvoice { .. }) {
-                    Role::Buyer
-                } else {
-                    Role::Seller
-                }
-            }
-            Stage::Pending
-            | Stage::OpeningHold { .. }
-            | Stage::Canceling { .. }
-            | Stage::Releasing { .. }
-            | Stage::Success { .. }
-            | Stage::Canceled { .. }
-            | Stage::Expired => return None,
-        };
-        let party = match role {
-            Role::Buyer => order.buyer(),
-            Role::Seller => order.seller(),
-        };
-        party.map(|party| party.trade_key)
-    }
-
     /// The move that the trade needs.
     fn act(&mut self, order: &Order, key: TradeKey, scene: &mut Scene<'_>) -> Vec<Request> {
         let wants_out = order.stage.cancel_asked_by();
@@ -99,9 +64,9 @@ impl People {
                 self.pay_hold(key, hash, scene);
                 return Vec::new();
             }
-            Stage::Active { .. } => Ask::FiatSent,
+            Stage::Active { .. } => Ask::FiatSent { next: None },
             Stage::Dispute { .. } if order.role_of(key) == Some(Role::Buyer) => Ask::Cancel,
-            Stage::FiatSent { .. } | Stage::Dispute { .. } => Ask::Release,
+            Stage::FiatSent { .. } | Stage::Dispute { .. } => Ask::Release { next: None },
             Stage::PayingBuyer { take, .. } if order.role_of(key) == Some(Role::Buyer) => {
                 return vec![self.give_invoice(order.id, key, take.buyer_gets(), scene)];
             }
@@ -165,18 +130,57 @@ impl People {
     fn take(&mut self, order: &Order, scene: &mut Scene<'_>) -> Request {
         let person = self.anybody(scene.dice);
         let ask = match order.offer.side {
-            Side::Buy => Ask::TakeBuy,
+            Side::Buy => Ask::TakeBuy { fiat: None },
             Side::Sell => {
-                let owed = order.offer.sats.checked_sub(order.offer.fee).unwrap();
+                let owed = order.offer.fixed().unwrap();
+                let owed = owed.sats.checked_sub(owed.fee).unwrap();
                 let given = scene
                     .dice
                     .percent(50)
                     .then(|| self.invoice(person, owed, scene));
-                Ask::TakeSell { payout: given }
+                Ask::TakeSell {
+                    payout: given,
+                    fiat: None,
+                }
             }
         };
         let key = self.fresh_self(person, scene.dice);
         let index = Some(self.selves[&key].index);
         self.say(key, Some(order.id), ask, index, scene)
     }
+}
+
+/// Nobody's, while the node or Lightning is at work. Where one party has
+/// asked to cancel, the other answers first, or the first asks again.
+fn whose_turn(order: &Order, scene: &mut Scene<'_>) -> Option<TradeKey> {
+    let role = match &order.stage {
+        Stage::WaitingInvoice { .. } | Stage::PaidWaitingInvoice { .. } | Stage::Active { .. } => {
+            Role::Buyer
+        }
+        Stage::WaitingPayment { .. } | Stage::FiatSent { .. } => Role::Seller,
+        Stage::Dispute { .. } => match scene.dice.below(4) {
+            0 if !scene.line.is_good => Role::Buyer,
+            _ => Role::Seller,
+        },
+        Stage::PayingBuyer { payout, .. } => {
+            let state = scene.view.payout(*payout).unwrap().unwrap().state;
+            if matches!(state, PayoutState::NeedInvoice { .. }) {
+                Role::Buyer
+            } else {
+                Role::Seller
+            }
+        }
+        Stage::Pending
+        | Stage::OpeningHold { .. }
+        | Stage::Canceling { .. }
+        | Stage::Releasing { .. }
+        | Stage::Success { .. }
+        | Stage::Canceled { .. }
+        | Stage::Expired => return None,
+    };
+    let party = match role {
+        Role::Buyer => order.buyer(),
+        Role::Seller => order.seller(),
+    };
+    party.map(|party| party.trade_key)
 }

@@ -1,10 +1,13 @@
 //! How the node loses its power, or its disk for a moment, and how it starts.
 
+use std::sync::Arc;
+
 use escrow_core::decision::Effect;
 use escrow_core::terms::Terms;
 use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
+use escrow_engine::prices::NoPrices;
 use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_engine::submission::Submission;
 use escrow_engine::writer::{Engine, StepError};
@@ -171,10 +174,12 @@ impl Town {
                 instance: None,
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
+                rating_secs: 7_776_000,
                 letter_secs: 30 * 86_400,
             },
             preimages: preimages(self.secret),
             entropy: Entropy::seeded(self.dice.number()),
+            prices: Arc::new(NoPrices),
             lightning_is_ready: false,
             sealing: self.sealing,
         }

@@ -192,6 +192,7 @@ fn ending(stage: &Stage) -> &'static str {
             CancelReason::ByBoth => "canceled by both",
             CancelReason::EscrowEnding => "canceled: escrow near its end",
             CancelReason::EscrowLost => "canceled: escrow gone back",
+            CancelReason::ByAdmin => "canceled by a solver",
         },
         Stage::Pending
         | Stage::OpeningHold { .. }

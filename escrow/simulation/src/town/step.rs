@@ -12,7 +12,7 @@ use storage::ledger::OutboxSeq;
 use super::Town;
 use crate::lightning::Bench;
 use crate::mirrors::Brought;
-use crate::witness::{Witness, inspects_process};
+use crate::witness::{Witness, inspects_horizon, inspects_process};
 
 /// Steps between two audits.
 const AUDIT_EVERY: u64 = 8;
@@ -125,8 +125,7 @@ impl Town {
         let view = self.view();
         for own in &batch.own {
             if let Submission::Tip(Some(height)) = own {
-                self.witness
-                    .inspects_horizon(&view, *height, self.ledger_time);
+                inspects_horizon(&view, *height, self.ledger_time);
             }
         }
         outcome.effects

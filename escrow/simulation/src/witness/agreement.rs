@@ -157,21 +157,21 @@ impl Witness {
             );
         }
     }
+}
 
-    /// After the height was judged at `now`, no trade runs on that stood there
-    /// before and whose escrow is about to end (rules X3, X4).
-    pub(crate) fn inspects_horizon(&self, view: &View, height: u32, now: UnixTime) {
-        let margin = Terms::default().escrow_deadline_margin_blocks;
-        for order in view.living_orders().unwrap().map(Result::unwrap) {
-            let runs = matches!(order.stage, Stage::Active { .. } | Stage::FiatSent { .. });
-            if !runs || order.stage_since >= now {
-                continue;
-            }
-            let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
-            if let HoldState::Accepted(acceptance) = hold.state {
-                let left = acceptance.expiry_height.saturating_sub(height);
-                assert!(left > margin, "{left} blocks left to {order:?}");
-            }
+/// After the height was judged at `now`, no trade runs on that stood there
+/// before and whose escrow is about to end (rules X3, X4).
+pub(crate) fn inspects_horizon(view: &View, height: u32, now: UnixTime) {
+    let margin = Terms::default().escrow_deadline_margin_blocks;
+    for order in view.living_orders().unwrap().map(Result::unwrap) {
+        let runs = matches!(order.stage, Stage::Active { .. } | Stage::FiatSent { .. });
+        if !runs || order.stage_since >= now {
+            continue;
+        }
+        let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
+        if let HoldState::Accepted(acceptance) = hold.state {
+            let left = acceptance.expiry_height.saturating_sub(height);
+            assert!(left > margin, "{left} blocks left to {order:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use nostr::event::EventId;
 
 use super::samples::{letter, trade_key};
 use crate::ledger::table::Table;
-use crate::ledger::{Lane, Ledger, Mirror, OutboxRow, OutboxSeq, Page};
+use crate::ledger::{Filled, Lane, Ledger, Mirror, OutboxRow, OutboxSeq, Page};
 
 fn revision(address: &str, at: u64) -> OutboxRow {
     OutboxRow {
@@ -109,6 +109,44 @@ fn a_mirror_keeps_its_number_and_leaves_nothing_behind() {
         None,
         "it does not come back"
     );
+}
+
+#[test]
+fn a_new_mirror_gets_what_is_on_its_way_to_the_own_relay() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for row in [revision("38383:n:1", 10), letter(1, 11)] {
+        page.push_outbox(&row).unwrap();
+    }
+    let mirrors = page.set_mirrors(&urls(&["a"])).unwrap();
+    assert_eq!(waiting(&page, mirrors[0]), [1], "letters are for who asks");
+    page.done_outbox(&[OutboxSeq(1)]).unwrap();
+    let again = page.set_mirrors(&urls(&["a", "b"])).unwrap();
+    assert_eq!(waiting(&page, again[0]), [1]);
+    assert_eq!(waiting(&page, again[1]), [] as [u64; 0]);
+}
+
+#[test]
+fn what_was_published_before_waits_once_and_behind_what_is_newer() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    let mirror = page.set_mirrors(&urls(&["a"])).unwrap()[0];
+    assert_eq!(
+        page.mirror(mirror).unwrap().unwrap().filled,
+        Filled::Nothing
+    );
+    let newer = revision("38383:n:1", 20);
+    let seq = page.push_outbox(&newer).unwrap();
+    page.push_backlog(mirror, seq, &newer).unwrap();
+    for before in [revision("38383:n:1", 10), revision("38383:n:2", 9)] {
+        page.fill_backlog(mirror, &before).unwrap();
+        page.fill_backlog(mirror, &before).unwrap();
+    }
+    let rows = page.backlog_from(mirror, OutboxSeq(0), 10).unwrap();
+    let times: Vec<_> = rows.iter().map(|(_, row)| row.created_at.0).collect();
+    assert_eq!(times, [20, 9]);
+    let next = page.push_outbox(&newer).unwrap();
+    assert!(next > rows[1].0, "no number is given twice");
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::fmt::Debug;
 use std::mem::discriminant;
 
 use escrow_core::UnixTime;
+use escrow_core::books::Entry;
 use escrow_core::dispute::Dispute;
 use escrow_core::hold::Hold;
 use escrow_core::order::EndedTake;
-use escrow_core::payout::{Payout, PayoutState};
+use escrow_core::payout::{Attempt, Payout, PayoutState};
 use escrow_core::user::User;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,7 +19,8 @@ use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    JournalEntry, Latch, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    UnknownPayment,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -41,6 +43,16 @@ fn records_of_version_1_are_read() {
     survives::<Hold>(
         Table::Holds,
         include_bytes!("../fixtures/holds_near_their_end.v1"),
+    );
+    survives::<Attempt>(
+        Table::Attempts,
+        include_bytes!("../fixtures/attempts_lost.v1"),
+    );
+    survives::<Entry>(Table::Entries, include_bytes!("../fixtures/entries.v1"));
+    survives::<Latch>(Table::Node, include_bytes!("../fixtures/latch.v1"));
+    survives::<UnknownPayment>(
+        Table::UnknownPayments,
+        include_bytes!("../fixtures/unknown_payments.v1"),
     );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
@@ -81,6 +93,10 @@ fn records_of_version_1_are_read_in_every_state() {
 #[test]
 fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
     survives::<Payout>(Table::Payouts, include_bytes!("../fixtures/payouts.v2"));
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_queued.v2"),
+    );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {
         asked: 0,

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::dispute::Dispute;
+use escrow_core::books::{Account, Breach, Entry};
 use escrow_core::hold::HoldState;
 use escrow_core::order::EndedTake;
+use escrow_core::payout::PayoutState;
 use escrow_core::timer::{Timer, TimerKind};
-use escrow_core::{PaymentHash, UnixTime};
+use escrow_core::{Msat, PaymentHash, UnixTime};
 use nostr::key::PublicKey;
 
 use super::samples::{self, fixture, letter, order_id, trade_key};
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Ledger, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT, SeenKey, SetAside,
-    StorageError, Tip,
+    JournalEntry, Latch, Ledger, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT, SeenKey, SetAside,
+    StorageError, Tip, UnknownPayment,
 };
 
 #[test]
@@ -272,45 +273,6 @@ fn opening_format(format: u32) -> StorageError {
 }
 
 #[test]
-fn a_file_of_the_first_format_gets_the_tables_it_lacks() {
-    let disk = crate::testing::PowerCutDisk::new();
-    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
-    let locked = samples::holds()
-        .into_iter()
-        .find(|hold| matches!(hold.state, HoldState::Accepted(_)))
-        .unwrap();
-    let mut page = ledger.page().unwrap();
-    page.put_hold(&locked).unwrap();
-    page.commit().unwrap();
-    drop(ledger);
-    let database = redb::Builder::new()
-        .create_with_backend(disk.clone())
-        .unwrap();
-    let transaction = database.begin_write().unwrap();
-    for table in [Table::Disputes, Table::HoldExpiries, Table::Backlog] {
-        assert!(transaction.delete_table(table.definition()).unwrap());
-    }
-    let mut node = transaction.open_table(Table::Node.definition()).unwrap();
-    let first = 1_u32.to_be_bytes();
-    node.insert(&b"format"[..], &first[..]).unwrap();
-    drop(node);
-    transaction.commit().unwrap();
-    drop(database);
-
-    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
-    let dispute: Dispute =
-        fixture(Table::Disputes, include_bytes!("../fixtures/disputes.v1")).remove(0);
-    let mut page = ledger.page().unwrap();
-    page.put_dispute(&dispute).unwrap();
-    page.commit().unwrap();
-    drop(ledger);
-    let ledger = Ledger::with_backend(disk).unwrap();
-    let view = ledger.views().view().unwrap();
-    assert_eq!(view.dispute(dispute.id).unwrap(), Some(dispute));
-    assert_eq!(view.holds_expiring_by(u32::MAX).unwrap(), [locked]);
-}
-
-#[test]
 fn s8_ended_takes_are_kept_by_order_and_time() {
     let ended: EndedTake = fixture(
         Table::EndedTakes,
@@ -403,11 +365,18 @@ fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(4);
+    let newer = opening_format(6);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 4, known: 3 }
+        StorageError::NewerFormat { found: 6, known: 5 }
     ));
+    for older in 1..5 {
+        let refused = opening_format(older);
+        assert!(
+            matches!(refused, StorageError::OlderFormat { found, known: 5 } if found == older),
+            "{refused}"
+        );
+    }
     assert!(matches!(
         opening_format(0),
         StorageError::Damaged { table: "file", .. }
@@ -437,4 +406,91 @@ fn a_second_process_is_told_that_the_file_is_locked() {
     assert!(matches!(&error, StorageError::Locked { path: locked } if *locked == path));
     drop(ledger);
     Ledger::open(&path).unwrap();
+}
+
+#[test]
+fn p11_who_waits_for_a_place_stands_in_line_until_he_is_tried() {
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    let queued = |since| PayoutState::Queued {
+        since: UnixTime(since),
+        again_at: UnixTime(since + 60),
+    };
+    let payout = |n: u8, state| samples::payout(n, n, samples::hash(n), state);
+    page.put_payout(&payout(1, queued(20))).unwrap();
+    page.put_payout(&payout(2, queued(10))).unwrap();
+    page.put_payout(&payout(3, PayoutState::Paying)).unwrap();
+    let line = |page: &Page<'_>, limit| {
+        let line = page.queued_payouts(limit).unwrap();
+        line.iter().map(|payout| payout.id).collect::<Vec<_>>()
+    };
+    let [one, two] = [1, 2].map(samples::payout_id);
+    assert_eq!(line(&page, 9), [two, one]);
+    assert_eq!(line(&page, 1), [two]);
+    page.put_payout(&payout(2, PayoutState::Paying)).unwrap();
+    assert_eq!(line(&page, 9), [one]);
+}
+
+#[test]
+fn f8_the_books_keep_every_entry_and_what_each_account_has_turned_over() {
+    let entry = |n: u8, from, to, amount| Entry {
+        at: UnixTime(7),
+        order: order_id(n),
+        hash: samples::hash(n),
+        from,
+        to,
+        amount: Msat(amount),
+    };
+    let (sellers, escrow, buyers) = (Account::Sellers, Account::Escrow, Account::Buyers);
+    let of_one = [entry(1, sellers, escrow, 10), entry(1, escrow, buyers, 8)];
+    let of_two = [entry(2, sellers, escrow, 5)];
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    for entry in [of_one[0], of_two[0], of_one[1]] {
+        page.push_entry(&entry).unwrap();
+    }
+    page.commit().unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.entries_of(order_id(1)).unwrap(), of_one);
+    assert_eq!(view.entries_of(order_id(2)).unwrap(), of_two);
+    let turnovers: Vec<_> = view.turnovers().unwrap();
+    let of = |account| {
+        let found = turnovers.iter().find(|(one, _)| *one == account);
+        found.map(|(_, turnover)| (turnover.got.0, turnover.gave.0))
+    };
+    assert_eq!(of(sellers), Some((0, 15)));
+    assert_eq!(of(escrow), Some((15, 8)));
+    assert_eq!(of(buyers), Some((8, 0)));
+}
+
+#[test]
+fn x13_the_latch_stays_until_it_is_removed_and_so_do_unknown_payments() {
+    let mut ledger = Ledger::in_memory();
+    let latch = Latch {
+        at: UnixTime(9),
+        breach: Breach::UnknownPayment(samples::hash(4)),
+    };
+    let unknown = UnknownPayment {
+        amount: Msat(5),
+        created_at: UnixTime(8),
+    };
+    let mut page = ledger.page().unwrap();
+    page.put_latch(&latch).unwrap();
+    page.put_unknown_payment(samples::hash(4), &unknown)
+        .unwrap();
+    page.put_payment_index(17).unwrap();
+    page.commit().unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.latch().unwrap(), Some(latch));
+    assert_eq!(view.payment_index().unwrap(), 17);
+    let all = view.unknown_payments().unwrap();
+    assert_eq!(all, [(samples::hash(4), unknown)]);
+
+    let mut page = ledger.page().unwrap();
+    page.remove_latch().unwrap();
+    page.remove_unknown_payment(samples::hash(4)).unwrap();
+    page.commit().unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.latch().unwrap(), None);
+    assert_eq!(view.unknown_payment(samples::hash(4)).unwrap(), None);
 }

@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn b6_a_hold_canceled_while_it_opens_leaves_nothing_to_cancel() {
         let scene = opening(Side::Buy, BackTo::Pending);
-        let asker = request(&taker(), Ask::TakeBuy).asker();
+        let asker = request(&taker(), Ask::TakeBuy { fiat: None }).asker();
         let expected = Decision {
             orders: vec![scene.order.moved(Stage::Pending, NOW)],
             holds: hold_is(&scene, HoldState::Canceled),
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn r6_p14_a_release_that_came_too_late_is_answered_and_its_debt_parked() {
         let scene = releasing(Side::Sell);
-        let asker = request(&maker(), Ask::Release).asker();
+        let asker = request(&maker(), Ask::Release { next: None }).asker();
         let expected = Decision {
             orders: ended(&scene, CancelReason::EscrowLost),
             holds: hold_is(&scene, HoldState::Lost),

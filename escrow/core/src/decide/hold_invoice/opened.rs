@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn taker_asks() -> Asker {
-        request(&taker(), Ask::TakeBuy).asker()
+        request(&taker(), Ask::TakeBuy { fiat: None }).asker()
     }
 
     #[test]

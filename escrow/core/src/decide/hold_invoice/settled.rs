@@ -1,7 +1,8 @@
 //! The sats of a released escrow are ours.
 
-use crate::decide::dispute::close;
+use crate::decide::dispute::{close, close_as_ruled};
 use crate::decide::payout::{Debt, start};
+use crate::decide::range::offer_rest;
 use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision};
 use crate::dispute::DisputeEnd;
@@ -9,7 +10,7 @@ use crate::facts::{HoldFacts, Now};
 use crate::hold::{Hold, HoldState};
 use crate::notice::{Letter, Notice};
 use crate::order::Order;
-use crate::stage::Stage;
+use crate::stage::{ReleasedBy, Stage};
 
 use super::release_of;
 
@@ -53,14 +54,32 @@ pub fn hold_settled(order: &Order, hold: &Hold, facts: &HoldFacts, now: Now) -> 
         state: HoldState::Settled(acceptance),
         ..hold.clone()
     }];
-    decision.answer = Some(release.answer(order, Notice::EscrowSettled, now));
-    let told = [
-        Letter::push(sides.buyer, order.id, Notice::Released),
-        Letter::push(sides.seller, order.id, Notice::Rate),
-    ];
+    let (answer, told) = match release.by {
+        ReleasedBy::Seller => (
+            Notice::EscrowSettled,
+            [
+                Letter::push(sides.buyer, order.id, Notice::Released),
+                Letter::push(sides.seller, order.id, Notice::Rate),
+            ],
+        ),
+        // Only the buyer is asked for a vote, when he is paid (rules A10, K1).
+        ReleasedBy::Solver => (
+            Notice::AdminSettled,
+            [sides.seller, sides.buyer]
+                .map(|party| Letter::push(party, order.id, Notice::AdminSettled)),
+        ),
+    };
+    decision.answer = Some(release.answer(order, answer, now));
     decision.pushes.splice(0..0, told);
+    let asker = release.asker.until(release.echo_until, now.at);
+    offer_rest(&mut decision, order, take, &asker, &facts.rest, now);
     let dispute = facts.dispute.as_ref();
-    close(&mut decision, dispute, DisputeEnd::Released);
+    match release.by {
+        ReleasedBy::Seller => close(&mut decision, dispute, DisputeEnd::Released),
+        ReleasedBy::Solver => {
+            close_as_ruled(&mut decision, dispute, DisputeEnd::Settled);
+        }
+    }
     decision
 }
 
@@ -83,7 +102,7 @@ mod tests {
     #[test]
     fn r4_up_m3_a_settled_hold_pays_the_buyer_in_the_same_commit() {
         let scene = releasing(Side::Sell);
-        let asker = request(&maker(), Ask::Release).asker();
+        let asker = request(&maker(), Ask::Release { next: None }).asker();
         let expected = Decision {
             orders: vec![scene.order.moved(paying_buyer(), NOW)],
             holds: vec![hold(&scene.order, HoldState::Settled(acceptance()))],

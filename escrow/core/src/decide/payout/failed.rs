@@ -22,7 +22,7 @@ pub fn payment_failed(
     let contradiction = Alarm::UnexpectedPayment(attempt.hash);
     match attempt.state {
         AttemptState::Sent => {}
-        AttemptState::Failed { .. } => return nothing(),
+        AttemptState::Failed { .. } | AttemptState::Lost { .. } => return nothing(),
         AttemptState::Succeeded { .. } => return alarm(contradiction),
     }
     let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout.id), payout.state)

@@ -52,7 +52,14 @@ impl OwnBox {
     /// # Errors
     /// If it ends, or takes too long.
     pub(super) async fn start(site: &Site) -> anyhow::Result<OwnBox> {
-        let port = free_port()?;
+        OwnBox::start_on(site, free_port()?).await
+    }
+
+    /// As [`OwnBox::start`], on this port.
+    ///
+    /// # Errors
+    /// As [`OwnBox::start`].
+    pub(super) async fn start_on(site: &Site, port: u16) -> anyhow::Result<OwnBox> {
         let settings = site.folder.join("settings.toml");
         fs::write(&settings, settings_text(&site.data(), port))?;
         let log = site.folder.join("log");
@@ -115,7 +122,8 @@ impl OwnBox {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nobody has at the moment.
+pub(super) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }

@@ -1,0 +1,296 @@
+//! The books: every commit that believes in a payment enters it and judges the
+//! trade it belongs to, and a breach stops all payments (rules F8, X13).
+
+use std::collections::BTreeSet;
+
+use escrow_core::Msat;
+use escrow_core::books::{self, Breach, Entry};
+use escrow_core::command::Command;
+use escrow_core::decide::payout::{Adoptee, adopt};
+use escrow_core::decision::{Alarm, Decision, Effect};
+use escrow_core::hold::{Hold, HoldState};
+use escrow_core::order::OrderId;
+use escrow_core::payout::{Attempt, AttemptState};
+use escrow_core::timer::{Timer, TimerKind};
+use escrow_core::{PaymentHash, UnixTime};
+use storage::ledger::{JournalEntry, Latch, StorageError, UnknownPayment};
+
+use super::turn::Turn;
+use crate::submission::{ListedPayment, OperatorWord, PaymentHistory, Receipt};
+
+/// Queued payouts that are called when one payment ends. One place is free; the
+/// first in line may yet have to wait for their own payee.
+const CALLED_AT_ONCE: usize = 16;
+
+/// By how much Lightning's clock may be behind ours when it says that it began
+/// with a payment before the trade was made.
+const CLOCK_SLACK_SECS: u64 = 120;
+
+/// What of a decision the books have to learn, found before its rows are
+/// written over those of before.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    settled: Vec<Hold>,
+    paid: Vec<Attempt>,
+    orders: BTreeSet<OrderId>,
+}
+
+impl Turn<'_, '_> {
+    /// What is new for the books in rows that are not written yet.
+    pub(super) fn news(&self, decision: &Decision) -> Result<News, StorageError> {
+        let mut news = News::default();
+        for hold in &decision.holds {
+            let is_settled = |hold: &Hold| matches!(hold.state, HoldState::Settled(_));
+            let was_settled = self.page.hold(hold.id)?.as_ref().is_some_and(is_settled);
+            if is_settled(hold) && !was_settled {
+                news.settled.push(hold.clone());
+            }
+        }
+        for attempt in &decision.attempts {
+            let is_paid = |one: &Attempt| matches!(one.state, AttemptState::Succeeded { .. });
+            let was_paid = self
+                .page
+                .attempt(attempt.hash)?
+                .as_ref()
+                .is_some_and(is_paid);
+            if is_paid(attempt) && !was_paid {
+                news.paid.push(attempt.clone());
+            }
+            news.orders.insert(attempt.order);
+        }
+        news.orders
+            .extend(news.settled.iter().map(|hold| hold.order));
+        Ok(news)
+    }
+
+    /// Enters what is new and judges the trades it belongs to; their rows are
+    /// written.
+    pub(super) fn keep_books(&mut self, news: &News) -> Result<(), StorageError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for hold in &news.settled {
+            let payout = self.page.payouts_of(hold.order)?.pop();
+            entries.extend(books::of_settlement(hold, payout.as_ref(), self.now));
+        }
+        for attempt in &news.paid {
+            entries.extend(books::of_payment(attempt, self.now));
+        }
+        for entry in &entries {
+            self.page.push_entry(entry)?;
+        }
+        for order in &news.orders {
+            let leaving = self.leaving(*order)?;
+            if let Some(breach) = books::judge(*order, &self.page.entries_of(*order)?, leaving) {
+                self.latch(breach)?;
+            }
+        }
+        if !entries.is_empty() && !self.books_balance()? {
+            self.latch(Breach::Unbalanced)?;
+        }
+        Ok(())
+    }
+
+    /// What is on its way to the buyer of an order.
+    fn leaving(&self, order: OrderId) -> Result<Msat, StorageError> {
+        let mut leaving = Msat::default();
+        for payout in self.page.payouts_of(order)? {
+            if let Some(sent) = self.page.sent_attempt_of(payout.id)? {
+                leaving = leaving.checked_add(sent.amount).unwrap_or(Msat(u64::MAX));
+            }
+        }
+        Ok(leaving)
+    }
+
+    fn books_balance(&self) -> Result<bool, StorageError> {
+        let turnovers = self.page.turnovers()?;
+        let got: u128 = turnovers.iter().map(|(_, it)| u128::from(it.got.0)).sum();
+        let gave: u128 = turnovers.iter().map(|(_, it)| u128::from(it.gave.0)).sum();
+        Ok(got == gave)
+    }
+
+    /// From this commit on no payment leaves. The first breach is kept: what
+    /// follows may follow from it.
+    fn latch(&mut self, breach: Breach) -> Result<(), StorageError> {
+        if self.page.latch()?.is_none() {
+            let at = self.now;
+            self.page.put_latch(&Latch { at, breach })?;
+        }
+        let alarm = Effect::Alarm(Alarm::LedgerBreach(breach));
+        self.draft.effects.push(alarm);
+        Ok(())
+    }
+
+    /// Compares what Lightning has paid with what the ledger knows. A payment
+    /// over the amount of a trade that has no attempt here was made by a ledger
+    /// that is newer than this one: another would pay its buyer twice.
+    pub(super) fn payments(&mut self, history: &PaymentHistory) -> Result<(), StorageError> {
+        if history.is_cut_short {
+            // What is left is compared again from the beginning.
+            self.page.put_payment_index(0)?;
+            return self.latch(Breach::HistoryCutShort);
+        }
+        let compared = self.page.payment_index()?;
+        let is_new = |payment: &&ListedPayment| payment.index > compared;
+        let mut trades = None;
+        for payment in history.payments.iter().filter(is_new) {
+            if !payment.is_live || self.is_explained(payment.hash)? {
+                continue;
+            }
+            if trades.is_none() {
+                trades = Some(self.amounts_of_trades()?);
+            }
+            let began_by = payment.created_at.plus(CLOCK_SLACK_SECS);
+            let is_of_a_trade = trades
+                .iter()
+                .flatten()
+                .any(|(amount, since)| *amount == payment.amount && *since <= began_by);
+            if is_of_a_trade {
+                self.keep_unknown(payment)?;
+            }
+        }
+        let seen = history.payments.iter().map(|payment| payment.index).max();
+        match seen {
+            Some(index) if index > compared => self.page.put_payment_index(index),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_explained(&self, hash: PaymentHash) -> Result<bool, StorageError> {
+        Ok(self.page.attempt(hash)?.is_some() || self.page.unknown_payment(hash)?.is_some())
+    }
+
+    /// What the buyers of living trades get, and since when.
+    fn amounts_of_trades(&self) -> Result<Vec<(Msat, UnixTime)>, StorageError> {
+        let mut amounts = Vec::new();
+        for order in self.page.living_orders()? {
+            let order = order?;
+            let Some(take) = order.stage.take() else {
+                continue;
+            };
+            let amount = take.buyer_gets().to_msat();
+            amounts.extend(amount.map(|amount| (amount, take.taken_at)));
+        }
+        Ok(amounts)
+    }
+
+    fn keep_unknown(&mut self, payment: &ListedPayment) -> Result<(), StorageError> {
+        let ListedPayment {
+            hash,
+            amount,
+            created_at,
+            ..
+        } = *payment;
+        self.page
+            .put_unknown_payment(hash, &UnknownPayment { amount, created_at })?;
+        self.latch(Breach::UnknownPayment(hash))
+    }
+
+    /// Does what the operator says, or tells him why not.
+    pub(super) fn operator(&mut self, word: &OperatorWord) -> Result<Receipt, StorageError> {
+        let done = match word {
+            OperatorWord::Asks { ask, order } => return self.operator_asks(ask, *order),
+            OperatorWord::ClearLatch { reason } => self.clear_latch(reason)?,
+            OperatorWord::Adopt { hash, order } => self.adopt(*hash, *order)?,
+            OperatorWord::Disown { hash } => self.disown(*hash)?,
+        };
+        Ok(match done {
+            Ok(()) => Receipt::Decided,
+            Err(why) => Receipt::invalid(why),
+        })
+    }
+
+    fn clear_latch(&mut self, reason: &str) -> Result<Result<(), String>, StorageError> {
+        let Some(latch) = self.page.latch()? else {
+            return Ok(Err("the ledger is not latched".into()));
+        };
+        if reason.trim().is_empty() {
+            return Ok(Err("a reason is needed".into()));
+        }
+        let unknown = self.page.unknown_payments()?.len();
+        if unknown > 0 {
+            return Ok(Err(format!(
+                "{unknown} payments have to be explained before: `mostro-relay ledger status` \
+                 lists them, `mostro-relay payouts adopt` explains them"
+            )));
+        }
+        self.page.remove_latch()?;
+        let breach = latch.breach;
+        self.note_operator("ledger-clear", None, &format!("{breach:?}: {reason}"))?;
+        self.call_queue()?;
+        Ok(Ok(()))
+    }
+
+    fn adopt(
+        &mut self,
+        hash: PaymentHash,
+        order: OrderId,
+    ) -> Result<Result<(), String>, StorageError> {
+        let Some(UnknownPayment { amount, created_at }) = self.page.unknown_payment(hash)? else {
+            return Ok(Err(format!("{hash} is no payment that is to be explained")));
+        };
+        let refused = || {
+            Err(format!(
+                "order {} does not wait for a payment of {amount} to its buyer",
+                order.0
+            ))
+        };
+        let Some(order) = self.page.order(order)? else {
+            return Ok(refused());
+        };
+        let Some(payout) = self.gather().rows_of(&order)?.1 else {
+            return Ok(refused());
+        };
+        let sent = self.page.sent_attempt_of(payout.id)?;
+        let adoptee = Adoptee {
+            hash,
+            amount,
+            created_at,
+        };
+        let gather = self.gather();
+        let decided = adopt(&order, &payout, sent.as_ref(), adoptee, gather.now());
+        let Some(decision) = decided else {
+            return Ok(refused());
+        };
+        self.page.remove_unknown_payment(hash)?;
+        self.apply(decision)?;
+        self.note_operator("payout-adopt", Some(order.id), &hash.to_string())?;
+        Ok(Ok(()))
+    }
+
+    fn disown(&mut self, hash: PaymentHash) -> Result<Result<(), String>, StorageError> {
+        if self.page.unknown_payment(hash)?.is_none() {
+            return Ok(Err(format!("{hash} is no payment that is to be explained")));
+        }
+        self.page.remove_unknown_payment(hash)?;
+        self.note_operator("payout-disown", None, &hash.to_string())?;
+        Ok(Ok(()))
+    }
+
+    fn note_operator(
+        &mut self,
+        command: &str,
+        order: Option<OrderId>,
+        outcome: &str,
+    ) -> Result<(), StorageError> {
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin: "operator".into(),
+            order,
+            command: command.into(),
+            outcome: outcome.into(),
+        })?;
+        Ok(())
+    }
+
+    /// A payment has ended, or payments may leave again: those who wait for a
+    /// place are tried (rules P11, P16).
+    pub(super) fn call_queue(&mut self) -> Result<(), StorageError> {
+        for payout in self.page.queued_payouts(CALLED_AT_ONCE)? {
+            self.report(&Command::Elapsed(Timer {
+                at: self.now,
+                order: payout.order,
+                kind: TimerKind::PayoutRetry,
+            }))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! One submission's turn: its decision, and how that is written into the page.
+
+use std::collections::BTreeSet;
+
+use escrow_core::command::{Ask, Command, Request, Sender};
+use escrow_core::decision::{Decision, Effect};
+use escrow_core::due;
+use escrow_core::freshness::{self, Stale, Subject};
+use escrow_core::hold::Hold;
+use escrow_core::notice::Letter;
+use escrow_core::order::{Order, OrderId};
+use escrow_core::party::{Identity, TradeKey};
+use escrow_core::payout::Payout;
+use escrow_core::timer::Timer;
+use escrow_core::wire::{CantDo, Transport};
+use escrow_core::{Sats, UnixTime};
+use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
+
+use crate::desk::Desk;
+use crate::draft::Draft;
+use crate::gather::Gather;
+use crate::submission::{Path, Receipt, Submission, TraderMessage};
+use crate::treasury::Promises;
+
+use super::upkeep::Rounds;
+use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
+
+/// One submission's turn at the open page.
+pub(super) struct Turn<'a, 'p> {
+    pub(super) page: &'a mut Page<'p>,
+    pub(super) desk: &'a mut Desk,
+    pub(super) draft: &'a mut Draft,
+    pub(super) mirrors: &'a [MirrorNo],
+    pub(super) rounds: &'a mut Rounds,
+    /// With what this turn has promised.
+    pub(super) promises: Promises,
+    pub(super) outbound: Option<Sats>,
+    pub(super) tip_height: Option<u32>,
+    /// Time in the ledger.
+    pub(super) now: UnixTime,
+    /// The same, or earlier if the clock was set back: what traders sign by.
+    pub(super) wall: UnixTime,
+}
+
+impl Turn<'_, '_> {
+    pub(super) fn take(&mut self, submission: &Submission) -> Result<Receipt, Trouble> {
+        match submission {
+            Submission::Message(message) => return self.message(message),
+            Submission::Report(command) => self.report(command)?,
+            Submission::Due(timer) => self.due(*timer)?,
+            Submission::Announce(event) => {
+                self.draft
+                    .announce(self.page, self.desk, event.clone(), self.now)?;
+            }
+            Submission::Mirror(report) => self.mirror(report)?,
+            Submission::Tip(shown) => self.tip(*shown)?,
+            Submission::Payments(history) => self.payments(history)?,
+            Submission::Operator(word) => return Ok(self.operator(word)?),
+            Submission::Heartbeat => self.heartbeat()?,
+        }
+        Ok(Receipt::Decided)
+    }
+
+    fn message(&mut self, message: &TraderMessage) -> Result<Receipt, Trouble> {
+        self.note_path(message)?;
+        for name in message.names() {
+            if self.page.seen(name)?.is_some() {
+                return Ok(Receipt::Duplicate);
+            }
+        }
+        let request = &message.request;
+        let decision = match (self.is_fresh(request)?, message.path) {
+            (Ok(()), _) => self.gather().request(request)?,
+            (Err(stale), Path::OwnRelay) => return Ok(Receipt::invalid(stale.to_string())),
+            (Err(stale), Path::Mirror(_)) => match stale.answer(&request.ask) {
+                Some(why) => Err(why),
+                None => return Ok(Receipt::invalid(stale.to_string())),
+            },
+        };
+        let outcome = match decision {
+            Ok(decision) => {
+                self.apply(decision)?;
+                "done"
+            }
+            Err(why) => {
+                let letter = Letter::refusal(&request.asker(), request.order, why);
+                self.draft.letter(self.page, self.desk, letter, self.now)?;
+                why.as_str()
+            }
+        };
+        for name in message.names() {
+            self.page.put_seen(name, self.now)?;
+        }
+        self.note(request, outcome)?;
+        Ok(Receipt::Decided)
+    }
+
+    /// What the operator asks for with his own tools: the same decisions, and
+    /// the answer is the receipt (rule A14).
+    pub(super) fn operator_asks(
+        &mut self,
+        ask: &Ask,
+        order: Option<OrderId>,
+    ) -> Result<Receipt, StorageError> {
+        let node = TradeKey(self.desk.keys.public_key());
+        let request = Request {
+            sender: Sender {
+                trade_key: node,
+                identity: Identity::FullPrivacy,
+                transport: Transport::Direct,
+            },
+            request_id: None,
+            trade_index: None,
+            order,
+            signed_at: self.now,
+            ask: ask.clone(),
+        };
+        let ruling = self.gather().request(&request)?;
+        let outcome = match ruling {
+            Ok(decision) => {
+                self.apply(Decision {
+                    answer: None,
+                    ..decision
+                })?;
+                Ok(())
+            }
+            Err(why) => Err(why),
+        };
+        self.note(&request, outcome.map_or_else(CantDo::as_str, |()| "done"))?;
+        Ok(Receipt::Ruled(outcome))
+    }
+
+    fn is_fresh(&self, request: &Request) -> Result<Result<(), Stale>, StorageError> {
+        let order = match request.order {
+            Some(id) => self.page.order(id)?,
+            None => None,
+        };
+        let subject = Subject::of(&request.ask, order.map(|order| order.stage_since));
+        Ok(freshness::check(request.signed_at, self.wall, subject))
+    }
+
+    pub(super) fn report(&mut self, command: &Command) -> Result<(), StorageError> {
+        let decision = self.gather().report(command)?;
+        self.apply(decision)
+    }
+
+    /// Whether the timer still means anything is decided from the rows.
+    fn due(&mut self, timer: Timer) -> Result<(), StorageError> {
+        self.page.remove_timer(timer)?;
+        self.report(&Command::Elapsed(timer))
+    }
+
+    /// Says that the node lives, and forgets what is too old to matter.
+    fn heartbeat(&mut self) -> Result<(), StorageError> {
+        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
+        self.page.put_heartbeat(self.now)?;
+        self.page.purge_seen(before(SEEN_SECS), TIDY_ROWS)?;
+        self.page
+            .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
+        self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
+        self.tidy_mirrors()?;
+        self.go_round()
+    }
+
+    pub(super) fn gather(&mut self) -> Gather<'_, '_> {
+        let promises = self.promises;
+        Gather {
+            page: self.page,
+            desk: self.desk,
+            at: self.now,
+            tip_height: self.tip_height,
+            liquidity: self.outbound.map(|outbound| promises.beside(outbound)),
+        }
+    }
+
+    /// Writes a decision into the page.
+    pub(super) fn apply(&mut self, decision: Decision) -> Result<(), StorageError> {
+        let moved = moved_orders(&decision);
+        let news = self.news(&decision)?;
+        for order in decision.orders {
+            if let Some(before) = self.page.order(order.id)? {
+                self.draft.touch(&before);
+            }
+            self.draft.touch(&order);
+            self.page.put_order(order)?;
+        }
+        for ended in &decision.ended_takes {
+            self.page.put_ended_take(ended)?;
+        }
+        for dispute in &decision.disputes {
+            self.page.put_dispute(dispute)?;
+        }
+        self.write_money(&decision.holds, &decision.payouts)?;
+        let in_flight = self.page.sent_attempt_count()?;
+        for attempt in &decision.attempts {
+            self.page.put_attempt(attempt)?;
+        }
+        let is_place_free = self.page.sent_attempt_count()? < in_flight;
+        self.keep_books(&news)?;
+        for (solver, row) in &decision.solvers {
+            self.page.put_solver(*solver, row.as_ref())?;
+            self.draft.touch_solver(*solver);
+        }
+        if let Some(maintenance) = &decision.maintenance {
+            self.page.put_maintenance(maintenance.as_ref())?;
+        }
+        for (identity, user) in &decision.users {
+            self.page.put_user(*identity, user)?;
+        }
+        for letter in decision.answer.into_iter().chain(decision.pushes) {
+            self.draft.letter(self.page, self.desk, letter, self.now)?;
+        }
+        let (wakes, effects): (Vec<_>, Vec<_>) = decision
+            .effects
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::WakeAt(_)));
+        for effect in effects {
+            self.start(effect)?;
+        }
+        for order in moved {
+            self.set_timers(order)?;
+        }
+        for wake in wakes {
+            self.start(wake)?;
+        }
+        if is_place_free {
+            self.call_queue()?;
+        }
+        Ok(())
+    }
+
+    /// Writes holds and payouts, and what they promise (rule T7).
+    fn write_money(&mut self, holds: &[Hold], payouts: &[Payout]) -> Result<(), StorageError> {
+        let share = self.desk.terms.max_routing_fee;
+        for hold in holds {
+            let before = self.page.hold(hold.id)?;
+            self.page.put_hold(hold)?;
+            let before = before.map(|hold| Promises::of_hold(&hold, share));
+            let after = Promises::of_hold(hold, share);
+            self.promises = self.promises.moved(before.unwrap_or_default(), after);
+        }
+        for payout in payouts {
+            let before = self.page.payout(payout.id)?;
+            self.page.put_payout(payout)?;
+            let before = before.map(|payout| Promises::of_payout(&payout, share));
+            let after = Promises::of_payout(payout, share);
+            self.promises = self.promises.moved(before.unwrap_or_default(), after);
+        }
+        Ok(())
+    }
+
+    /// Sets the timers that follow from the rows of an order (rule S9).
+    fn set_timers(&mut self, id: OrderId) -> Result<(), StorageError> {
+        let Some(order) = self.page.order(id)? else {
+            return Ok(());
+        };
+        let due = self.timers_due(&order)?;
+        self.page.set_timers(id, &due)
+    }
+
+    pub(super) fn timers_due(&self, order: &Order) -> Result<Vec<Timer>, StorageError> {
+        let payout = match order.stage.payout() {
+            Some(payout) => self.page.payout(payout)?,
+            None => None,
+        };
+        let shown_at = if order.stage.is_on_offer() {
+            self.page.stamp(&self.desk.address(order.id))?
+        } else {
+            None
+        };
+        Ok(due::due(order, payout.as_ref(), shown_at))
+    }
+
+    fn start(&mut self, effect: Effect) -> Result<(), StorageError> {
+        match effect {
+            Effect::PublishOrder(id) => match self.page.order(id)? {
+                Some(order) => self.draft.order(self.page, self.desk, &order, self.now),
+                None => Ok(()),
+            },
+            Effect::PublishDispute(id) => match self.page.dispute(id)? {
+                Some(dispute) => self.draft.dispute(self.page, self.desk, &dispute, self.now),
+                None => Ok(()),
+            },
+            Effect::PublishRating { rated, identity } => {
+                let of = (rated, identity);
+                self.draft.rating(self.page, self.desk, of, self.now)
+            }
+            Effect::WakeAt(timer) => self.page.put_timer(timer),
+            Effect::OpenHold(_)
+            | Effect::SettleHold(_)
+            | Effect::CancelHold(_)
+            | Effect::LookUpHold(_)
+            | Effect::Pay(_)
+            | Effect::Alarm(_) => {
+                self.draft.effects.push(effect);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, request: &Request, outcome: &str) -> Result<(), StorageError> {
+        let origin = match request.sender.identity {
+            Identity::Known(identity) => identity.0.to_hex(),
+            Identity::FullPrivacy => request.sender.trade_key.0.to_hex(),
+        };
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin,
+            order: request.order,
+            command: request.ask.name().into(),
+            outcome: outcome.into(),
+        })?;
+        Ok(())
+    }
+}
+
+/// The orders whose timers may be others after a decision.
+fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
+    let shown = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::PublishOrder(order) => Some(*order),
+        Effect::OpenHold(_)
+        | Effect::SettleHold(_)
+        | Effect::CancelHold(_)
+        | Effect::LookUpHold(_)
+        | Effect::Pay(_)
+        | Effect::PublishDispute(_)
+        | Effect::PublishRating { .. }
+        | Effect::WakeAt(_)
+        | Effect::Alarm(_) => None,
+    });
+    let written = decision.orders.iter().map(|order| order.id);
+    let owed = decision.payouts.iter().map(|payout| payout.order);
+    written.chain(owed).chain(shown).collect()
+}

@@ -1,0 +1,232 @@
+//! Stories of disputes: solvers who rule, and the operator's own hand.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a story ends at its first surprise"
+)]
+#![expect(dead_code, reason = "the house serves other tests too")]
+
+mod house;
+
+use escrow_core::command::{Ask, Govern};
+use escrow_core::maintenance::BegunBy;
+use escrow_core::order::OrderId;
+use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
+use escrow_engine::submission::{OperatorWord, Receipt};
+
+use house::{House, Trader, offer};
+
+fn alice() -> Trader {
+    Trader::new(1, "alice", Transport::Direct)
+}
+
+fn bob() -> Trader {
+    Trader::new(2, "bob", Transport::GiftWrap)
+}
+
+/// Writes from his identity itself, as solvers' clients do.
+fn judge(number: u8, transport: Transport) -> Trader {
+    Trader::new(number, "carol", transport).as_identity()
+}
+
+fn refused(message: &Message) -> CantDo {
+    match &message.payload {
+        Some(Payload::CantDo(Some(reason))) => *reason,
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+async fn operates(house: &House, ask: Ask, order: Option<OrderId>) -> Result<(), CantDo> {
+    let receipt = house
+        .handle()
+        .operate(OperatorWord::Asks { ask, order })
+        .await;
+    match receipt {
+        Some(Receipt::Ruled(outcome)) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn registers(house: &House, judge: &Trader, permission: &str) {
+    let text = Some(format!("{}{permission}", judge.keys.public_key().to_hex()));
+    let add = Ask::Govern(Govern::AddSolver { text });
+    assert_eq!(operates(house, add, None).await, Ok(()));
+}
+
+/// Alice sells, Bob has sent the fiat, and Alice does not agree.
+async fn disputed(house: &House, alice: &mut Trader, bob: &mut Trader) -> (OrderId, OrderId) {
+    let order = alice.offers(house, OrderKind::Sell).await;
+    let invoice = bob.invoice(house).await;
+    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
+        .await;
+    bob.hears(house, Action::WaitingSellerToPay).await;
+    alice.hears(house, Action::PayInvoice).await;
+    let wanted = alice.hears(house, Action::PayInvoice).await;
+    alice.pays(house, &wanted).await;
+    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
+    alice.hears(house, Action::BuyerTookOrder).await;
+    bob.says(house, Action::FiatSent, Some(order), None).await;
+    bob.hears(house, Action::FiatSentOk).await;
+    alice.hears(house, Action::FiatSentOk).await;
+    alice.says(house, Action::Dispute, Some(order), None).await;
+    let opened = alice.hears(house, Action::DisputeInitiatedByYou).await;
+    bob.hears(house, Action::DisputeInitiatedByPeer).await;
+    let Some(Payload::Dispute(dispute, None)) = opened.payload else {
+        panic!("no dispute");
+    };
+    // A solver names the dispute in the place of the order.
+    (order, OrderId(dispute))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a2_a10_a_solver_rules_for_the_buyer_on_both_transports() {
+    for transport in [Transport::Direct, Transport::GiftWrap] {
+        let house = House::open().await;
+        let (mut alice, mut bob) = (alice(), bob());
+        let (mut judge, mut other) = (judge(7, transport), judge(8, transport));
+        registers(&house, &judge, ":read-write").await;
+        registers(&house, &other, "").await;
+        let known = house.handle().known_keys();
+        assert!(known.knows(&judge.keys.public_key()), "d9");
+        let (order, dispute) = disputed(&house, &mut alice, &mut bob).await;
+
+        judge
+            .says(&house, Action::AdminSettle, Some(order), None)
+            .await;
+        let why = refused(&judge.hears(&house, Action::CantDo).await);
+        assert_eq!(why, CantDo::IsNotYourDispute);
+        judge
+            .says(&house, Action::AdminTakeDispute, Some(dispute), None)
+            .await;
+        let taken = judge.hears(&house, Action::AdminTookDispute).await;
+        assert_eq!(taken.id, Some(dispute.0));
+        let Some(Payload::Dispute(_, Some(info))) = taken.payload else {
+            panic!("no info");
+        };
+        assert_eq!((info.hash, info.preimage), (None, None), "d5");
+        alice.hears(&house, Action::AdminTookDispute).await;
+        bob.hears(&house, Action::AdminTookDispute).await;
+        other
+            .says(&house, Action::AdminTakeDispute, Some(dispute), None)
+            .await;
+        let why = refused(&other.hears(&house, Action::CantDo).await);
+        assert_eq!(why, CantDo::InvalidPubkey);
+
+        judge
+            .says(&house, Action::AdminSettle, Some(order), None)
+            .await;
+        judge.hears(&house, Action::AdminSettled).await;
+        alice.hears(&house, Action::AdminSettled).await;
+        bob.hears(&house, Action::AdminSettled).await;
+        bob.hears(&house, Action::PurchaseCompleted).await;
+        bob.hears(&house, Action::Rate).await;
+        let paid = house::SATS - house::FEE;
+        assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
+        assert!(house.view().open_disputes().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a11_a_solver_rules_for_the_seller_across_a_power_cut() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let mut judge = judge(7, Transport::Direct);
+    registers(&house, &judge, "").await;
+    let (order, dispute) = disputed(&house, &mut alice, &mut bob).await;
+    judge
+        .says(&house, Action::AdminTakeDispute, Some(dispute), None)
+        .await;
+    judge.hears(&house, Action::AdminTookDispute).await;
+    alice.hears(&house, Action::AdminTookDispute).await;
+    bob.hears(&house, Action::AdminTookDispute).await;
+
+    let ruled = judge
+        .says(&house, Action::AdminCancel, Some(order), None)
+        .await;
+    assert_eq!(ruled, Receipt::Decided);
+    house.lose_power();
+    house.start().await.unwrap();
+    judge.hears(&house, Action::AdminCanceled).await;
+    alice.hears(&house, Action::AdminCanceled).await;
+    bob.hears(&house, Action::AdminCanceled).await;
+    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
+    assert_eq!(
+        house.until(|| Some(house.book_says(order))).await,
+        "canceled"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let mut judge = judge(7, Transport::Direct);
+    registers(&house, &judge, ":read").await;
+    let (order, dispute) = disputed(&house, &mut alice, &mut bob).await;
+    judge
+        .says(&house, Action::AdminTakeDispute, Some(dispute), None)
+        .await;
+    judge.hears(&house, Action::AdminTookDispute).await;
+    judge
+        .says(&house, Action::AdminSettle, Some(order), None)
+        .await;
+    let why = refused(&judge.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::NotAuthorized, "a6");
+
+    let settle = Ask::AdminSettle { slashes: false };
+    let early = operates(&house, settle.clone(), Some(order)).await;
+    assert_eq!(
+        early,
+        Err(CantDo::IsNotYourDispute),
+        "a10 he takes it first"
+    );
+    let id = escrow_core::dispute::DisputeId(dispute.0);
+    let take = Ask::TakeDispute(Some(id));
+    assert_eq!(operates(&house, take, None).await, Ok(()));
+    judge.hears(&house, Action::AdminTookDispute).await;
+    assert_eq!(operates(&house, settle, Some(order)).await, Ok(()));
+    bob.hears(&house, Action::AdminTookDispute).await;
+    bob.hears(&house, Action::AdminTookDispute).await;
+    bob.hears(&house, Action::AdminSettled).await;
+
+    let key = escrow_core::party::IdentityKey(judge.keys.public_key());
+    let remove = Ask::Govern(Govern::RemoveSolver(key));
+    assert_eq!(operates(&house, remove.clone(), None).await, Ok(()));
+    assert_eq!(operates(&house, remove, None).await, Err(CantDo::NotFound));
+    let known = house.handle().known_keys();
+    assert!(!known.knows(&judge.keys.public_key()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g11_x10_a_maintenance_survives_a_restart_and_lets_trades_end() {
+    let mut house = House::open().await;
+    let mut alice = alice();
+    let order = alice.offers(&house, OrderKind::Sell).await;
+    let begin = Ask::Govern(Govern::Maintenance {
+        enabled: true,
+        reason: Some("new channels".into()),
+    });
+    assert_eq!(operates(&house, begin, None).await, Ok(()));
+    house.lose_power();
+    house.start().await.unwrap();
+    let begun = house.view().maintenance().unwrap().unwrap();
+    assert_eq!(begun.by, BegunBy::Operator);
+
+    let mut bob = bob();
+    bob.says(&house, Action::TakeSell, Some(order), None).await;
+    let why = refused(&bob.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::MaintenanceMode);
+    let payload = Some(Payload::Order(offer(OrderKind::Buy)));
+    bob.says(&house, Action::NewOrder, None, payload).await;
+    let why = refused(&bob.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::MaintenanceMode);
+    alice.says(&house, Action::Cancel, Some(order), None).await;
+    alice.hears(&house, Action::Canceled).await;
+
+    let end = Ask::Govern(Govern::Maintenance {
+        enabled: false,
+        reason: None,
+    });
+    assert_eq!(operates(&house, end, None).await, Ok(()));
+    bob.offers(&house, OrderKind::Buy).await;
+}

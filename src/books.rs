@@ -1,0 +1,159 @@
+//! The books of the escrow, for the operator: what was given to whom, whether
+//! payments are stopped, and how they go on (rules F8, X13, P14).
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use escrow_core::order::OrderId;
+use escrow_core::{Msat, PaymentHash, UnixTime};
+use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
+use escrow_engine::{EscrowHandle, contradiction};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use storage::ledger::{StorageError, View};
+
+/// Where the [operator's door](crate::operator_door) tells how the books stand.
+pub const PATH: &str = "/ledger";
+/// Where it lets payments go on.
+pub const CLEAR: &str = "/ledger/clear";
+/// Where it hears what an unknown payment was for.
+pub const ADOPT: &str = "/payouts/adopt";
+
+/// How the books stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BooksStatus {
+    /// Why no payment leaves; none while they do.
+    pub latch: Option<LatchStatus>,
+    /// Payments of Lightning's that the operator has to explain.
+    pub unknown_payments: Vec<Unexplained>,
+    /// What each account has got and given in all.
+    pub accounts: Vec<AccountStatus>,
+}
+
+/// Why no payment leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatchStatus {
+    /// Since when.
+    pub since: UnixTime,
+    /// In plain words.
+    pub why: String,
+}
+
+/// A payment that the ledger knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unexplained {
+    /// Its hash.
+    pub hash: PaymentHash,
+    /// What its payee got.
+    pub amount_msat: Msat,
+    /// When Lightning began with it.
+    pub created_at: UnixTime,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountStatus {
+    /// Its name.
+    pub account: String,
+    /// What it was given in all.
+    pub got_msat: Msat,
+    /// What it has given in all.
+    pub gave_msat: Msat,
+}
+
+/// Lets payments leave again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearOrder {
+    /// Why, for the journal.
+    pub reason: String,
+}
+
+/// Explains an unknown payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptOrder {
+    /// Which payment.
+    pub hash: PaymentHash,
+    /// The order whose buyer it paid; none if it was for none.
+    pub order: Option<OrderId>,
+}
+
+impl BooksStatus {
+    /// Reads it from the ledger.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn of_ledger(view: &View) -> Result<BooksStatus, StorageError> {
+        let latch = view.latch()?.map(|latch| LatchStatus {
+            since: latch.at,
+            why: contradiction(latch.breach),
+        });
+        let unknown = view.unknown_payments()?.into_iter();
+        let unknown_payments = unknown
+            .map(|(hash, payment)| Unexplained {
+                hash,
+                amount_msat: payment.amount,
+                created_at: payment.created_at,
+            })
+            .collect();
+        let accounts = view.turnovers()?.into_iter();
+        let accounts = accounts
+            .map(|(account, turnover)| AccountStatus {
+                account: account.name().into(),
+                got_msat: turnover.got,
+                gave_msat: turnover.gave,
+            })
+            .collect();
+        Ok(BooksStatus {
+            latch,
+            unknown_payments,
+            accounts,
+        })
+    }
+}
+
+/// What the operator's door says of the books, and hears about them.
+pub fn routes(handle: EscrowHandle) -> Router {
+    Router::new()
+        .route(PATH, get(told))
+        .route(CLEAR, post(clear))
+        .route(ADOPT, post(adopt))
+        .with_state(handle)
+}
+
+type Answer<T> = Result<Json<T>, (StatusCode, String)>;
+
+async fn told(State(handle): State<EscrowHandle>) -> Answer<BooksStatus> {
+    let views = handle.views();
+    let reading = tokio::task::spawn_blocking(move || BooksStatus::of_ledger(&views.view()?));
+    let failed = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
+    let status = reading.await.map_err(|why| failed(why.to_string()))?;
+    status.map(Json).map_err(|why| failed(why.to_string()))
+}
+
+async fn clear(State(handle): State<EscrowHandle>, Json(order): Json<ClearOrder>) -> Answer<()> {
+    let reason = order.reason;
+    obeyed(&handle, OperatorWord::ClearLatch { reason }).await
+}
+
+async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>) -> Answer<()> {
+    let hash = order.hash;
+    let word = match order.order {
+        Some(order) => OperatorWord::Adopt { hash, order },
+        None => OperatorWord::Disown { hash },
+    };
+    obeyed(&handle, word).await
+}
+
+async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {
+    match handle.operate(word).await {
+        Some(Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(Ok(()))) => Ok(Json(())),
+        Some(Receipt::Ruled(Err(why))) => Err((StatusCode::CONFLICT, why.as_str().into())),
+        Some(Receipt::Refused(Refusal::Invalid(why) | Refusal::Blocked(why))) => {
+            Err((StatusCode::CONFLICT, why))
+        }
+        Some(Receipt::Refused(Refusal::Busy(why) | Refusal::Error(why))) => {
+            Err((StatusCode::SERVICE_UNAVAILABLE, why))
+        }
+        None => Err((StatusCode::SERVICE_UNAVAILABLE, "the escrow ends".into())),
+    }
+}
