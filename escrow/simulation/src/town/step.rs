@@ -150,8 +150,9 @@ impl Town {
             Some(secs) => engine.let_timers_go(now, secs)?.effects,
             None => Vec::new(),
         };
-        let mut outcome = engine.step(now, &all, &batch.delivered)?;
+        // They have moved, although the step may yet fail.
         self.timers_move_by = None;
+        let mut outcome = engine.step(now, &all, &batch.delivered)?;
         outcome.effects.extend(moved);
         Ok(outcome)
     }
