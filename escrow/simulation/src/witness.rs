@@ -11,7 +11,7 @@ use escrow_core::letters;
 use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::stage::Stage;
-use escrow_core::wire::{self, Action, dispute_event, read_message};
+use escrow_core::wire::{self, Action, dispute_event, rating_event, read_message};
 use escrow_core::{Msat, UnixTime};
 use escrow_engine::submission::{Receipt, Refusal, TraderMessage};
 use nostr::event::{Event, Kind};
@@ -280,6 +280,9 @@ impl Witness {
         if event.kind == Kind::from_u16(dispute_event::DISPUTE) {
             let dispute = DisputeId(value("d").parse().unwrap());
             self.disputes.insert(dispute, value("s"));
+            return;
+        }
+        if event.kind == Kind::from_u16(rating_event::RATING) {
             return;
         }
         let order = OrderId(value("d").parse().unwrap());
