@@ -10,6 +10,7 @@ pub mod payouts;
 pub mod prices;
 mod run;
 pub mod sandbox;
+pub mod simulate;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -26,6 +27,7 @@ use self::mirror::MirrorArgs;
 use self::payouts::PayoutsArgs;
 use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
+use self::simulate::SimulateArgs;
 use crate::settings::{self, Loaded};
 
 /// Exit code for settings and arguments that are wrong.
@@ -61,6 +63,8 @@ enum Command {
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
+    /// Try the escrow on thousands of trades with everything that can go wrong.
+    Simulate(SimulateArgs),
 }
 
 impl CommandLine {
@@ -96,6 +100,7 @@ impl CommandLine {
             },
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
+            Some(Command::Simulate(args)) => ended(simulate::run(args).await),
         }
     }
 

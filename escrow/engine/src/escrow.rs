@@ -497,20 +497,23 @@ impl WritingDesk {
         let standing = *self.standing.borrow();
         engine.set_lightning_ready(!standing.is_deferring(Instant::now()));
         engine.set_outbound(standing.outbound(Instant::now()));
-        let timers_move_by = self.timers_move_by;
-        let (mut engine, delivered, outcome) = tokio::task::spawn_blocking(move || {
-            let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
-            let stepped = moved.transpose().and_then(|moved| {
-                let mut outcome = engine.step(now, &submissions, &delivered)?;
-                outcome.effects.extend(moved.unwrap_or_default().effects);
-                Ok(outcome)
-            });
-            (engine, delivered, stepped)
-        })
-        .await?;
+        let mut timers_move_by = self.timers_move_by;
+        let (mut engine, delivered, timers_move_by, outcome) =
+            tokio::task::spawn_blocking(move || {
+                let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
+                let stepped = moved.transpose().and_then(|moved| {
+                    timers_move_by = None;
+                    let mut outcome = engine.step(now, &submissions, &delivered)?;
+                    outcome.effects.extend(moved.unwrap_or_default().effects);
+                    Ok(outcome)
+                });
+                (engine, delivered, timers_move_by, stepped)
+            })
+            .await?;
+        // They have moved, although the step after that may have failed.
+        self.timers_move_by = timers_move_by;
         match outcome {
             Ok(outcome) => {
-                self.timers_move_by = None;
                 self.committed.notify_one();
                 self.tell_maintenance(outcome.maintenance);
                 if outcome.mirrored {

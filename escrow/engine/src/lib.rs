@@ -49,4 +49,4 @@ pub use fair_queue::Source;
 pub use recovery::ForeignLedger;
 pub use workers::alarms::contradiction;
 pub use workers::courier::{PublishError, Publisher};
-pub use workers::health::LightningHealth;
+pub use workers::health::{ANSWER_LIMIT, Answer, LightningHealth, Standing};

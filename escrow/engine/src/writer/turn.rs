@@ -359,6 +359,7 @@ fn note_of(command: &Command, decision: &Decision, now: UnixTime) -> Option<Jour
         Command::PaymentFailed { reason, .. } => ("lightning", format!("{reason:?}")),
         Command::Elapsed(timer) => ("time", format!("{:?}", timer.kind)),
         Command::HoldAged { .. } => ("chain", where_it_stands(order)),
+        Command::AddressAsked { .. } => ("address", where_it_stands(order)),
         Command::HoldOpened { .. }
         | Command::HoldFailed { .. }
         | Command::HoldAccepted { .. }

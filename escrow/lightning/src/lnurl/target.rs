@@ -57,7 +57,8 @@ pub(super) fn ensure_allowed(url: &Url, reach: Reach) -> Result<(), LnurlError> 
 }
 
 fn is_hidden(host: &str) -> bool {
-    host.trim_end_matches('.').ends_with(".onion")
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    last.is_some_and(|label| label.eq_ignore_ascii_case("onion"))
 }
 
 fn bare(text: &str) -> &str {
