@@ -10,7 +10,7 @@ use escrow_core::order::{OrderId, Side};
 use escrow_core::party::{Identity, TradeKey};
 use escrow_core::terms::Terms;
 use escrow_core::wire::Transport;
-use escrow_engine::writing_desk::{Desk, Sealing, Stationery};
+use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
