@@ -174,7 +174,8 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
-        open::node(settings, calling).await
+        // Everything a node is made of is in it for a while.
+        Box::pin(open::node(settings, calling)).await
     }
 
     /// How clients reach the relay.

@@ -121,9 +121,7 @@ async fn o11_s7_n4_the_maker_of_a_range_is_paid_at_his_address_each_time() {
     .await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::Direct).await;
     let wrong = range("nobody@wallet.example");
-    alice
-        .offers_so(wrong, "cant-do{invalid_invoice} E")
-        .await;
+    alice.offers_so(wrong, "cant-do{invalid_invoice} E").await;
     let ack = "new-order{ack 0 invoice expires} E idx";
     alice.offers_so(range("alice@wallet.example"), ack).await;
 

@@ -7,7 +7,7 @@
 mod court;
 mod debts;
 
-use escrow_core::command::{AddressAnswer, Ask, Command, GivenInvoice, NewOrder, Request};
+use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
     payout_invoice, rate, release, resolve, take, timeouts, trade_pubkey,
@@ -15,14 +15,14 @@ use escrow_core::decide::{
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InFlight,
-    InvoiceFacts, Liquidity, Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts,
-    RestFacts, TakeFacts, TimerFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InvoiceFacts,
+    Liquidity, Now, OpenFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts,
+    TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
-use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::payout::{Payout, PayoutId};
 use escrow_core::price::PriceAnswer;
 use escrow_core::questions::Question;
 use escrow_core::stage::Stage;

@@ -95,7 +95,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || ip.is_multicast())
 }
 
-/// Only 2000::/3 is handed out. Of it, what carries an IPv4 address inside or
+/// Only `2000::/3` is handed out. Of it, what carries an IPv4 address inside or
 /// serves protocols and documents is left out; mapped, compatible, translated,
 /// local and multicast addresses lie outside.
 fn is_public_v6(ip: Ipv6Addr) -> bool {

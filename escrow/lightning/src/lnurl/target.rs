@@ -57,7 +57,7 @@ pub(super) fn ensure_allowed(url: &Url, reach: Reach) -> Result<(), LnurlError> 
 }
 
 fn is_hidden(host: &str) -> bool {
-    host.trim_end_matches('.').ends_with(".onion")
+    host.trim_end_matches('.').rsplit('.').next() == Some("onion")
 }
 
 fn bare(text: &str) -> &str {
