@@ -286,6 +286,7 @@ impl Town {
             effects,
             letters,
             mirrored: _,
+            maintenance: _,
         } = outcome;
         assert_eq!(receipts.len(), own + mail.len());
         for (message, receipt) in mail.iter().zip(receipts.iter().skip(own)) {
