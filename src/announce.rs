@@ -247,6 +247,7 @@ fn terms(
         invoice_expiration_window: rules.invoice_expiration_window.as_secs(),
         hold_invoice_expiration_window: rules.hold_invoice_expiration_window.as_secs(),
         maintenance,
+        serbero: mostro.serbero_pubkey,
         instance: settings.node.name.as_deref(),
         software_version: env!("CARGO_PKG_VERSION"),
     }

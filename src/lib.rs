@@ -33,6 +33,7 @@
 
 pub mod admin;
 pub mod announce;
+pub mod audit;
 pub mod bench;
 pub mod books;
 pub mod cli;
@@ -45,6 +46,7 @@ pub mod mirror;
 pub mod node;
 pub mod operator;
 pub mod operator_door;
+pub mod overview;
 pub mod payouts;
 pub mod prices;
 pub mod relay;

@@ -3,6 +3,7 @@
 //! The data directory comes first, because only one process may work on it;
 //! the port opens last, when everything behind it can answer.
 
+mod assistant;
 mod crew;
 mod lightning;
 mod open;
@@ -70,6 +71,8 @@ pub enum Part {
     Announcer,
     /// The one who says how the node is, and lets it rest.
     Health,
+    /// The one who logs the head of the audit journal.
+    Audit,
     /// What `/readyz` knows.
     Watchman,
     /// The lines to external relays.
@@ -146,6 +149,9 @@ pub enum NodeError {
     /// The escrow does not start, or cannot go on.
     #[error(transparent)]
     Escrow(#[from] EscrowError),
+    /// The dispute assistant cannot be registered.
+    #[error("mostro.serbero_pubkey cannot be used: {0}")]
+    Assistant(String),
     /// The admin service cannot be served.
     #[error("the admin service cannot be served: {0}")]
     AdminDoor(String),

@@ -29,7 +29,7 @@ use super::crew::Crew;
 use super::lightning::Lightning;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
-use super::{Node, NodeError, Part, lightning, readiness, terms};
+use super::{Node, NodeError, Part, assistant, lightning, readiness, terms};
 use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
@@ -38,10 +38,10 @@ use crate::health::{self, HealthParts};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
-use crate::payouts;
 use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
 use crate::settings::Settings;
+use crate::{audit, overview, payouts};
 
 /// Files and folders in the data directory.
 pub(crate) const LEDGER: &str = "ledger.redb";
@@ -91,6 +91,9 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             rooms: &mut rooms,
         });
         let handle = handle.await?;
+        if let Some(key) = settings.mostro.serbero_pubkey {
+            assistant::register(&handle, public_key, key).await?;
+        }
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         let site = MirrorSite {
@@ -101,10 +104,17 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
+        let (views, stop) = (handle.views(), doors.stop());
+        doors.hire(Part::Audit, async move {
+            audit::run(views, stop).await;
+            Ok(())
+        });
         let keys = identity.keys.clone();
         watch_health(&settings, keys, &handle, &mirrors, &mut doors);
         let asked = payouts::routes(handle.views())
             .merge(books::routes(handle.clone()))
+            .merge(overview::routes(handle.clone()))
+            .merge(audit::routes(handle.clone()))
             .merge(mirror::routes(mirrors, handle.views()))
             .merge(prices.routes());
         announce(

@@ -161,6 +161,9 @@ const KEYS: &[Key] = &[
     key(POW_FIRST_CONTACT, |s, v| {
         put(&mut s.mostro.pow_first_contact, v.whole(0..=64))
     }),
+    key("mostro.serbero_pubkey", |s, v| {
+        put(&mut s.mostro.serbero_pubkey, operation_keys::person(v))
+    }),
     key("lightning.backend", |s, v| {
         put(&mut s.lightning.backend, backend(v))
     }),

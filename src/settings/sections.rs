@@ -154,6 +154,8 @@ pub struct MostroSettings {
     pub pow: u8,
     /// The same for authors who are not known; never below `pow`.
     pub pow_first_contact: u8,
+    /// The dispute assistant, who reads disputes and never rules.
+    pub serbero_pubkey: Option<PublicKey>,
 }
 
 /// `[lightning]`: the backend, and what is asked of invoices and payments.
@@ -370,6 +372,7 @@ impl Default for MostroSettings {
             max_orders_per_response: 10,
             pow: 0,
             pow_first_contact: 0,
+            serbero_pubkey: None,
         }
     }
 }

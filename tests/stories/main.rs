@@ -28,6 +28,7 @@ mod matrix;
 mod mishaps;
 mod not_yet;
 mod offers;
+mod operator;
 mod person;
 mod races;
 mod refusals;

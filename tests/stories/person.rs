@@ -140,6 +140,17 @@ impl Person {
         heard
     }
 
+    /// Reads on until a letter of this action comes.
+    pub(crate) async fn hears_of(&mut self, action: Action) -> Heard {
+        loop {
+            let heard = self.trader.next_letter(&self.trade).await.unwrap();
+            self.is_next(&heard);
+            if heard.message.action == action {
+                return heard;
+            }
+        }
+    }
+
     /// Reads so many pushes that were stored while he was away, and brings them
     /// into the order of their time, as clients do.
     pub(crate) async fn finds_in_the_mail(&mut self, count: usize) -> Vec<String> {
