@@ -8,8 +8,7 @@ use uuid::Uuid;
 
 use super::cast::Cast;
 use super::storyteller::Storyteller;
-use crate::trader::deal;
-use crate::trader::deal::Player;
+use crate::trader::deal::{self, Player, Terms};
 use crate::trader::{Ask, Heard, Seat};
 
 /// Whom the solver believes.
@@ -27,16 +26,40 @@ pub(super) async fn play(ruling: Ruling, teller: &mut Storyteller) -> anyhow::Re
         settings.node.key = Some(operator.clone());
     };
     let mut cast = Cast::gather(ruling.title(), own_key, teller).await?;
-    let terms = cast.stand.terms(55_000);
-    let [mut carol, mut dave] = [
+    register(&cast, operator.clone(), &keys, teller).await?;
+    let mut solvers = [
         cast.stand.official("carol").await?,
         cast.stand.official("dave").await?,
     ];
-    register(&cast, operator.clone(), &keys, teller).await?;
-    let [carols, daves] = keys;
-    let mut carol = seat_of(&mut carol, carols).await?;
-    let mut dave = seat_of(&mut dave, daves).await?;
+    judged(ruling, &mut cast, &mut solvers, keys, teller).await?;
+    for solver in &mut solvers {
+        solver.trader.hang_up().await;
+    }
+    match ruling {
+        Ruling::Settle => {
+            let terms = terms(&cast);
+            cast.alice_has_sold(&terms, teller).await?;
+        }
+        Ruling::Cancel => cast.nothing_has_moved(teller).await?,
+    }
+    cast.leaves().await
+}
 
+fn terms(cast: &Cast) -> Terms {
+    cast.stand.terms(55_000)
+}
+
+/// From an offer to the end of the dispute about it.
+async fn judged(
+    ruling: Ruling,
+    cast: &mut Cast,
+    [carol, dave]: &mut [Player; 2],
+    [carols, daves]: [Keys; 2],
+    teller: &mut Storyteller,
+) -> anyhow::Result<()> {
+    let terms = terms(cast);
+    let mut carol = seat_of(carol, carols).await?;
+    let mut dave = seat_of(dave, daves).await?;
     let mut alice = Seat::new(&mut cast.alice).await?;
     let mut bob = Seat::new(&mut cast.bob).await?;
     teller.narrates(
@@ -68,11 +91,7 @@ pub(super) async fn play(ruling: Ruling, teller: &mut Storyteller) -> anyhow::Re
     for seat in [alice, bob, carol, dave] {
         seat.leaves().await?;
     }
-    match ruling {
-        Ruling::Settle => cast.alice_has_sold(&terms, teller).await?,
-        Ruling::Cancel => cast.nothing_has_moved(teller).await?,
-    }
-    cast.leaves().await
+    Ok(())
 }
 
 /// The operator writes with the key of the node itself.

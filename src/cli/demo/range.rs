@@ -97,7 +97,8 @@ async fn sells(
     let mut bob = Seat::new(bob).await?;
     // What is left of a range in the end is an offer like others.
     let chosen = (part != 10).then_some(Fiat(part));
-    deal::take(alice, &mut bob, (order, chosen), terms, teller).await?;
+    bob.takes_sell(order, chosen, terms, teller).await?;
+    alice.hears(Action::WaitingBuyerInvoice, teller).await?;
     deal::fund(alice, &mut bob, terms, teller).await?;
     deal::pay_fiat(alice, &mut bob, teller).await?;
     let next = alice.prepares_the_next().await?;
