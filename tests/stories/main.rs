@@ -16,6 +16,7 @@
 
 mod cancels;
 mod discretion;
+mod disputes;
 mod downtime;
 mod envelopes;
 mod failing_disk;
@@ -23,13 +24,17 @@ mod flood;
 mod hostile;
 mod leaving;
 mod listener;
+mod market;
 mod matrix;
 mod mishaps;
 mod not_yet;
 mod offers;
 mod person;
 mod races;
+mod ranges;
+mod ratings;
 mod refusals;
+mod sessions;
 mod timing;
 mod town;
 mod trades;

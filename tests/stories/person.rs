@@ -10,6 +10,7 @@ use escrow_core::wire::{
 };
 use mostro_relay::trader::{Ask, Heard, Trade, Trader, TraderError, Verdict, Wallet};
 use nostr::event::Event;
+use nostr::key::Keys;
 use nostr::types::Timestamp;
 use uuid::Uuid;
 
@@ -39,9 +40,24 @@ impl Person {
 
     /// Begins another trade, with the next key.
     pub(crate) async fn turns_the_page(&mut self) {
-        self.trade = self.trader.new_trade().await.unwrap();
+        let next = self.trader.new_trade().await.unwrap();
+        self.turns_to(next);
+    }
+
+    /// Goes on in a trade that he listens to already.
+    pub(crate) fn turns_to(&mut self, trade: Trade) {
+        self.trade = trade;
         self.read = 0;
         self.last_at = Timestamp::zero();
+    }
+
+    /// Writes with a key that is no trade's, as solvers do, about an order.
+    pub(crate) async fn sits_as(&mut self, keys: Keys, order: Uuid) {
+        let desk = self.trader.writes_as(keys).await.unwrap();
+        self.turns_to(Trade {
+            order: Some(order),
+            ..desk
+        });
     }
 
     pub(crate) fn name(&self) -> String {
@@ -116,6 +132,12 @@ impl Person {
         let told = self.told(&heard, true);
         assert_eq!(told, answer, "{}: {}", self.name(), heard.json);
         heard
+    }
+
+    /// The next letter must name the order that this key is for, and read so.
+    pub(crate) async fn inherits(&mut self, told: &str) {
+        let heard = self.hears_an_answer(told).await;
+        self.trade.order = heard.message.id;
     }
 
     /// The next letter must be a push that reads so.
@@ -305,6 +327,7 @@ fn shape(payload: &Payload) -> String {
         Payload::Peer(peer) => format!("peer {}", peer.pubkey),
         Payload::RatingUser(stars) => format!("{stars}"),
         Payload::CantDo(Some(reason)) => reason.as_str().to_owned(),
+        Payload::Dispute(_, info) => info.as_ref().map_or("dispute", |_| "info").to_owned(),
         Payload::PaymentFailed(failed) => format!(
             "{} left, {} s",
             failed.payment_attempts, failed.payment_retries_interval

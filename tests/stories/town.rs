@@ -91,6 +91,11 @@ impl Town {
         }
     }
 
+    /// Changes the settings of the next start.
+    pub(crate) fn changes(&mut self, differ: impl FnOnce(&mut Settings)) {
+        differ(&mut self.settings);
+    }
+
     pub(crate) fn node(&self) -> &Node {
         self.node.as_ref().expect("the node is open")
     }
