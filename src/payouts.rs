@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use escrow_core::amount::Sats;
 use escrow_core::order::OrderId;
-use escrow_core::payout::{AttemptState, Payout, PayoutState};
+use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutState};
 use escrow_core::time::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
 use http::StatusCode;
@@ -40,15 +40,12 @@ pub struct UnpaidPayout {
 /// # Errors
 /// If the ledger cannot be read.
 pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageError> {
+    let is_latched = view.latch()?.is_some();
     let mut list = Vec::new();
     for payout in view.living_payouts()? {
         let order = view.order(payout.order)?;
         let attempt = view.attempt(payout.destination.hash)?;
-        let reason = match attempt.map(|attempt| attempt.state) {
-            Some(AttemptState::Failed { reason, .. }) => Some(format!("{reason:?}")),
-            Some(AttemptState::Lost { .. }) => Some("Lost".into()),
-            Some(AttemptState::Sent | AttemptState::Succeeded { .. }) | None => None,
-        };
+        let reason = attempt.as_ref().and_then(trouble);
         list.push(UnpaidPayout {
             order: payout.order,
             amount_sats: payout.amount,
@@ -56,7 +53,7 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
             state: state_word(payout.state).into(),
             tries: payout.tries,
             reason,
-            next: next_step(&payout, now),
+            next: next_step(&payout, is_latched, now),
         });
     }
     list.sort_by_key(|payout| std::cmp::Reverse(payout.age_secs));
@@ -89,8 +86,24 @@ fn state_word(state: PayoutState) -> &'static str {
     }
 }
 
-fn next_step(payout: &Payout, now: UnixTime) -> String {
+/// What was the matter with the last try, if anything was.
+fn trouble(attempt: &Attempt) -> Option<String> {
+    match (attempt.state, attempt.missing) {
+        (AttemptState::Failed { reason, .. }, _) => Some(format!("{reason:?}")),
+        (AttemptState::Lost { .. }, _) => Some("Lost".into()),
+        (AttemptState::Sent, Some(missing)) if missing.told => Some(format!(
+            "Lost, but locked until block {}",
+            missing.locked_until
+        )),
+        (AttemptState::Sent | AttemptState::Succeeded { .. }, _) => None,
+    }
+}
+
+fn next_step(payout: &Payout, is_latched: bool, now: UnixTime) -> String {
     match payout.state {
+        PayoutState::Ready { .. } | PayoutState::Queued { .. } if is_latched => {
+            "paid when the ledger is cleared: see `mostro-relay ledger status`".into()
+        }
         PayoutState::WaitFunds => "paid when Lightning has settled the seller's hold".into(),
         PayoutState::Ready { not_before } => match not_before.secs_since(now) {
             0 => "tried as soon as Lightning is ready".into(),

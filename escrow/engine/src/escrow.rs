@@ -147,7 +147,7 @@ impl Escrow {
             letter_secs,
             most_orders,
             views: engine.views(),
-            publisher: parts.publisher.clone(),
+            publisher: Arc::downgrade(&parts.publisher),
             clock: parts.clock.clone(),
             memory: Mutex::new(Memory::new(Entropy::from_os())),
         });
@@ -327,8 +327,8 @@ impl EscrowHandle {
 
     /// Does what the operator says. Returns once it is on disk, or
     /// with why it is not done; none if the escrow has ended.
-    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
-        self.mailbox.report(Submission::Operator(word)).await
+    pub async fn operate(&self, command: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(command)).await
     }
 
     /// Trade keys of living orders.

@@ -26,7 +26,7 @@ pub enum Submission {
     Tip(Option<u32>),
     /// What Lightning has paid of late, to be compared with the ledger.
     Payments(PaymentHistory),
-    /// What the operator says.
+    /// What the operator says of the books.
     Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
@@ -46,7 +46,7 @@ impl Submission {
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Payments(history) => format!("{} payments", history.payments.len()),
-            Submission::Operator(word) => word.name().into(),
+            Submission::Operator(command) => command.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }
@@ -145,7 +145,7 @@ pub enum OperatorWord {
     /// What he could also ask for with his node key (rule A14).
     Asks {
         /// What.
-        ask: Ask,
+        ask: Box<Ask>,
         /// The order it is about.
         order: Option<OrderId>,
     },

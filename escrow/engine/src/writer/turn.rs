@@ -55,7 +55,7 @@ impl Turn<'_, '_> {
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Payments(history) => self.payments(history)?,
-            Submission::Operator(word) => return Ok(self.operator(word)?),
+            Submission::Operator(command) => return Ok(self.operator(command)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)

@@ -369,7 +369,7 @@ impl Trader {
     }
 
     /// The same person, who writes from his identity itself.
-    pub(crate) fn as_identity(self) -> Trader {
+    pub(crate) fn under_his_identity(self) -> Trader {
         Trader {
             keys: self.identity.unwrap(),
             identity: None,

@@ -19,8 +19,8 @@ use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Latch, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
-    UnknownPayment,
+    JournalEntry, Latch, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside,
+    StorageError, UnknownPayment,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -60,6 +60,7 @@ fn records_of_version_1_are_read() {
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
     survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
+    survives::<LightningNode>(Table::Node, include_bytes!("../fixtures/lightning_node.v1"));
 }
 
 #[test]
