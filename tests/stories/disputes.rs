@@ -1,36 +1,21 @@
 //! Disputes over real sockets: who may take them, who may rule, and rulings
 //! that a restart does not undo (rules D1–D6, A1–A13).
 
-use escrow_core::wire::{Action, BondResolution, BookStatus, OrderKind, Payload, Transport};
+use escrow_core::wire::{Action, BondResolution, BookStatus, Payload, Transport};
 use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 use mostro_relay::trader::Ask;
 use nostr::key::Keys;
 use nostr::nips::nip19::ToBech32;
 use uuid::Uuid;
 
+use crate::mishaps::a_trade_before_its_release;
 use crate::person::Person;
 use crate::refusals::NOWHERE;
 use crate::town::Town;
 
-const SATS: u64 = 10_000;
-
 /// Alice sells; Bob says that the fiat is sent and opens a dispute.
 async fn disputed(alice: &mut Person, bob: &mut Person) -> Uuid {
-    let order = alice.offers(OrderKind::Sell, SATS).await;
-    bob.takes_with_invoice(order, 9_970, "waiting-seller-to-pay E idx")
-        .await;
-    alice.hears("pay-invoice{peer 0 of 0}").await;
-    let request = "pay-invoice{payment_request pay 10030 expires} idx";
-    let request = alice.hears(request).await;
-    alice.pays(&request).await;
-    alice.hears("buyer-took-order{act 10030 expires}").await;
-    bob.hears("hold-invoice-payment-accepted{act 9970 expires}")
-        .await;
-    let sent = format!("fiat-sent-ok{{peer {}}} E", alice.key());
-    bob.says(Action::FiatSent, &sent).await;
-    alice
-        .hears(&format!("fiat-sent-ok{{peer {}}}", bob.key()))
-        .await;
+    a_trade_before_its_release(alice, bob).await;
     let opened = bob
         .says(Action::Dispute, "dispute-initiated-by-you{dispute} E")
         .await;
