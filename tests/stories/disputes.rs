@@ -23,10 +23,14 @@ async fn disputed(alice: &mut Person, bob: &mut Person) -> Uuid {
     opened.dispute().unwrap()
 }
 
+async fn operator(town: &mut Town, transport: Transport) -> Person {
+    let keys = (town.keys.clone(), Uuid::nil());
+    town.official("operator", keys, transport).await
+}
+
 /// Registers a solver in the operator's name, who writes with the node's key.
 async fn registers(town: &mut Town, solver: &Keys, permission: &str) {
-    let mut operator = town.hidden("operator", Transport::Direct).await;
-    operator.sits_as(town.keys.clone(), Uuid::nil()).await;
+    let mut operator = operator(town, Transport::Direct).await;
     let npub = solver.public_key().to_bech32().unwrap();
     let ask = Ask::add_solver(&format!("{npub}{permission}"));
     operator.asks(ask, "admin-add-solver E").await;
@@ -41,9 +45,7 @@ async fn a_judge(
 ) -> Person {
     let keys = Keys::generate();
     registers(town, &keys, permission).await;
-    let mut judge = town.hidden(name, transport).await;
-    judge.sits_as(keys, order).await;
-    judge
+    town.official(name, (keys, order), transport).await
 }
 
 fn take(dispute: Uuid) -> Ask {
@@ -182,8 +184,7 @@ async fn a1_to_a9_a_dispute_goes_from_hand_to_hand() {
         ])
         .await;
 
-    let mut operator = town.hidden("operator", direct).await;
-    operator.sits_as(town.keys.clone(), order).await;
+    let mut operator = operator(&mut town, gift).await;
     operator
         .is_refused([("A10 no override", rule(settle), his)])
         .await;
