@@ -13,12 +13,13 @@ mod terms;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_engine::{EscrowError, EscrowHandle};
 use escrow_lightning::lnd::LndRefusal;
 use escrow_lightning::sandbox::OpenError;
-use escrow_lightning::{LnError, Sandbox};
+use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::key::PublicKey;
 use storage::events::EventStoreError;
 use storage::ledger::StorageError;
@@ -174,7 +175,20 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
-        open::node(settings, calling).await
+        Box::pin(open::node(settings, calling, |backend| backend)).await
+    }
+
+    /// As [`Node::start`], with somebody between the escrow and Lightning who sees
+    /// what each tells the other.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_overheard(
+        settings: Settings,
+        ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+    ) -> Result<Node, NodeError> {
+        let calling = Calling::usual(settings.mirror.longest_wait);
+        Box::pin(open::node(settings, calling, ear)).await
     }
 
     /// How clients reach the relay.

@@ -5,8 +5,10 @@
 //! [`relay`] measures any relay from outside.
 
 pub mod commands;
+mod ear;
 pub mod envelopes;
 pub mod full_book;
+pub mod lnd;
 pub mod machine;
 pub mod mirror;
 mod own_box;
@@ -23,6 +25,7 @@ use escrow_engine::desk::Sealing;
 use commands::Written;
 use envelopes::Opening;
 use full_book::BookTimes;
+use lnd::LndTimes;
 use machine::Machine;
 use mirror::MirrorTimes;
 use trades::{Crowd, CrowdTimes};
@@ -64,6 +67,8 @@ pub enum Finding {
     Mirror(MirrorTimes),
     /// Replies with an empty book and with a full one.
     FullBook(BookTimes),
+    /// Trades over real LND nodes.
+    Lnd(LndTimes),
     /// What a relay was seen to do.
     Relay(relay::report::Row),
 }

@@ -54,7 +54,11 @@ const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 const FILE_WAIT: Duration = Duration::from_millis(50);
 const FILE_TRIES: u32 = 60;
 
-pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Node, NodeError> {
+pub(super) async fn node(
+    mut settings: Settings,
+    calling: Calling,
+    ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+) -> Result<Node, NodeError> {
     let data = settings.node.data_dir.clone();
     let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
     let port = Port::take("relay.listen", settings.relay.listen)?;
@@ -78,7 +82,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
             settings: &settings,
             identity: &identity,
             ledger,
-            lightning: (opened.backend, opened.identity),
+            lightning: (ear(opened.backend), opened.identity),
             relay: &relay,
             desk: &desk,
             prices: prices.board(),
