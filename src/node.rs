@@ -14,12 +14,13 @@ mod terms;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_engine::{EscrowError, EscrowHandle};
 use escrow_lightning::lnd::LndRefusal;
 use escrow_lightning::sandbox::OpenError;
-use escrow_lightning::{LnError, Sandbox};
+use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::key::PublicKey;
 use storage::events::EventStoreError;
 use storage::ledger::StorageError;
@@ -192,7 +193,20 @@ impl Node {
         calling: Calling,
     ) -> impl Future<Output = Result<Node, NodeError>> {
         // On the heap, so that the futures of those who start a node stay small.
-        Box::pin(open::node(settings, calling))
+        Box::pin(open::node(settings, calling, |backend| backend))
+    }
+
+    /// As [`Node::start`], with somebody between the escrow and Lightning who sees
+    /// what each tells the other.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_overheard(
+        settings: Settings,
+        ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+    ) -> Result<Node, NodeError> {
+        let calling = Calling::usual(settings.mirror.longest_wait);
+        Box::pin(open::node(settings, calling, ear)).await
     }
 
     /// How clients reach the relay.

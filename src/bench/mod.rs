@@ -6,8 +6,10 @@
 
 pub mod asking;
 pub mod commands;
+mod ear;
 pub mod envelopes;
 pub mod full_book;
+pub mod lnd;
 pub mod machine;
 pub mod mirror;
 mod own_box;
@@ -25,6 +27,7 @@ use asking::AskingTimes;
 use commands::Written;
 use envelopes::Opening;
 use full_book::BookTimes;
+use lnd::LndTimes;
 use machine::Machine;
 use mirror::MirrorTimes;
 use trades::{Crowd, CrowdTimes};
@@ -68,6 +71,8 @@ pub enum Finding {
     FullBook(BookTimes),
     /// Takes at the market's price, and sessions restored.
     Asking(AskingTimes),
+    /// Trades over real LND nodes.
+    Lnd(LndTimes),
     /// What a relay was seen to do.
     Relay(relay::report::Row),
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Finding;
 use super::asking::AskingTimes;
 use super::full_book::{BookTimes, Replies};
+use super::lnd::{AloneTimes, LndTimes};
 use super::mirror::MirrorTimes;
 use super::times::{Share, Times};
 use super::trades::CrowdTimes;
@@ -55,6 +56,7 @@ impl Finding {
                 "fixed": spread(&times.fixed), "market": spread(&times.market),
                 "restored": spread(&times.restored),
             }),
+            Finding::Lnd(times) => lnd(times),
             Finding::Relay(row) => row.to_json(),
         }
     }
@@ -96,6 +98,7 @@ impl Finding {
             Finding::Mirror(times) => mirror_text(times),
             Finding::FullBook(times) => book_table(times),
             Finding::Asking(times) => asking_table(times),
+            Finding::Lnd(times) => lnd_table(times),
             Finding::Relay(row) => row.to_text(),
         }
     }
@@ -164,6 +167,47 @@ fn mirror_text(times: &MirrorTimes) -> String {
         times.recovered.as_secs_f64(),
         times.recovered_per_second(),
     )
+}
+
+/// What the box does by itself, in words.
+fn own_parts(times: &AloneTimes) -> [(&'static str, &Times); 4] {
+    [
+        ("release -> settle call", &times.released_to_settle),
+        ("release -> payment call", &times.released_to_payment),
+        ("hold paid -> message", &times.accepted_to_message),
+        ("buyer paid -> message", &times.paid_to_message),
+    ]
+}
+
+fn lnd(times: &LndTimes) -> Value {
+    let parts = times.alone.iter().flat_map(own_parts);
+    let parts: Map<String, Value> = parts
+        .map(|(name, times)| (name.to_owned(), spread(times)))
+        .collect();
+    json!({
+        "part": "lnd", "pairs": times.pairs, "trades": times.trades,
+        "trades_per_minute": times.trades_per_minute().round(),
+        "alone": parts,
+    })
+}
+
+fn lnd_table(times: &LndTimes) -> String {
+    let mut text = format!(
+        "\nSell trades over real LND nodes, {} at once: {} trades, {:.0} trades/min\n",
+        times.pairs,
+        times.trades,
+        times.trades_per_minute(),
+    );
+    for (name, times) in times.alone.iter().flat_map(own_parts) {
+        writeln!(
+            text,
+            "{name:<26}{:>12}{:>12}",
+            shown(times.within(Share::Half)),
+            shown(times.within(Share::MostAll)),
+        )
+        .expect("a String takes everything");
+    }
+    text
 }
 
 fn replies(replies: &Replies) -> Value {

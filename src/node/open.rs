@@ -13,6 +13,7 @@ use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
+use escrow_lightning::LightningBackend;
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::{Keys, PublicKey};
@@ -55,7 +56,11 @@ const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 const FILE_WAIT: Duration = Duration::from_millis(50);
 const FILE_TRIES: u32 = 60;
 
-pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Node, NodeError> {
+pub(super) async fn node(
+    mut settings: Settings,
+    calling: Calling,
+    ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+) -> Result<Node, NodeError> {
     let data = settings.node.data_dir.clone();
     let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
     let port = Port::take("relay.listen", settings.relay.listen)?;
@@ -78,7 +83,8 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
         let mut ledger = open_ledger(&data).await?;
-        let opened = lightning::open(&settings, &mut ledger, &mut doors, &mut rooms).await?;
+        let mut opened = lightning::open(&settings, &mut ledger, &mut doors, &mut rooms).await?;
+        opened.backend = ear(opened.backend);
         let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +24,8 @@ pub(crate) struct RunningBox {
     process: Child,
     /// `127.0.0.1:port`.
     address: String,
+    /// What it has said since its port is open.
+    log: watch::Receiver<String>,
     /// Reads the log, so that the binary never waits for a reader.
     _reader: JoinSet<()>,
 }
@@ -43,14 +46,17 @@ impl RunningBox {
         };
         let address = timeout(PATIENCE, reading).await.unwrap();
         let mut reader = JoinSet::new();
+        let (tells, told) = watch::channel(String::new());
         reader.spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
                 shows(&line);
+                tells.send_modify(|log| log.push_str(&line));
             }
         });
         RunningBox {
             process,
             address,
+            log: told,
             _reader: reader,
         }
     }
@@ -78,6 +84,14 @@ impl RunningBox {
         };
         let ready = timeout(PATIENCE, looking).await;
         ready.unwrap_or_else(|_| panic!("the box is not ready: {last}"));
+    }
+
+    /// Waits until it has said so in its log.
+    pub(crate) async fn says(&self, words: &str) {
+        let mut log = self.log.clone();
+        let said = log.wait_for(|log| log.contains(words));
+        let said = timeout(PATIENCE, said).await;
+        drop(said.unwrap_or_else(|_| panic!("the box does not say: {words}")));
     }
 
     /// Ends it as a power cut does: nothing of it runs when this returns.

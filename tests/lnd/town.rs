@@ -96,14 +96,16 @@ impl Town {
         self.running.is_ready().await;
     }
 
+    pub(crate) async fn box_says(&self, words: &str) {
+        self.running.says(words).await;
+    }
+
     /// Rewrites what the dead box has written down of a payment, as if its past
     /// had been another.
     pub(crate) fn rewrites_attempt(&self, hash: &str, rewrite: impl FnOnce(&mut Attempt)) {
-        let mut bytes = [0; 32];
-        faster_hex::hex_decode(hash.as_bytes(), &mut bytes).unwrap();
         let path = self.folder.path().join("data/ledger.redb");
         let mut ledger = Ledger::open(&path).unwrap();
-        let attempt = ledger.views().view().unwrap().attempt(PaymentHash(bytes));
+        let attempt = ledger.views().view().unwrap().attempt(payment_hash(hash));
         let mut attempt = attempt.unwrap().expect("the payment is under way");
         rewrite(&mut attempt);
         let mut page = ledger.page().unwrap();
@@ -120,6 +122,12 @@ impl Town {
         let wanted = gains.map(|sats| sats * 1_000);
         assert_eq!(gained, wanted, "before:\n{}\nafter:\n{after}", self.before);
     }
+}
+
+pub(crate) fn payment_hash(hex: &str) -> PaymentHash {
+    let mut hash = PaymentHash([0; 32]);
+    faster_hex::hex_decode(hex.as_bytes(), &mut hash.0).unwrap();
+    hash
 }
 
 /// The one network, for one story at a time.

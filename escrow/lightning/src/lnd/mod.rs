@@ -21,7 +21,7 @@ mod tests;
 mod version;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -77,6 +77,18 @@ pub struct Lnd {
     hints: PrivateHints,
     capabilities: Capabilities,
     can_do_too_much: bool,
+    meeting: Mutex<Meeting>,
+}
+
+/// Whether it was looked what this LND is and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meeting {
+    /// At start, or whoever made this does not want it to be looked at.
+    Over,
+    /// It was away at start.
+    Due,
+    /// It came, and this is wrong with it.
+    Failed(LndProblems),
 }
 
 impl Lnd {
@@ -110,12 +122,50 @@ impl Lnd {
                 simulated: false,
             },
             can_do_too_much,
+            meeting: Mutex::new(Meeting::Over),
         })
     }
 
     /// Lets no other node answer than this one, for when it cannot be met at start.
+    ///
+    /// Until it was met and found fit, [`LightningBackend::info`] tells why it is not, so
+    /// that nothing new is taken on; what is open is worked on as far as it allows.
     pub fn expect(&self, identity: LightningIdentity) {
         self.gate.expect(identity);
+        self.set_meeting(Meeting::Due);
+    }
+
+    fn meeting(&self) -> Meeting {
+        let meeting = self.meeting.lock();
+        meeting.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_meeting(&self, meeting: Meeting) {
+        *self.meeting.lock().unwrap_or_else(PoisonError::into_inner) = meeting;
+    }
+
+    /// The introduction that could not be had at start; problems are told once, and
+    /// looked for again each time until they are mended.
+    async fn meets_late(&self, before: &Meeting) -> LnResult<NodeInfo> {
+        match self.introduce().await {
+            Ok(info) => {
+                tracing::info!(
+                    version = info.version,
+                    "LND is back and allows all it has to"
+                );
+                self.set_meeting(Meeting::Over);
+                Ok(info)
+            }
+            Err(LndRefusal::Lightning(why)) => Err(why),
+            Err(LndRefusal::Problems(problems)) => {
+                let failed = Meeting::Failed(problems.clone());
+                if failed != *before {
+                    tracing::error!(%problems, "LND is back; nothing new is taken on");
+                    self.set_meeting(failed);
+                }
+                Err(LnError::Unavailable(problems.in_one_line()))
+            }
+        }
     }
 
     /// Meets the node, and looks whether it is new enough and allows all that the escrow
@@ -148,6 +198,8 @@ impl Lnd {
         }
         missing.extend(permissions::missing(line).await?);
         if !missing.is_empty() {
+            // The operator mends it by putting another one in its place.
+            line.reread_macaroon();
             problems.push(not_allowed(&missing));
         }
         if problems.is_empty() {
@@ -161,6 +213,12 @@ impl Lnd {
 /// What the operator has to mend before LND can be used, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LndProblems(Vec<String>);
+
+impl LndProblems {
+    fn in_one_line(&self) -> String {
+        self.0.join("; ")
+    }
+}
 
 impl fmt::Display for LndProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -209,7 +267,10 @@ impl LightningBackend for Lnd {
     }
 
     async fn info(&self) -> LnResult<NodeInfo> {
-        self.gate.info().await
+        match self.meeting() {
+            Meeting::Over => self.gate.info().await,
+            meeting @ (Meeting::Due | Meeting::Failed(_)) => self.meets_late(&meeting).await,
+        }
     }
 
     async fn liquidity(&self) -> LnResult<Liquidity> {

@@ -129,6 +129,56 @@ async fn x12_a_node_that_is_expected_is_recognised_at_the_first_call() {
 }
 
 #[tokio::test]
+async fn a_node_that_was_away_at_start_is_not_ready_before_it_was_met_and_found_fit() {
+    let node = Scripted::start().await;
+    let lnd = backend(&node);
+    lnd.expect(LightningIdentity {
+        pubkey: node.script.table().info.identity_pubkey.clone(),
+        network: Network::Regtest,
+    });
+    node.script.table().info.version = "0.18.4-beta commit=".into();
+    node.script.table().forbidden.insert("SettleInvoice");
+    for _ in 0..2 {
+        let LnError::Unavailable(why) = error(lnd.info().await) else {
+            panic!("not fit is not available");
+        };
+        assert!(why.contains("0.18.5"), "{why}");
+        assert!(why.contains("SettleInvoice"), "{why}");
+    }
+    // Money that is open is worked on nevertheless.
+    assert_eq!(
+        lnd.lookup_hold(Preimage::new([5; 32]).hash()).await,
+        Ok(None)
+    );
+
+    {
+        let mut table = node.script.table();
+        table.info.version = "0.18.5-beta commit=".into();
+        table.forbidden.clear();
+    }
+    lnd.info().await.unwrap();
+    node.script.table().calls.clear();
+    lnd.info().await.unwrap();
+    assert_eq!(node.script.table().calls, ["GetState", "GetInfo"]);
+}
+
+#[tokio::test]
+async fn a_macaroon_that_allows_too_little_is_read_again() {
+    let node = Scripted::start().await;
+    let lnd = backend(&node);
+    lnd.info().await.unwrap();
+    std::fs::write(node.file("small.macaroon"), b"a better one").unwrap();
+    node.script.table().forbidden.insert("SettleInvoice");
+    lnd.introduce().await.unwrap_err();
+    {
+        let mut table = node.script.table();
+        table.macaroon = b"a better one".to_vec();
+        table.forbidden.clear();
+    }
+    lnd.introduce().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_line_that_was_cut_makes_itself_anew() {
     let node = Scripted::start().await;
     let lnd = backend(&node);
