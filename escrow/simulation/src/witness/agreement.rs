@@ -131,6 +131,10 @@ impl Witness {
             assert_eq!(attempt.amount, payment.amount);
             let fee = match payment.state {
                 PaymentState::Succeeded { fee, .. } => fee,
+                // It never left (rule P13).
+                PaymentState::InFlight { .. } if world.lost_payment(payment.hash).is_some() => {
+                    continue;
+                }
                 PaymentState::InFlight { .. } => Msat(0),
                 PaymentState::Failed { .. } | PaymentState::NotFound => continue,
             };
