@@ -1,6 +1,6 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
-use escrow_core::order::Order;
+use escrow_core::order::{Order, Price};
 use escrow_core::payout::{AttemptState, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
 
@@ -162,7 +162,11 @@ impl Town {
                 tally: &mut self.tally,
                 now: self.hours.now,
             };
-            for request in self.people.next_move(&order, &mut scene) {
+            let mut requests = self.people.next_move(&order, &mut scene);
+            if matches!(order.stage, Stage::Dispute { .. }) {
+                requests.extend(self.people.solvers_move(&mut scene));
+            }
+            for request in requests {
                 self.send(request, 0);
             }
         }
@@ -185,6 +189,10 @@ impl Town {
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();
             self.tally.ended(ending(&order.stage));
+            if let (Stage::Success { .. }, Price::Market { .. }) = (&order.stage, order.offer.price)
+            {
+                self.tally.add("success at market price");
+            }
         }
         for payment in self.line.payments() {
             let attempt = view.attempt(payment.hash).unwrap();

@@ -57,6 +57,7 @@ impl Town {
     /// What waits for the node by now.
     pub(super) fn batch(&mut self) -> Batch {
         let mut own = self.chores();
+        own.extend(self.operator());
         own.extend(self.work().into_iter().map(Submission::Report));
         let mut mail = self.arrivals();
         let brought = self.mirrors_bring();
