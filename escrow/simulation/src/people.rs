@@ -109,7 +109,7 @@ impl People {
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        if scene.dice.percent(10)
+        if scene.dice.percent(25)
             && let Some(request) = self.solvers_move(scene)
         {
             return vec![request];

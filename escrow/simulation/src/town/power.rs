@@ -144,6 +144,13 @@ impl Town {
         let begun = engine.take_up(now)?;
         engine.hold_timers();
         self.absorb(&begun, false);
+        // What Lightning has paid comes first, then what it did besides.
+        let compared = Batch::of(self.compare().into_iter().collect());
+        let outcome = self.step(&compared)?;
+        self.absorb(&outcome, false);
+        if let Some(Submission::Payments(history)) = compared.own.first() {
+            self.workers.compared(history);
+        }
         let news = Batch::of(self.reconcile(&self.view()));
         let outcome = self.step(&news)?;
         self.absorb(&outcome, false);
