@@ -17,6 +17,7 @@
 
 mod dice;
 mod lightning;
+mod market;
 mod mirrors;
 mod people;
 mod plan;

@@ -1,7 +1,9 @@
 //! The traders: who they are, and what they think of by themselves.
 
+mod court;
 mod invoices;
 mod moves;
+mod offers;
 mod temper;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,8 @@ use crate::lightning::Line;
 use crate::tally::Tally;
 
 use self::temper::Temper;
+
+pub(crate) use self::court::Court;
 
 /// Sats in each wallet at first.
 const FUNDS: u64 = 50_000_000;
@@ -55,6 +59,7 @@ pub(crate) struct People {
     invoices: Vec<GivenInvoice>,
     rules: InvoiceRules,
     next_id: u64,
+    pub(crate) court: Court,
 }
 
 /// What traders see: the ledger behind the book, the world, the time.
@@ -71,13 +76,23 @@ impl People {
     pub(crate) fn new(line: &mut Line, dice: &mut Dice, rules: InvoiceRules) -> People {
         let count = 4 + usize::try_from(dice.below(9)).unwrap();
         let persons = (0..count).map(|number| Person::new(number, line, dice));
+        let persons = persons.collect();
         People {
-            persons: persons.collect(),
+            persons,
             selves: BTreeMap::new(),
             payees: BTreeMap::new(),
             invoices: Vec::new(),
             rules,
             next_id: 0,
+            court: Court::new(dice),
+        }
+    }
+
+    /// The keys of whoever reads what is written to this key.
+    pub(crate) fn keys_of(&self, key: TradeKey) -> &Keys {
+        match self.selves.get(&key) {
+            Some(own) => &own.keys,
+            None => self.court.keys_of(key),
         }
     }
 
@@ -94,6 +109,11 @@ impl People {
             .unwrap()
             .map(Result::unwrap)
             .collect();
+        if scene.dice.percent(25)
+            && let Some(request) = self.solvers_move(scene)
+        {
+            return vec![request];
+        }
         let roll = scene.dice.below(100);
         if living.is_empty() || living.len() < self.persons.len() && roll < 20 {
             return vec![self.new_order(scene)];

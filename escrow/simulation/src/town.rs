@@ -1,6 +1,7 @@
 //! One run: a node on a disk that loses power, traders, and Lightning.
 
 mod hours;
+mod operator;
 mod post;
 mod power;
 mod rest;
@@ -24,6 +25,7 @@ use storage::testing::PowerCutDisk;
 
 use crate::dice::Dice;
 use crate::lightning::{Line, Workers};
+use crate::market::Market;
 use crate::mirrors::Mirrors;
 use crate::people::{People, fresh_keys};
 use crate::tally::Tally;
@@ -94,6 +96,7 @@ pub(crate) struct Town {
     chores: Chores,
     known: KnownKeys,
     preimages: Arc<Preimages>,
+    market: Arc<Market>,
     workers: Workers,
     line: Line,
     people: People,
@@ -138,6 +141,7 @@ impl Town {
             chores: Chores::default(),
             known: KnownKeys::default(),
             preimages: preimages(secret),
+            market: Arc::new(Market::new()),
             workers: Workers::new(now),
             line,
             people,
@@ -241,6 +245,7 @@ impl Town {
         match self.dice.below(100) {
             0 => self.somebody_sets_the_clock(),
             1 => self.close_post(),
+            2..5 => self.market.moves(&mut self.dice, &mut self.tally),
             _ => {}
         }
     }

@@ -45,6 +45,8 @@ struct Asked {
     /// Its answer may have been lost with a commit of unknown outcome.
     is_doubtful: bool,
     index: Option<(IdentityKey, i64)>,
+    /// The key for the rest of a range.
+    next: Option<TradeKey>,
 }
 
 impl Asked {
@@ -125,6 +127,10 @@ impl Witness {
             is_decided: false,
             is_doubtful: false,
             index,
+            next: match request.ask {
+                Ask::Release { next } => next.map(|next| next.key),
+                _ => None,
+            },
         };
         assert!(self.asked.insert(id, asked).is_none(), "ids are fresh");
     }
@@ -204,6 +210,12 @@ impl Witness {
 
     fn answered(&mut self, id: u64, letter: &Heard, tally: &mut Tally) {
         let asked = self.asked.get_mut(&id).expect("an id that nobody sent");
+        if letter.action == Action::NewOrder && asked.next == Some(letter.to) {
+            // The child of a range is stored by the id of its release (rule N8).
+            asked.next = None;
+            tally.add("child told by its release");
+            return;
+        }
         assert_eq!(asked.by, letter.to, "another's id in {letter:?}");
         asked.answers += 1;
         assert_eq!(asked.answers, 1, "answered again: {letter:?}");
@@ -238,6 +250,8 @@ impl Witness {
             Action::Canceled | Action::CooperativeCancelAccepted => {
                 ("cancel", "late answer to a cancel")
             }
+            Action::AdminSettled => ("admin-settle", "late answer to a ruling"),
+            Action::AdminCanceled => ("admin-cancel", "late answer to a ruling"),
             _ => return,
         };
         let mut open = self
@@ -295,7 +309,7 @@ impl Witness {
     /// A sealed letter, as its recipient reads it.
     fn opens(&self, to: TradeKey, row: &OutboxRow, people: &People) -> Heard {
         let event = Event::from_json(&row.event).unwrap();
-        let keys = &people.selves[&to].keys;
+        let keys = people.keys_of(to);
         let json = wire::client::unwrap(&event, keys, self.node).unwrap();
         let message = read_message(&json).unwrap();
         Heard {

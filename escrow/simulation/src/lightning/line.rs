@@ -29,6 +29,7 @@ pub(crate) struct Line {
     news: News,
     /// Payments that succeeded and that the node does not remember.
     pub(super) forgotten: Vec<PaymentRecord>,
+    pub(super) has_forgotten: bool,
     /// Faults are over: every call is done and answered.
     pub(crate) is_good: bool,
 }
@@ -63,6 +64,7 @@ impl Line {
             era: 0,
             news: News::default(),
             forgotten: Vec::new(),
+            has_forgotten: false,
             is_good: false,
         }
     }

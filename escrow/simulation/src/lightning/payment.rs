@@ -26,6 +26,8 @@ pub(super) struct PaymentTender {
     unanswered: Option<UnixTime>,
     present: Try,
     watch: Option<Stream>,
+    /// Lightning has told once how it stands.
+    is_seen: bool,
 }
 
 /// One try of a payment, as far as this process has seen it.
@@ -53,7 +55,12 @@ impl PaymentTender {
             unanswered: resumes.then_some(now),
             present: Try::new(0, now),
             watch: None,
+            is_seen: false,
         }
+    }
+
+    pub(super) fn is_seen(&self) -> bool {
+        self.is_seen
     }
 
     /// Whether there is more to do, and what is reported.
@@ -61,7 +68,7 @@ impl PaymentTender {
         &mut self,
         hash: PaymentHash,
         pace: &mut Pace,
-        health: &Health,
+        (health, may_send): (&Health, bool),
         bench: &mut Bench<'_>,
     ) -> (bool, Option<Command>) {
         let attempt = bench.view.attempt(hash).unwrap();
@@ -82,7 +89,7 @@ impl PaymentTender {
             return (true, None);
         }
         pace.pauses(bench.now);
-        let mut command = self.look(&attempt, pace, health, bench);
+        let mut command = self.look(&attempt, pace, may_send, bench);
         // A failure in which Lightning had trouble is not the buyer's (rule P7).
         if let Some(Command::PaymentFailed { in_trouble, .. }) = &mut command {
             let present = &self.present;
@@ -117,7 +124,7 @@ impl PaymentTender {
         &mut self,
         attempt: &Attempt,
         pace: &mut Pace,
-        health: &Health,
+        may_send: bool,
         bench: &mut Bench<'_>,
     ) -> Option<Command> {
         let hash = attempt.hash;
@@ -125,6 +132,7 @@ impl PaymentTender {
             self.present.is_shaken = true;
             return None;
         };
+        self.is_seen = true;
         let unanswered_ago = self
             .unanswered
             .map(|at| Duration::from_secs(bench.now.secs_since(at)));
@@ -135,9 +143,11 @@ impl PaymentTender {
                 None
             }
             PaymentStep::Report(command) => Some(command),
-            // A payment starts only when Lightning is fully up (rule P7).
-            PaymentStep::Start if !health.is_ready() => {
-                bench.tally.add("payment waits for Lightning");
+            // A payment starts only when Lightning is fully up (rule P7), when
+            // a start has asked for all that was sent before (rule P15), and
+            // when the books let it (rule X13).
+            PaymentStep::Start if !may_send => {
+                bench.tally.add("payment may not be sent yet");
                 pace.goes_on(bench.now);
                 None
             }

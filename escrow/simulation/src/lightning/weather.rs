@@ -148,8 +148,14 @@ impl Line {
             self.forgotten.extend(succeeded);
         }
         if self.act(ForgetPayments { failed_only }) > 0 {
+            self.has_forgotten = true;
             tally.add("payments forgotten");
         }
+    }
+
+    /// Whether the node has ever lost a payment out of its history.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.has_forgotten
     }
 
     fn somebody_behaves(&mut self, dice: &mut Dice, tally: &mut Tally) {

@@ -1,6 +1,6 @@
 //! The workers of one process: a tender for each living hold and payment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use escrow_core::command::Command;
@@ -8,6 +8,8 @@ use escrow_core::decision::Effect;
 use escrow_core::{PaymentHash, UnixTime};
 use escrow_engine::preimages::Preimages;
 use escrow_engine::reports;
+use escrow_engine::submission::{PaymentHistory, Submission};
+use escrow_lightning::sandbox::World;
 use storage::ledger::View;
 
 use super::health::Health;
@@ -19,6 +21,9 @@ use crate::tally::Tally;
 
 /// Everything living is looked up this often.
 const SWEEP_SECS: u64 = 60;
+
+/// Payments that are asked for at once.
+const PAGE: u32 = 500;
 
 /// Longest wait between two tries of the same.
 const LONGEST_PAUSE_SECS: u64 = 60;
@@ -36,7 +41,16 @@ pub(crate) struct Workers {
     /// Look-ups that decisions wait for.
     look_ups: Vec<PaymentHash>,
     sweeps_at: UnixTime,
+    compares_at: UnixTime,
+    unseen: Unseen,
     pub(crate) health: Health,
+}
+
+/// What this process has to ask Lightning before it may send anything (rule P15).
+#[derive(Default)]
+struct Unseen {
+    payments: BTreeSet<PaymentHash>,
+    has_history: bool,
 }
 
 /// What the workers use to do their work.
@@ -77,6 +91,8 @@ impl Workers {
         let mut workers = Workers::new(now);
         workers.health.ask(line, now, tally);
         workers.wake_all(view, now);
+        let sent = view.sent_attempts().unwrap();
+        workers.unseen.payments = sent.iter().map(|attempt| attempt.hash).collect();
         workers
     }
 
@@ -85,6 +101,8 @@ impl Workers {
             tenders: BTreeMap::new(),
             look_ups: Vec::new(),
             sweeps_at: now.plus(SWEEP_SECS),
+            compares_at: now,
+            unseen: Unseen::default(),
             health: Health::new(now),
         }
     }
@@ -141,6 +159,8 @@ impl Workers {
         }
         let mut commands = self.look_up(bench);
         let health = &self.health;
+        let is_stopped = bench.view.latch().unwrap().is_some();
+        let unseen = &mut self.unseen;
         self.tenders.retain(|task, tended| {
             let is_idle = !bench.line.is_good && bench.dice.percent(20);
             if is_idle || tended.pace.busy_until > bench.now {
@@ -150,12 +170,47 @@ impl Workers {
             let pace = &mut tended.pace;
             let (lives, command) = match &mut tended.tender {
                 Tender::Hold(tender) => tender.step(hash, pace, bench),
-                Tender::Payment(tender) => tender.step(hash, pace, health, bench),
+                Tender::Payment(tender) => {
+                    let may_send =
+                        health.is_ready() && unseen.has_history && unseen.payments.is_empty();
+                    let may_send = may_send && !is_stopped;
+                    let step = tender.step(hash, pace, (health, may_send), bench);
+                    if tender.is_seen() {
+                        unseen.payments.remove(&hash);
+                    }
+                    step
+                }
             };
             commands.extend(command);
             lives
         });
         commands
+    }
+
+    /// The ledger is compared with what Lightning has paid: at start before
+    /// anything is sent, then each minute.
+    pub(crate) fn compare(&mut self, bench: &mut Bench<'_>) -> Option<Submission> {
+        if bench.now < self.compares_at {
+            return None;
+        }
+        let compared = bench.view.payment_index().unwrap();
+        let list = |world: &World| world.payments_since(compared.saturating_sub(1), PAGE);
+        let Ok(records) = bench.line.look(list, bench.dice, bench.tally) else {
+            self.compares_at = bench.now.plus(2);
+            return None;
+        };
+        let history = reports::payment_history(compared, &records, PAGE);
+        if history.is_cut_short {
+            bench.tally.add("history cut short");
+        }
+        let pause_secs = if history.is_whole { SWEEP_SECS } else { 0 };
+        self.compares_at = bench.now.plus(pause_secs);
+        Some(Submission::Payments(history))
+    }
+
+    /// This much of Lightning's history is compared, and on disk.
+    pub(crate) fn compared(&mut self, history: &PaymentHistory) {
+        self.unseen.has_history |= history.is_whole;
     }
 
     fn sweep(&mut self, now: UnixTime) {

@@ -66,6 +66,11 @@ impl People {
         }
     }
 
+    /// One that leaves the amount to the node.
+    pub(super) fn open_invoice(&mut self, owner: usize, scene: &mut Scene<'_>) -> GivenInvoice {
+        self.written(owner, None, LIFE_SECS, scene)
+    }
+
     fn written(
         &mut self,
         payee: usize,

@@ -1,13 +1,10 @@
 //! How the node loses its power, or its disk for a moment, and how it starts.
 
-use std::sync::Arc;
-
 use escrow_core::decision::Effect;
 use escrow_core::terms::Terms;
 use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::known_keys::KnownKeys;
-use escrow_engine::prices::NoPrices;
 use escrow_engine::reports::{self, PaymentStep, Tried};
 use escrow_engine::submission::Submission;
 use escrow_engine::writer::{Engine, StepError};
@@ -147,6 +144,13 @@ impl Town {
         let begun = engine.take_up(now)?;
         engine.hold_timers();
         self.absorb(&begun, false);
+        // What Lightning has paid comes first, then what it did besides.
+        let compared = Batch::of(self.compare().into_iter().collect());
+        let outcome = self.step(&compared)?;
+        self.absorb(&outcome, false);
+        if let Some(Submission::Payments(history)) = compared.own.first() {
+            self.workers.compared(history);
+        }
         let news = Batch::of(self.reconcile(&self.view()));
         let outcome = self.step(&news)?;
         self.absorb(&outcome, false);
@@ -179,7 +183,7 @@ impl Town {
             },
             preimages: preimages(self.secret),
             entropy: Entropy::seeded(self.dice.number()),
-            prices: Arc::new(NoPrices),
+            prices: self.market.clone(),
             lightning_is_ready: false,
             sealing: self.sealing,
         }

@@ -1,19 +1,23 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
-use escrow_core::order::Order;
-use escrow_core::payout::PayoutState;
+use escrow_core::order::{Order, Price};
+use escrow_core::payout::{AttemptState, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
 
 use super::Town;
 use crate::people::Scene;
 
-/// In this time the node finishes what needs nobody else: it is busy for
-/// minutes, but a timer may be as far ahead as the clock once was.
-const OWN_LIFE_SECS: u64 = 2 * 86_400;
+/// In this time the node finishes what needs nobody else: a payee takes up to
+/// a thousand seconds, and three tries with a minute between them fail before
+/// the buyer is asked for another invoice.
+const OWN_LIFE_SECS: u64 = 1_800;
 
 /// Between two rounds in which there is something to do: a hold is opened well
 /// within the node's patience.
 const ROUND_SECS: u64 = 4;
+
+/// The same while nothing is to be done but to wait for Lightning.
+const SWEEP_SECS: u64 = 60;
 
 /// Everything is over by then: the longest life of an order, an escrow after
 /// it, and a day by which the clock was wrong.
@@ -102,7 +106,11 @@ impl Town {
                 let view = self.view();
                 return self.witness.audits(&view, &self.line, &self.people);
             }
-            let nap_secs = if is_idle { self.nap_secs() } else { ROUND_SECS };
+            let nap_secs = match is_idle {
+                false => ROUND_SECS,
+                true if self.living().iter().any(|order| self.waits(order)) => SWEEP_SECS,
+                true => self.nap_secs(),
+            };
             self.pass_time(nap_secs);
         }
         panic!("no end; living: {:#?}", self.living());
@@ -154,7 +162,11 @@ impl Town {
                 tally: &mut self.tally,
                 now: self.hours.now,
             };
-            for request in self.people.next_move(&order, &mut scene) {
+            let mut requests = self.people.next_move(&order, &mut scene);
+            if matches!(order.stage, Stage::Dispute { .. }) {
+                requests.extend(self.people.solvers_move(&mut scene));
+            }
+            for request in requests {
                 self.send(request, 0);
             }
         }
@@ -177,6 +189,16 @@ impl Town {
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();
             self.tally.ended(ending(&order.stage));
+            if let (Stage::Success { .. }, Price::Market { .. }) = (&order.stage, order.offer.price)
+            {
+                self.tally.add("success at market price");
+            }
+        }
+        for payment in self.line.payments() {
+            let attempt = view.attempt(payment.hash).unwrap();
+            if attempt.is_some_and(|it| matches!(it.state, AttemptState::Lost { .. })) {
+                self.tally.add("attempt given up as lost");
+            }
         }
     }
 }

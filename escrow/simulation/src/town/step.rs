@@ -10,7 +10,7 @@ use escrow_engine::writer::{Outcome, StepError};
 use storage::ledger::OutboxSeq;
 
 use super::Town;
-use crate::lightning::Bench;
+use crate::lightning::{Bench, Workers};
 use crate::mirrors::Brought;
 use crate::witness::{Witness, inspects_horizon, inspects_process};
 
@@ -46,8 +46,8 @@ impl Batch {
     /// Whether it asks for nothing but that time passes.
     pub(super) fn is_idle(&self) -> bool {
         let is_chore = |own: &Submission| {
-            use Submission::{Heartbeat, Mirror, Tip};
-            matches!(own, Heartbeat | Tip(_) | Mirror(_))
+            use Submission::{Heartbeat, Mirror, Payments, Tip};
+            matches!(own, Heartbeat | Tip(_) | Mirror(_) | Payments(_))
         };
         self.mail.is_empty() && self.delivered.is_empty() && self.own.iter().all(is_chore)
     }
@@ -57,6 +57,8 @@ impl Town {
     /// What waits for the node by now.
     pub(super) fn batch(&mut self) -> Batch {
         let mut own = self.chores();
+        own.extend(self.operator());
+        own.extend(self.compare());
         own.extend(self.work().into_iter().map(Submission::Report));
         let mut mail = self.arrivals();
         let brought = self.mirrors_bring();
@@ -89,6 +91,14 @@ impl Town {
     }
 
     pub(super) fn work(&mut self) -> Vec<Command> {
+        self.at_the_bench(Workers::work)
+    }
+
+    pub(super) fn compare(&mut self) -> Option<Submission> {
+        self.at_the_bench(Workers::compare)
+    }
+
+    fn at_the_bench<T>(&mut self, works: fn(&mut Workers, &mut Bench<'_>) -> T) -> T {
         let view = self.view();
         let mut bench = Bench {
             line: &mut self.line,
@@ -98,7 +108,7 @@ impl Town {
             tally: &mut self.tally,
             now: self.hours.now,
         };
-        self.workers.work(&mut bench)
+        works(&mut self.workers, &mut bench)
     }
 
     /// A step that goes well, and everything that must be true after it.
@@ -124,8 +134,12 @@ impl Town {
         self.absorb(&outcome, alone);
         let view = self.view();
         for own in &batch.own {
-            if let Submission::Tip(Some(height)) = own {
-                inspects_horizon(&view, *height, self.ledger_time);
+            match own {
+                Submission::Tip(Some(height)) => {
+                    inspects_horizon(&view, *height, self.ledger_time);
+                }
+                Submission::Payments(history) => self.workers.compared(history),
+                _ => {}
             }
         }
         outcome.effects

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::dispute::DisputeState;
 use escrow_core::due;
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::order::OrderId;
@@ -82,8 +81,8 @@ impl Witness {
             let row = view.dispute(dispute).unwrap().unwrap();
             assert_eq!(self.disputes[&dispute], row.status().as_str());
             let is_open = matches!(stage, Stage::Dispute { .. });
-            assert!(!is_open || row.state == DisputeState::Initiated);
-            assert!(!stage.is_terminal() || row.state != DisputeState::Initiated);
+            assert!(!is_open || row.is_open());
+            assert!(!stage.is_terminal() || !row.is_open());
         }
         let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
         let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
@@ -131,6 +130,10 @@ impl Witness {
             assert_eq!(attempt.amount, payment.amount);
             let fee = match payment.state {
                 PaymentState::Succeeded { fee, .. } => fee,
+                // It never left (rule P13).
+                PaymentState::InFlight { .. } if world.lost_payment(payment.hash).is_some() => {
+                    continue;
+                }
                 PaymentState::InFlight { .. } => Msat(0),
                 PaymentState::Failed { .. } | PaymentState::NotFound => continue,
             };
