@@ -165,17 +165,21 @@ impl Node {
     ///
     /// # Errors
     /// Why it cannot run; nothing of it runs then.
-    pub async fn start(settings: Settings) -> Result<Node, NodeError> {
+    pub fn start(settings: Settings) -> impl Future<Output = Result<Node, NodeError>> {
         let calling = Calling::usual(settings.mirror.longest_wait);
-        Node::start_calling(settings, calling).await
+        Node::start_calling(settings, calling)
     }
 
     /// As [`Node::start`], with mirrors called in another way than the usual.
     ///
     /// # Errors
     /// As [`Node::start`].
-    pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
-        Box::pin(open::node(settings, calling, |backend| backend)).await
+    pub fn start_calling(
+        settings: Settings,
+        calling: Calling,
+    ) -> impl Future<Output = Result<Node, NodeError>> {
+        // On the heap, so that the futures of those who start a node stay small.
+        Box::pin(open::node(settings, calling, |backend| backend))
     }
 
     /// As [`Node::start`], with somebody between the escrow and Lightning who sees
@@ -183,12 +187,15 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::start`].
-    pub async fn start_overheard(
+    pub fn start_overheard<Ear>(
         settings: Settings,
-        ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
-    ) -> Result<Node, NodeError> {
+        ear: Ear,
+    ) -> impl Future<Output = Result<Node, NodeError>>
+    where
+        Ear: FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+    {
         let calling = Calling::usual(settings.mirror.longest_wait);
-        Box::pin(open::node(settings, calling, ear)).await
+        Box::pin(open::node(settings, calling, ear))
     }
 
     /// How clients reach the relay.

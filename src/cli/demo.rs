@@ -80,13 +80,13 @@ impl Scenario {
 
     async fn play(self, teller: &mut Storyteller) -> anyhow::Result<()> {
         match self {
-            Scenario::Trades => trades::play(teller).await,
-            Scenario::Cancel => cancel::play(teller).await,
-            Scenario::Coop => coop::play(teller).await,
-            Scenario::Expiry => expiry::play(teller).await,
-            Scenario::Payfail => payfail::play(teller).await,
-            Scenario::Mirror => mirror::play(teller).await,
-            Scenario::Restart => restart::play(teller).await,
+            Scenario::Trades => Box::pin(trades::play(teller)).await,
+            Scenario::Cancel => Box::pin(cancel::play(teller)).await,
+            Scenario::Coop => Box::pin(coop::play(teller)).await,
+            Scenario::Expiry => Box::pin(expiry::play(teller)).await,
+            Scenario::Payfail => Box::pin(payfail::play(teller)).await,
+            Scenario::Mirror => Box::pin(mirror::play(teller)).await,
+            Scenario::Restart => Box::pin(restart::play(teller)).await,
             Scenario::List => Ok(()),
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn node(
             prices: prices.board(),
             rooms: &mut rooms,
         });
-        let handle = Box::pin(handle).await?;
+        let handle = handle.await?;
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         let site = MirrorSite {
