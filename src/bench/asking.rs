@@ -96,10 +96,10 @@ async fn takes(node: &Node, rounds: usize, times: &mut AskingTimes) -> anyhow::R
             let mut made = maker.new_trade().await?;
             maker.offers(&mut made, &offer(price)).await?;
             let order = made.order.context("the offer has no name")?;
-            let mut taken = taker.new_trade().await?;
-            let answered = taker.takes_sell(&mut taken, order, None).await?;
+            let mut trade = taker.new_trade().await?;
+            let answered = taker.takes_sell(&mut trade, order, None).await?;
             spent.add(answered.answered_after);
-            taker.cancels(&taken).await?;
+            taker.cancels(&trade).await?;
             maker.cancels(&made).await?;
             taker.forget(&taken).await?;
             maker.forget(&made).await?;

@@ -138,7 +138,7 @@ impl Stand {
         teller: &mut Storyteller,
     ) -> anyhow::Result<Stand> {
         let began = Instant::now();
-        let stand = Site::new(differ)?.open().await?;
+        let stand = Box::pin(Site::new(differ)?.open()).await?;
         teller.opens(
             &stand.url(),
             stand.node.public_key(),

@@ -121,7 +121,7 @@ fn the_offer_shows_it(
 ) -> anyhow::Result<()> {
     let shown = r#""total_rating":2.0,"total_reviews":1"#;
     let offered = reader.revisions(order).iter().any(|event| {
-        let mut tags = event.tags.iter().map(|tag| tag.as_slice());
+        let mut tags = event.tags.iter().map(nostr::event::Tag::as_slice);
         tags.any(|tag| tag.iter().any(|said| said.contains(shown)))
     });
     ensure!(offered, "her offer does not say {shown}");
