@@ -52,7 +52,7 @@ impl Cast {
     ) -> anyhow::Result<Cast> {
         let stand = Stand::open(differ, teller).await?;
         let url = stand.url();
-        Cast::at(stand, &url, title, teller).await
+        Box::pin(Cast::at(stand, &url, title, teller)).await
     }
 
     /// The same in a box that stands; Bob's relay is another one perhaps.
