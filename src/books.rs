@@ -139,11 +139,11 @@ async fn clear(State(handle): State<EscrowHandle>, Json(order): Json<ClearOrder>
 
 async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>) -> Answer<()> {
     let hash = order.hash;
-    let word = match order.order {
+    let command = match order.order {
         Some(order) => OperatorWord::Adopt { hash, order },
         None => OperatorWord::Disown { hash },
     };
-    obeyed(&handle, word).await
+    obeyed(&handle, command).await
 }
 
 async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {

@@ -5,6 +5,7 @@
 
 mod assistant;
 mod crew;
+mod lightning;
 mod open;
 mod port;
 mod readiness;
@@ -13,11 +14,13 @@ mod terms;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_engine::{EscrowError, EscrowHandle};
+use escrow_lightning::lnd::LndRefusal;
 use escrow_lightning::sandbox::OpenError;
-use escrow_lightning::{LnError, Sandbox};
+use escrow_lightning::{LightningBackend, LnError, Sandbox};
 use nostr::key::PublicKey;
 use storage::events::EventStoreError;
 use storage::ledger::StorageError;
@@ -115,6 +118,25 @@ pub enum NodeError {
     /// Lightning does not say who it is.
     #[error("the Lightning node does not answer: {0}")]
     Lightning(#[from] LnError),
+    /// LND cannot be used.
+    #[error(transparent)]
+    Lnd(LndRefusal),
+    /// Another Lightning node answers than the one that has money of open trades.
+    #[error(
+        "{holds} hold invoices and {payouts} payouts are open on the Lightning node {theirs}, but \
+         {ours} answers: start with the old one until they are done. If that node is gone for \
+         ever, lightning.allow_node_change = true starts without it"
+    )]
+    ForeignLightning {
+        /// The node in the ledger.
+        theirs: String,
+        /// The node of this start.
+        ours: String,
+        /// Hold invoices without an end.
+        holds: usize,
+        /// Payouts that are not paid.
+        payouts: usize,
+    },
     /// The settings ask for more than the Lightning node can do.
     #[error("{key} = {value} is more than this Lightning backend can do ({possible})")]
     TooMuchForLightning {
@@ -157,17 +179,34 @@ impl Node {
     ///
     /// # Errors
     /// Why it cannot run; nothing of it runs then.
-    pub async fn start(settings: Settings) -> Result<Node, NodeError> {
+    pub fn start(settings: Settings) -> impl Future<Output = Result<Node, NodeError>> {
         let calling = Calling::usual(settings.mirror.longest_wait);
-        Node::start_calling(settings, calling).await
+        Node::start_calling(settings, calling)
     }
 
     /// As [`Node::start`], with mirrors called in another way than the usual.
     ///
     /// # Errors
     /// As [`Node::start`].
-    pub async fn start_calling(settings: Settings, calling: Calling) -> Result<Node, NodeError> {
-        open::node(settings, calling).await
+    pub fn start_calling(
+        settings: Settings,
+        calling: Calling,
+    ) -> impl Future<Output = Result<Node, NodeError>> {
+        // On the heap, so that the futures of those who start a node stay small.
+        Box::pin(open::node(settings, calling, |backend| backend))
+    }
+
+    /// As [`Node::start`], with somebody between the escrow and Lightning who sees
+    /// what each tells the other.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_overheard(
+        settings: Settings,
+        ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+    ) -> Result<Node, NodeError> {
+        let calling = Calling::usual(settings.mirror.longest_wait);
+        Box::pin(open::node(settings, calling, ear)).await
     }
 
     /// How clients reach the relay.

@@ -83,7 +83,14 @@ pub async fn act(escrow: &EscrowHandle, act: Act) -> Result<(), Unwilling> {
         refuse_trades(escrow, order).await?;
     }
     let (ask, order) = act.ask();
-    tell(escrow, OperatorWord::Asks { ask, order }).await
+    tell(
+        escrow,
+        OperatorWord::Asks {
+            ask: Box::new(ask),
+            order,
+        },
+    )
+    .await
 }
 
 /// An order that is taken in the meantime is safe all the same: it is no dispute

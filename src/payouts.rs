@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use escrow_core::amount::Sats;
 use escrow_core::order::OrderId;
-use escrow_core::payout::{AttemptState, Payout, PayoutState};
+use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutState};
 use escrow_core::time::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
 use http::StatusCode;
@@ -25,9 +25,10 @@ pub struct UnpaidPayout {
     pub amount_sats: Sats,
     /// Seconds since the order came to wait for it.
     pub age_secs: u64,
-    /// `wait-funds`, `ready`, `queued`, `paying`, `need-invoice` or `parked`.
+    /// `wait-funds`, `ready`, `queued`, `resolving`, `paying`, `need-invoice` or
+    /// `parked`.
     pub state: String,
-    /// Counted tries with the present invoice.
+    /// Counted tries with the present invoice or address.
     pub tries: u32,
     /// Why the last try failed, if one did.
     pub reason: Option<String>,
@@ -40,15 +41,15 @@ pub struct UnpaidPayout {
 /// # Errors
 /// If the ledger cannot be read.
 pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageError> {
+    let is_latched = view.latch()?.is_some();
     let mut list = Vec::new();
     for payout in view.living_payouts()? {
         let order = view.order(payout.order)?;
-        let attempt = view.attempt(payout.destination.hash)?;
-        let reason = match attempt.map(|attempt| attempt.state) {
-            Some(AttemptState::Failed { reason, .. }) => Some(format!("{reason:?}")),
-            Some(AttemptState::Lost { .. }) => Some("Lost".into()),
-            Some(AttemptState::Sent | AttemptState::Succeeded { .. }) | None => None,
+        let attempt = match payout.invoice() {
+            Some(invoice) => view.attempt(invoice.hash)?,
+            None => None,
         };
+        let reason = attempt.as_ref().and_then(trouble);
         list.push(UnpaidPayout {
             order: payout.order,
             amount_sats: payout.amount,
@@ -56,7 +57,7 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
             state: state_word(payout.state).into(),
             tries: payout.tries,
             reason,
-            next: next_step(&payout, now),
+            next: next_step(&payout, is_latched, now),
         });
     }
     list.sort_by_key(|payout| std::cmp::Reverse(payout.age_secs));
@@ -82,6 +83,7 @@ fn state_word(state: PayoutState) -> &'static str {
         PayoutState::WaitFunds => "wait-funds",
         PayoutState::Ready { .. } => "ready",
         PayoutState::Queued { .. } => "queued",
+        PayoutState::Resolving { .. } => "resolving",
         PayoutState::Paying => "paying",
         PayoutState::NeedInvoice { .. } => "need-invoice",
         PayoutState::Paid => "paid",
@@ -89,14 +91,31 @@ fn state_word(state: PayoutState) -> &'static str {
     }
 }
 
-fn next_step(payout: &Payout, now: UnixTime) -> String {
+/// What was the matter with the last try, if anything was.
+fn trouble(attempt: &Attempt) -> Option<String> {
+    match (attempt.state, attempt.missing) {
+        (AttemptState::Failed { reason, .. }, _) => Some(format!("{reason:?}")),
+        (AttemptState::Lost { .. }, _) => Some("Lost".into()),
+        (AttemptState::Sent, Some(missing)) if missing.told => Some(format!(
+            "Lost, but locked until block {}",
+            missing.locked_until
+        )),
+        (AttemptState::Sent | AttemptState::Succeeded { .. }, _) => None,
+    }
+}
+
+fn next_step(payout: &Payout, is_latched: bool, now: UnixTime) -> String {
     match payout.state {
+        PayoutState::Ready { .. } | PayoutState::Queued { .. } if is_latched => {
+            "paid when the ledger is cleared: see `mostro-relay ledger status`".into()
+        }
         PayoutState::WaitFunds => "paid when Lightning has settled the seller's hold".into(),
         PayoutState::Ready { not_before } => match not_before.secs_since(now) {
             0 => "tried as soon as Lightning is ready".into(),
             secs => format!("tried in {secs} s"),
         },
         PayoutState::Queued { .. } => "paid when fewer payments are on their way".into(),
+        PayoutState::Resolving { .. } => "the buyer's address is asked for an invoice".into(),
         PayoutState::Paying => "Lightning is paying; it says how that ends".into(),
         PayoutState::NeedInvoice { again_at, .. } => format!(
             "the buyer must send another invoice; asked again in {} s",

@@ -4,9 +4,12 @@
 //! [`quick`] runs all of it and hands each [`Finding`] on as soon as it is made;
 //! [`relay`] measures any relay from outside.
 
+pub mod asking;
 pub mod commands;
+mod ear;
 pub mod envelopes;
 pub mod full_book;
+pub mod lnd;
 pub mod machine;
 pub mod mirror;
 mod own_box;
@@ -20,9 +23,11 @@ use std::path::Path;
 use escrow_core::wire::Transport;
 use escrow_engine::desk::Sealing;
 
+use asking::AskingTimes;
 use commands::Written;
 use envelopes::Opening;
 use full_book::BookTimes;
+use lnd::LndTimes;
 use machine::Machine;
 use mirror::MirrorTimes;
 use trades::{Crowd, CrowdTimes};
@@ -64,6 +69,10 @@ pub enum Finding {
     Mirror(MirrorTimes),
     /// Replies with an empty book and with a full one.
     FullBook(BookTimes),
+    /// Takes at the market's price, and sessions restored.
+    Asking(AskingTimes),
+    /// Trades over real LND nodes.
+    Lnd(LndTimes),
     /// What a relay was seen to do.
     Relay(relay::report::Row),
 }

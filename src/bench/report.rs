@@ -8,7 +8,9 @@ use escrow_engine::desk::Sealing;
 use serde_json::{Map, Value, json};
 
 use super::Finding;
+use super::asking::AskingTimes;
 use super::full_book::{BookTimes, Replies};
+use super::lnd::{AloneTimes, LndTimes};
 use super::mirror::MirrorTimes;
 use super::times::{Share, Times};
 use super::trades::CrowdTimes;
@@ -49,6 +51,12 @@ impl Finding {
                 "live_orders": times.orders, "timers": times.timers,
                 "empty": replies(&times.empty), "full": replies(&times.full),
             }),
+            Finding::Asking(times) => json!({
+                "part": "asking", "orders": times.orders,
+                "fixed": spread(&times.fixed), "market": spread(&times.market),
+                "restored": spread(&times.restored),
+            }),
+            Finding::Lnd(times) => lnd(times),
             Finding::Relay(row) => row.to_json(),
         }
     }
@@ -89,6 +97,8 @@ impl Finding {
             }),
             Finding::Mirror(times) => mirror_text(times),
             Finding::FullBook(times) => book_table(times),
+            Finding::Asking(times) => asking_table(times),
+            Finding::Lnd(times) => lnd_table(times),
             Finding::Relay(row) => row.to_text(),
         }
     }
@@ -159,6 +169,47 @@ fn mirror_text(times: &MirrorTimes) -> String {
     )
 }
 
+/// What the box does by itself, in words.
+fn own_parts(times: &AloneTimes) -> [(&'static str, &Times); 4] {
+    [
+        ("release -> settle call", &times.released_to_settle),
+        ("release -> payment call", &times.released_to_payment),
+        ("hold paid -> message", &times.accepted_to_message),
+        ("buyer paid -> message", &times.paid_to_message),
+    ]
+}
+
+fn lnd(times: &LndTimes) -> Value {
+    let parts = times.alone.iter().flat_map(own_parts);
+    let parts: Map<String, Value> = parts
+        .map(|(name, times)| (name.to_owned(), spread(times)))
+        .collect();
+    json!({
+        "part": "lnd", "pairs": times.pairs, "trades": times.trades,
+        "trades_per_minute": times.trades_per_minute().round(),
+        "alone": parts,
+    })
+}
+
+fn lnd_table(times: &LndTimes) -> String {
+    let mut text = format!(
+        "\nSell trades over real LND nodes, {} at once: {} trades, {:.0} trades/min\n",
+        times.pairs,
+        times.trades,
+        times.trades_per_minute(),
+    );
+    for (name, times) in times.alone.iter().flat_map(own_parts) {
+        writeln!(
+            text,
+            "{name:<26}{:>12}{:>12}",
+            shown(times.within(Share::Half)),
+            shown(times.within(Share::MostAll)),
+        )
+        .expect("a String takes everything");
+    }
+    text
+}
+
 fn replies(replies: &Replies) -> Value {
     json!({"ok": spread(&replies.ok), "answer": spread(&replies.answer)})
 }
@@ -171,6 +222,22 @@ fn book_table(times: &BookTimes) -> String {
     );
     for (name, replies) in [("empty", &times.empty), ("full", &times.full)] {
         row(&mut text, name, Some(&replies.ok), &replies.answer);
+    }
+    text
+}
+
+fn asking_table(times: &AskingTimes) -> String {
+    let mut text = format!(
+        "\nTakes by turns, and restore-session of an identity with {} orders:\n\
+         {:<22}{:>12}{:>12}{:>14}{:>12}\n",
+        times.orders, "", "", "", "answer p50", "answer p99",
+    );
+    for (name, answers) in [
+        ("take, fixed sats", &times.fixed),
+        ("take, market price", &times.market),
+        ("restore-session", &times.restored),
+    ] {
+        row(&mut text, name, None, answers);
     }
     text
 }

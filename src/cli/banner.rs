@@ -25,6 +25,13 @@ pub(super) fn of(node: &Node, data_dir: &Path, myself: &str) -> String {
              \x20 {myself} sandbox pay INVOICE     what a seller is asked to pay\n\
              \x20 {myself} sandbox invoice SATS    what a buyer is paid with\n"
         ),
+        None if node.escrow().is_some() => format!(
+            "\x20 lightning  your LND node: this is not a simulation\n\
+             \n\
+             Connect a client, for instance mostro-cli:\n\
+             \x20 export MOSTRO_PUBKEY={npub} RELAYS={url}\n\
+             \x20 mostro-cli listorders\n"
+        ),
         None => "\x20 escrow     off, this is a plain relay\n".to_owned(),
     };
     format!(

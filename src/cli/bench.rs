@@ -7,12 +7,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Command, Subcommand};
+use escrow_regtest::Network;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::bench::asking::AskingScale;
 use crate::bench::full_book::BookScale;
 use crate::bench::machine::Machine;
 use crate::bench::relay::{self, Plan, Scale, Scenario};
+use crate::bench::trades::Crowd;
 use crate::bench::{self, Finding, Listener};
 
 /// Measure whole trades and the writer on this machine.
@@ -46,6 +49,19 @@ enum What {
     Mirror(ShortArgs),
     /// Measure whether replies take longer when the book is full.
     FullBook(ShortArgs),
+    /// Measure takes at the market's price, and sessions that are restored.
+    Asking(ShortArgs),
+    /// Measure whole trades over the real nodes of `regtest up`.
+    Lnd(LndArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct LndArgs {
+    /// Folder of the network.
+    #[arg(long, value_name = "DIR", default_value = "target/regtest")]
+    network: PathBuf,
+    #[command(flatten)]
+    short: ShortArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -125,6 +141,32 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             };
             measured(&args.output, measuring).await
         }
+        Some(What::Asking(args)) => {
+            let scale = if args.quick {
+                AskingScale::QUICK
+            } else {
+                AskingScale::FULL
+            };
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                printer.machine(folder)?;
+                let times = bench::asking::measure(folder, scale, printer).await?;
+                printer.hears(&Finding::Asking(times));
+                Ok(())
+            };
+            measured(&args.output, measuring).await
+        }
+        Some(What::Lnd(args)) => {
+            let network = Network::find(&args.network)?;
+            let crowds = lnd_crowds(args.short.quick);
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                printer.machine(folder)?;
+                for times in bench::lnd::measure(folder, &network, crowds, printer).await? {
+                    printer.hears(&Finding::Lnd(times));
+                }
+                Ok(())
+            };
+            measured(&args.short.output, measuring).await
+        }
         None if args.quick => {
             let measuring =
                 async |folder: &Path, printer: &mut Printer| bench::quick(folder, printer).await;
@@ -137,6 +179,12 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             )
             .exit(),
     }
+}
+
+/// One pair alone, for how long the box takes, and a crowd, for how much it does.
+fn lnd_crowds(quick: bool) -> [Crowd; 2] {
+    let trades_each = if quick { 5 } else { 25 };
+    [1, 4].map(|pairs| Crowd { pairs, trades_each })
 }
 
 async fn measured(

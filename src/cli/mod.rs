@@ -13,6 +13,7 @@ pub mod payouts;
 pub mod prices;
 mod run;
 pub mod sandbox;
+pub mod simulate;
 pub mod standing;
 mod words;
 
@@ -34,6 +35,7 @@ use self::orders::{OrderArgs, OrdersArgs};
 use self::payouts::PayoutsArgs;
 use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
+use self::simulate::SimulateArgs;
 use self::standing::{AuditArgs, MaintenanceArgs, StatusArgs};
 use crate::settings::{self, Loaded};
 
@@ -86,6 +88,8 @@ enum Command {
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
+    /// Try the escrow on thousands of trades with everything that can go wrong.
+    Simulate(SimulateArgs),
 }
 
 impl CommandLine {
@@ -120,6 +124,7 @@ impl CommandLine {
             },
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
+            Some(Command::Simulate(args)) => ended(simulate::run(args).await),
         }
     }
 

@@ -56,6 +56,7 @@ impl PayoutFigures {
                 }
                 PayoutState::Ready { .. }
                 | PayoutState::Queued { .. }
+                | PayoutState::Resolving { .. }
                 | PayoutState::Paying
                 | PayoutState::Parked => {}
             }

@@ -1,6 +1,5 @@
 //! A line to a mirror: one websocket, with a limit on every time and size.
 
-
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
 use nostr::event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag};

@@ -6,32 +6,31 @@ use std::time::Duration;
 
 use axum::Router;
 use escrow_core::wire::rates_event::RatesEvent;
-use escrow_engine::clock::{Clock, SystemClock};
+use escrow_engine::clock::SystemClock;
 use escrow_engine::desk::{Desk, Sealing};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
 use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
-use escrow_lightning::sandbox::Setup;
-use escrow_lightning::{LightningBackend, LnError, Sandbox};
+use escrow_lightning::LightningBackend;
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
 use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
-use rand_chacha::rand_core::{OsRng, TryRngCore};
 use relay_policy::{Gate, Inbox, OrderHead, Reading};
 use secrecy::{ExposeSecret, SecretBox};
 use storage::events::{EventStore, EventStoreError};
 use storage::ledger::{Ledger, StorageError};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
+use super::lightning::Lightning;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
-use super::{Node, NodeError, OpenSandbox, Part, assistant, readiness, terms};
+use super::{Node, NodeError, Part, assistant, lightning, readiness, terms};
 use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
@@ -42,27 +41,26 @@ use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
 use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
-use crate::sandbox_door;
 use crate::settings::Settings;
 use crate::{audit, overview, payouts};
 
 /// Files and folders in the data directory.
 pub(crate) const LEDGER: &str = "ledger.redb";
 const EVENTS: &str = "events";
-const SANDBOX: &str = "sandbox.log";
 
 /// How often expired events are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3_600);
-
-/// Time for the Lightning node to say who it is.
-const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
 
 /// A node that was stopped in this process a moment ago may still be closing
 /// its files; nobody else can have them, since the data directory is locked.
 const FILE_WAIT: Duration = Duration::from_millis(50);
 const FILE_TRIES: u32 = 60;
 
-pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Node, NodeError> {
+pub(super) async fn node(
+    mut settings: Settings,
+    calling: Calling,
+    ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+) -> Result<Node, NodeError> {
     let data = settings.node.data_dir.clone();
     let identity = Identity::open(&data, settings.node.key.as_ref(), Path::new(LEDGER))?;
     let port = Port::take("relay.listen", settings.relay.listen)?;
@@ -84,18 +82,21 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
     let mut escrow = None;
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
-        let opened = open_sandbox(&data, &settings, &mut doors, &mut rooms)?;
+        let mut ledger = open_ledger(&data).await?;
+        let mut opened = lightning::open(&settings, &mut ledger, &mut doors, &mut rooms).await?;
+        opened.backend = ear(opened.backend);
         let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
-            sandbox: &opened.sandbox,
+            ledger,
+            lightning: &opened,
             relay: &relay,
             desk: &desk,
             prices: prices.board(),
             rooms: &mut rooms,
         });
-        let handle = Box::pin(handle).await?;
+        let handle = handle.await?;
         if let Some(key) = settings.mostro.serbero_pubkey {
             assistant::register(&handle, public_key, key).await?;
         }
@@ -134,7 +135,7 @@ pub(super) async fn node(mut settings: Settings, calling: Calling) -> Result<Nod
         if let Some(port) = admin {
             open_admin_door(port, &handle, &settings, &mut doors)?;
         }
-        sandbox = Some(opened);
+        sandbox = opened.sandbox;
         escrow = Some(handle);
     }
 
@@ -216,44 +217,12 @@ fn open_relay(
     (relay, gate)
 }
 
-/// Opens the simulated Lightning, its clock and its door.
-fn open_sandbox(
-    data: &Path,
-    settings: &Settings,
-    doors: &mut Crew,
-    rooms: &mut Crew,
-) -> Result<OpenSandbox, NodeError> {
-    let port = Port::take("sandbox.listen", settings.sandbox.listen)?;
-    let now: escrow_lightning::sandbox::Clock = Arc::new(|| SystemClock.now());
-    let sandbox = Sandbox::open(&data.join(SANDBOX), &new_world()?, now)?;
-    let (clock, stop) = (sandbox.clone(), rooms.stop());
-    rooms.hire(Part::SandboxClock, async move {
-        clock.run(stop.cancelled_owned()).await;
-        Ok(())
-    });
-    let address = port.address;
-    let (listener, behind, stop) = (port.open()?, sandbox.clone(), doors.stop());
-    doors.hire(Part::SandboxDoor, async move {
-        sandbox_door::run(listener, behind, stop.cancelled_owned()).await;
-        Ok(())
-    });
-    Ok(OpenSandbox { address, sandbox })
-}
-
-/// How a world begins that is not there yet; one that is there keeps its own.
-fn new_world() -> Result<Setup, LnError> {
-    let mut seed = [0; 32];
-    OsRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|why| LnError::Unavailable(format!("the system has no randomness: {why}")))?;
-    Ok(Setup::from_seed(seed))
-}
-
 /// Where an escrow is opened.
 struct EscrowSite<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
-    sandbox: &'a Sandbox,
+    ledger: Ledger,
+    lightning: &'a Lightning,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
     prices: prices::Board,
@@ -264,27 +233,29 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     let EscrowSite {
         settings, identity, ..
     } = site;
-    let backend: Arc<dyn LightningBackend> = Arc::new(site.sandbox.clone());
-    terms::check_lightning(&settings.lightning, backend.capabilities())?;
-    let lightning = timeout(INTRODUCTION_TIME, backend.info())
-        .await
-        .map_err(|_| LnError::Unavailable("it was silent for too long".into()))??;
+    let Lightning {
+        backend,
+        identity: lightning,
+        ..
+    } = site.lightning;
+    let rules = terms::invoice_rules(&settings.lightning, lightning);
     let secret = SecretBox::new(Box::new(*identity.secret.expose_secret()));
     let keys = identity.keys.clone();
     let parts = Parts {
-        ledger: open_ledger(&settings.node.data_dir).await?,
+        ledger: site.ledger,
         desk: Desk {
             keys: keys.clone(),
             terms: terms::terms_of_trade(settings),
-            stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
+            stationery: terms::stationery(settings, &settings.relay.url(), lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
             prices: Arc::new(site.prices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
-        intake: Intake::new(keys, terms::invoice_rules(&settings.lightning, &lightning)),
-        backend,
+        intake: Intake::new(keys, rules.clone()),
+        backend: backend.clone(),
+        addresses: Arc::new(site.lightning.addresses(rules)),
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use escrow_core::terms::Terms;
 use escrow_engine::desk::Stationery;
 use escrow_lightning::InvoiceRules;
-use escrow_lightning::backend::{Capabilities, NodeInfo};
+use escrow_lightning::backend::{Capabilities, LightningIdentity};
 use nostr::key::PublicKey;
 use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{GateTerms, Rate};
@@ -53,7 +53,11 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
     }
 }
 
-pub(super) fn stationery(settings: &Settings, url: &str, lightning: &NodeInfo) -> Stationery {
+pub(super) fn stationery(
+    settings: &Settings,
+    url: &str,
+    lightning: &LightningIdentity,
+) -> Stationery {
     let mirrors = settings.mirror.relays_of_traders().iter();
     let relays = [url.to_owned()]
         .into_iter()
@@ -75,7 +79,10 @@ pub(super) fn mirrors(settings: &Settings) -> Vec<String> {
     relays.map(place).collect()
 }
 
-pub(super) fn invoice_rules(settings: &LightningSettings, lightning: &NodeInfo) -> InvoiceRules {
+pub(super) fn invoice_rules(
+    settings: &LightningSettings,
+    lightning: &LightningIdentity,
+) -> InvoiceRules {
     InvoiceRules {
         network: lightning.network,
         max_final_cltv_expiry_delta: settings.max_final_cltv_expiry_delta,

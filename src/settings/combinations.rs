@@ -2,7 +2,7 @@
 
 use nostr::types::RelayUrl;
 
-use super::sections::Settings;
+use super::sections::{Backend, Settings};
 use crate::announce::is_of_this_machine;
 
 /// Keys that have to agree.
@@ -14,6 +14,24 @@ pub(super) struct Combination {
 }
 
 pub(super) const COMBINATIONS: &[Combination] = &[
+    Combination {
+        keys: &["lightning.backend"],
+        agrees: |s| is_sandbox(s) || s.lightning.lnd_cert_file.is_some(),
+        reason: "lightning.backend = \"lnd\" needs lightning.lnd_cert_file: the path of LND's tls.cert",
+    },
+    Combination {
+        keys: &["lightning.backend"],
+        agrees: |s| is_sandbox(s) || has_macaroon(s),
+        reason: "lightning.backend = \"lnd\" needs lightning.lnd_macaroon_file or \
+                 lightning.lnd_macaroon_hex",
+    },
+    Combination {
+        keys: &["lightning.lnd_macaroon_hex", "lightning.lnd_macaroon_file"],
+        agrees: |s| {
+            s.lightning.lnd_macaroon_file.is_none() || s.lightning.lnd_macaroon_hex.is_none()
+        },
+        reason: "lightning.lnd_macaroon_file and lightning.lnd_macaroon_hex exclude each other",
+    },
     Combination {
         keys: &["relay.max_event_bytes", "relay.max_frame_bytes"],
         agrees: |s| s.relay.max_event_bytes < s.relay.max_frame_bytes,
@@ -134,6 +152,15 @@ pub(super) const COMBINATIONS: &[Combination] = &[
                  lightning.max_final_cltv_expiry_delta + 576",
     },
 ];
+
+fn is_sandbox(settings: &Settings) -> bool {
+    settings.lightning.backend == Backend::Sandbox
+}
+
+fn has_macaroon(settings: &Settings) -> bool {
+    let lightning = &settings.lightning;
+    lightning.lnd_macaroon_file.is_some() || lightning.lnd_macaroon_hex.is_some()
+}
 
 fn is_for_others(url: Option<&RelayUrl>) -> bool {
     url.is_some_and(|url| !is_of_this_machine(url))

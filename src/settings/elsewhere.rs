@@ -42,13 +42,9 @@ const UNUSED: [(&str, &str); 3] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 9] = [
-    ("lightning.lnd_cert_file", "the lnd backend is"),
-    ("lightning.lnd_macaroon_file", "the lnd backend is"),
-    ("lightning.lnd_grpc_host", "the lnd backend is"),
+const NOT_YET: [(&str, &str); 5] = [
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
-    ("lightning.allow_node_change", "the lnd backend is"),
     ("mostro.dev_fee_", "the development fee is"),
     ("mostro.publish_", "a settable interval of publication is"),
     ("expiration.fee_audit_days", "the development fee is"),

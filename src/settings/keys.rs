@@ -1,8 +1,10 @@
 //! The table of keys: which there are, what values they take, where they go.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use escrow_core::Sats;
+use escrow_lightning::lnd::Macaroon;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
@@ -164,6 +166,21 @@ const KEYS: &[Key] = &[
     }),
     key("lightning.backend", |s, v| {
         put(&mut s.lightning.backend, backend(v))
+    }),
+    key("lightning.lnd_grpc_host", |s, v| {
+        put(&mut s.lightning.lnd_grpc_host, v.text())
+    }),
+    key("lightning.lnd_cert_file", |s, v| {
+        put(&mut s.lightning.lnd_cert_file, file(v))
+    }),
+    key("lightning.lnd_macaroon_file", |s, v| {
+        put(&mut s.lightning.lnd_macaroon_file, file(v))
+    }),
+    key("lightning.lnd_macaroon_hex", |s, v| {
+        put(&mut s.lightning.lnd_macaroon_hex, macaroon(v))
+    }),
+    key("lightning.allow_node_change", |s, v| {
+        put(&mut s.lightning.allow_node_change, v.truth())
     }),
     key("lightning.invoice_expiration_window", |s, v| {
         put(
@@ -392,8 +409,8 @@ pub(super) fn is_currency(code: &str) -> bool {
 fn backend(value: &Value) -> Result<Backend, String> {
     match value.text()?.as_str() {
         "sandbox" => Ok(Backend::Sandbox),
-        "lnd" => Err("lnd is not supported yet: use sandbox, which is simulated".to_owned()),
-        _ => Err("must be sandbox".to_owned()),
+        "lnd" => Ok(Backend::Lnd),
+        _ => Err("must be sandbox or lnd".to_owned()),
     }
 }
 
@@ -402,6 +419,15 @@ fn banned(value: &Value) -> Result<Vec<PublicKey>, String> {
         PublicKey::parse(text.trim()).map_err(|_| "must be a list of keys, hex or npub".to_owned())
     };
     value.list()?.into_iter().map(read).collect()
+}
+
+fn file(value: &Value) -> Result<Option<PathBuf>, String> {
+    Ok(value.optional_text()?.map(PathBuf::from))
+}
+
+fn macaroon(value: &Value) -> Result<Option<Macaroon>, String> {
+    let digits = value.optional_text()?;
+    digits.map(|digits| Macaroon::from_hex(&digits)).transpose()
 }
 
 fn log_filter(value: &Value) -> Result<String, String> {

@@ -145,6 +145,7 @@ const YADIO_ENABLED: &str = "price.providers.yadio.enabled";
 pub(super) fn follow(settings: &mut Settings, was_set: impl Fn(&str) -> bool) {
     let is_simulated = match settings.lightning.backend {
         Backend::Sandbox => true,
+        Backend::Lnd => false,
     };
     let moved_in = OLD_KEYS.iter().any(|(old, _)| was_set(old));
     let providers = &mut settings.price.providers;
@@ -288,6 +289,7 @@ pub(super) const COMBINATIONS: [&[Combination]; 6] = [
             keys: &[FIXED_ENABLED, "lightning.backend"],
             agrees: |s| match s.lightning.backend {
                 Backend::Sandbox => true,
+                Backend::Lnd => !s.price.providers.fixed.enabled,
             },
             reason: "price.providers.fixed needs lightning.backend = \"sandbox\": \
                      real money is not traded at made-up prices",

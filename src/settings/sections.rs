@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_core::Sats;
+use escrow_lightning::lnd::Macaroon;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
@@ -162,6 +163,17 @@ pub struct MostroSettings {
 pub struct LightningSettings {
     /// Which Lightning node holds and pays.
     pub backend: Backend,
+    /// `https://host:port` of LND's gRPC interface.
+    pub lnd_grpc_host: String,
+    /// LND's certificate.
+    pub lnd_cert_file: Option<PathBuf>,
+    /// The macaroon that LND gave us, as a file; without it, the one below.
+    pub lnd_macaroon_file: Option<PathBuf>,
+    /// The same as hexadecimal digits.
+    pub lnd_macaroon_hex: Option<Macaroon>,
+    /// Whether to start on another Lightning node than the one with which the money of
+    /// open orders lies.
+    pub allow_node_change: bool,
     /// A payout invoice must stay payable at least so long.
     pub invoice_expiration_window: Duration,
     /// Final CLTV delta of hold invoices, in blocks.
@@ -191,6 +203,8 @@ pub struct LightningSettings {
 pub enum Backend {
     /// The simulated Lightning inside this process.
     Sandbox,
+    /// An LND node.
+    Lnd,
 }
 
 /// `[mirror]`: external relays that carry the node's events.
@@ -367,6 +381,11 @@ impl Default for LightningSettings {
     fn default() -> Self {
         LightningSettings {
             backend: Backend::Sandbox,
+            lnd_grpc_host: "https://127.0.0.1:10009".to_owned(),
+            lnd_cert_file: None,
+            lnd_macaroon_file: None,
+            lnd_macaroon_hex: None,
+            allow_node_change: false,
             invoice_expiration_window: Duration::from_secs(3_600),
             hold_invoice_cltv_delta: 144,
             lnd_hold_expiry_delta: 18,

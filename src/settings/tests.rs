@@ -166,9 +166,10 @@ fn values_are_refused() {
             "mostro.fiat_currencies_accepted = ['USD', 'eur']",
             "\"eur\" is not a currency code of 3 to 10 capitals",
         ),
+        ("lightning.backend = 'cln'", "must be sandbox or lnd"),
         (
-            "lightning.backend = 'lnd'",
-            "lnd is not supported yet: use sandbox, which is simulated",
+            "lightning.lnd_macaroon_hex = 'not a macaroon'",
+            "the macaroon is not a row of hexadecimal digits",
         ),
         (
             "lightning.hold_invoice_cltv_delta = 289",

@@ -9,7 +9,7 @@ use escrow_core::command::{Ask, Request};
 use escrow_core::decision::Effect;
 use escrow_core::maintenance::Maintenance;
 use escrow_core::questions;
-use escrow_lightning::LightningBackend;
+use escrow_lightning::{LightningBackend, Lnurl};
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, StorageError, Views};
@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses;
 use crate::clock::{Clock, ClockGuard, Sight};
 use crate::desk::Desk;
 use crate::entropy::Entropy;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub intake: Intake,
     /// The money.
     pub backend: Arc<dyn LightningBackend>,
+    /// Asks the servers behind traders' addresses.
+    pub addresses: Arc<Lnurl>,
     /// Where events go.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -136,6 +139,8 @@ impl Escrow {
         let health = HealthWatch::begin(parts.backend.clone()).await;
         let board = Switchboard {
             backend: parts.backend.clone(),
+            addresses: parts.addresses.clone(),
+            clock: parts.clock.clone(),
             views: engine.views(),
             mailbox: mailbox.clone(),
             preimages,
@@ -148,7 +153,7 @@ impl Escrow {
             letter_secs,
             most_orders,
             views: engine.views(),
-            publisher: parts.publisher.clone(),
+            publisher: Arc::downgrade(&parts.publisher),
             clock: parts.clock.clone(),
             memory: Mutex::new(Memory::new(Entropy::from_os())),
         });
@@ -173,6 +178,7 @@ impl Escrow {
             mailbox: mailbox.clone(),
             mailroom: mailroom.clone(),
             reception,
+            addresses: parts.addresses,
             banned: parts.banned.into(),
             known,
             health: health.health(),
@@ -238,6 +244,7 @@ pub struct EscrowHandle {
     mailbox: Arc<Mailbox>,
     mailroom: Arc<Mailroom>,
     reception: Arc<Reception>,
+    addresses: Arc<Lnurl>,
     banned: Arc<[PublicKey]>,
     known: KnownKeys,
     health: watch::Receiver<LightningHealth>,
@@ -261,7 +268,7 @@ impl EscrowHandle {
 
     /// As [`EscrowHandle::submit`], for a message that came by this path.
     pub async fn submit_by(&self, path: Path, source: Source, event: Event) -> Receipt {
-        let message = match self.mailroom.open(source, event).await {
+        let mut message = match self.mailroom.open(source, event).await {
             Ok(message) => TraderMessage { path, ..message },
             Err(receipt) => return receipt,
         };
@@ -271,6 +278,7 @@ impl EscrowHandle {
         if let Some(receipt) = self.reception.answer(&message).await {
             return receipt;
         }
+        addresses::look_up(&self.addresses, &mut message.request.ask).await;
         let lane = if self.known.knows(&message.request.sender.trade_key.0) {
             Lane::Known
         } else {
@@ -338,8 +346,8 @@ impl EscrowHandle {
 
     /// Does what the operator says. Returns once it is on disk, or
     /// with why it is not done; none if the escrow has ended.
-    pub async fn operate(&self, word: OperatorWord) -> Option<Receipt> {
-        self.mailbox.report(Submission::Operator(word)).await
+    pub async fn operate(&self, command: OperatorWord) -> Option<Receipt> {
+        self.mailbox.report(Submission::Operator(command)).await
     }
 
     /// Says that Lightning has been away for too long, or is back for good: the
@@ -489,20 +497,23 @@ impl WritingDesk {
         let standing = *self.standing.borrow();
         engine.set_lightning_ready(!standing.is_deferring(Instant::now()));
         engine.set_outbound(standing.outbound(Instant::now()));
-        let timers_move_by = self.timers_move_by;
-        let (mut engine, delivered, outcome) = tokio::task::spawn_blocking(move || {
-            let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
-            let stepped = moved.transpose().and_then(|moved| {
-                let mut outcome = engine.step(now, &submissions, &delivered)?;
-                outcome.effects.extend(moved.unwrap_or_default().effects);
-                Ok(outcome)
-            });
-            (engine, delivered, stepped)
-        })
-        .await?;
+        let mut timers_move_by = self.timers_move_by;
+        let (mut engine, delivered, timers_move_by, outcome) =
+            tokio::task::spawn_blocking(move || {
+                let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
+                let stepped = moved.transpose().and_then(|moved| {
+                    timers_move_by = None;
+                    let mut outcome = engine.step(now, &submissions, &delivered)?;
+                    outcome.effects.extend(moved.unwrap_or_default().effects);
+                    Ok(outcome)
+                });
+                (engine, delivered, timers_move_by, stepped)
+            })
+            .await?;
+        // They have moved, although the step after that may have failed.
+        self.timers_move_by = timers_move_by;
         match outcome {
             Ok(outcome) => {
-                self.timers_move_by = None;
                 self.committed.notify_one();
                 self.tell_maintenance(outcome.maintenance);
                 if outcome.mirrored {
@@ -542,6 +553,7 @@ impl WritingDesk {
                 }
                 Effect::LookUpHold(hash) => Nudge::LookUp(hash),
                 Effect::Pay(hash) => Nudge::Decided(Task::Payment(hash)),
+                Effect::Resolve(payout) => Nudge::Decided(Task::Address(payout)),
                 Effect::Alarm(alarm) => {
                     tracing::error!("{}", alarms::words(alarm));
                     continue;

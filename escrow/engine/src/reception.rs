@@ -2,7 +2,7 @@
 //! commit, straight to the event store.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use escrow_core::command::{Ask, Request};
 use escrow_core::freshness::{self, Subject};
@@ -31,7 +31,9 @@ pub(crate) struct Reception {
     /// Orders that one question may name.
     pub(crate) most_orders: usize,
     pub(crate) views: Views,
-    pub(crate) publisher: Arc<dyn Publisher>,
+    /// Weak, because the publisher's relay holds the way into the escrow, and so
+    /// this: neither would ever end.
+    pub(crate) publisher: Weak<dyn Publisher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) memory: Mutex<Memory>,
 }
@@ -120,8 +122,9 @@ impl Reception {
             .map_err(|why| why.to_string())?
             .unwrap_or_else(|why| Letter::refusal(&request.asker(), request.order, why));
         let event = self.sealed(&letter, now)?;
-        let published = self.publisher.publish(vec![event]).await;
-        published.map_err(|why| why.to_string())
+        let publisher = self.publisher.upgrade().ok_or("the escrow has ended")?;
+        let told = publisher.publish(vec![event]).await;
+        told.map_err(|why| why.to_string())
     }
 
     fn sealed(&self, letter: &Letter, now: UnixTime) -> Result<Event, String> {

@@ -155,7 +155,7 @@ pub enum OperatorWord {
     /// What he could also ask for with his node key (rule A14).
     Asks {
         /// What.
-        ask: Ask,
+        ask: Box<Ask>,
         /// The order it is about.
         order: Option<OrderId>,
     },

@@ -278,6 +278,10 @@ impl Engine {
         let mirrored = draft
             .post(&mut page, &self.desk, &self.mirrors)
             .map_err(failed)?;
+        if !page.is_blank() {
+            // Whatever bears this time must not be met again before it.
+            page.put_heartbeat(now).map_err(failed)?;
+        }
         let known = draft.known_keys(&page).map_err(failed)?;
         let maintenance = page.maintenance().map_err(failed)?;
         page.commit().map_err(failed)?;
@@ -313,6 +317,7 @@ impl Engine {
             // Kept, it would fail again with every step.
             page.remove_timer(*timer)?;
         }
+        page.put_heartbeat(now)?;
         Ok(page.commit()?)
     }
 }

@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a story ends at its first surprise"
 )]
 #![expect(dead_code, reason = "the house serves other tests too")]
@@ -26,7 +27,7 @@ fn bob() -> Trader {
 
 /// Writes from his identity itself, as solvers' clients do.
 fn judge(number: u8, transport: Transport) -> Trader {
-    Trader::new(number, "carol", transport).as_identity()
+    Trader::new(number, "carol", transport).under_his_identity()
 }
 
 fn refused(message: &Message) -> CantDo {
@@ -39,7 +40,10 @@ fn refused(message: &Message) -> CantDo {
 async fn operates(house: &House, ask: Ask, order: Option<OrderId>) -> Result<(), CantDo> {
     let receipt = house
         .handle()
-        .operate(OperatorWord::Asks { ask, order })
+        .operate(OperatorWord::Asks {
+            ask: Box::new(ask),
+            order,
+        })
         .await;
     match receipt {
         Some(Receipt::Ruled(outcome)) => outcome,
@@ -209,8 +213,8 @@ async fn g11_x10_a_maintenance_survives_a_restart_and_lets_trades_end() {
     assert_eq!(operates(&house, begin, None).await, Ok(()));
     house.lose_power();
     house.start().await.unwrap();
-    let begun = house.view().maintenance().unwrap().unwrap();
-    assert_eq!(begun.by, BegunBy::Operator);
+    let maintenance = house.view().maintenance().unwrap().unwrap();
+    assert_eq!(maintenance.by, BegunBy::Operator);
 
     let mut bob = bob();
     bob.says(&house, Action::TakeSell, Some(order), None).await;

@@ -141,6 +141,24 @@ pub struct NodeInfo {
     pub active_channels: u32,
 }
 
+/// Which node it is: money lies with this one and no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LightningIdentity {
+    /// Identity key, 66 hex digits.
+    pub pubkey: String,
+    /// The chain it is on.
+    pub network: Network,
+}
+
+impl From<&NodeInfo> for LightningIdentity {
+    fn from(info: &NodeInfo) -> Self {
+        LightningIdentity {
+            pubkey: info.pubkey.clone(),
+            network: info.network,
+        }
+    }
+}
+
 /// A chain that invoices are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -156,6 +174,18 @@ pub enum Network {
 }
 
 impl Network {
+    /// The chain of this name, if it is one we know.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Network> {
+        let all = [
+            Network::Mainnet,
+            Network::Testnet,
+            Network::Signet,
+            Network::Regtest,
+        ];
+        all.into_iter().find(|network| network.as_str() == name)
+    }
+
     /// The word used in settings and in events about the node.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -85,6 +85,12 @@ impl Lnd {
             .join("data/chain/bitcoin/regtest/admin.macaroon")
     }
 
+    /// The file with all it has said since it was made.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.process.log()
+    }
+
     /// Starts the node and does not wait for it.
     ///
     /// # Errors
@@ -205,6 +211,19 @@ impl Lnd {
     pub async fn state(&self) -> Result<String> {
         let answer = self.ask(&["state"]).await?;
         answer.text("/state").map(str::to_owned)
+    }
+
+    /// Waits until it is so far, as [`Lnd::state`] says it.
+    ///
+    /// # Errors
+    /// When it has died or takes too long.
+    pub async fn state_is(&self, wanted: &str) -> Result<()> {
+        let what = format!("{} is {wanted}", self.name);
+        until(&what, &[&self.process], async || {
+            let state = self.state().await?;
+            Ok(Seen::when(state == wanted, || state.clone()))
+        })
+        .await
     }
 
     /// Its identity key, 66 hex digits.

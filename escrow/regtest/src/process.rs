@@ -117,7 +117,8 @@ impl Process {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    /// The file with its output.
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.join(OUTPUT)
     }
 

@@ -144,10 +144,16 @@ async fn carry(
         if length == 0 {
             return Ok(());
         }
-        let line = state.borrow().line;
+        let delay = match state.borrow().line {
+            Line::Slow(delay) => delay,
+            Line::Good | Line::Deaf | Line::Silent | Line::Cut => Duration::ZERO,
+        };
+        sleep(delay).await;
+        // It may have become worse while this piece was on its way.
+        let State { line, cuts } = *state.borrow();
         match line {
-            Line::Good => (),
-            Line::Slow(delay) => sleep(delay).await,
+            _ if cuts != birth => return Ok(()),
+            Line::Good | Line::Slow(_) => (),
             Line::Deaf if pass == Pass::Questions => (),
             Line::Deaf | Line::Silent => {
                 has_lost = true;

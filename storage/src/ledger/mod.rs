@@ -32,6 +32,7 @@ mod holds;
 mod invoices;
 mod journal;
 mod key;
+mod lightning_node;
 mod mirrors;
 mod node;
 mod orders;
@@ -63,6 +64,7 @@ pub use holds::HoldCounts;
 pub use journal::{
     BrokenJournal, ChainLink, JournalEntry, SET_ASIDE_LIMIT, SetAside, VerifiedJournal,
 };
+pub use lightning_node::LightningNode;
 pub use mirrors::{Filled, Mirror, MirrorNo};
 pub use node::{NodeIdentity, Tip};
 pub use outbox::{Lane, OutboxRow, OutboxSeq};

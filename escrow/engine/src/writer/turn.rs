@@ -302,6 +302,7 @@ impl Turn<'_, '_> {
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)
             | Effect::LookUpHold(_)
+            | Effect::Resolve(_)
             | Effect::Pay(_)
             | Effect::Alarm(_) => {
                 self.draft.effects.push(effect);
@@ -358,6 +359,7 @@ fn note_of(command: &Command, decision: &Decision, now: UnixTime) -> Option<Jour
         Command::PaymentFailed { reason, .. } => ("lightning", format!("{reason:?}")),
         Command::Elapsed(timer) => ("time", format!("{:?}", timer.kind)),
         Command::HoldAged { .. } => ("chain", where_it_stands(order)),
+        Command::AddressAsked { .. } => ("address", where_it_stands(order)),
         Command::HoldOpened { .. }
         | Command::HoldFailed { .. }
         | Command::HoldAccepted { .. }
@@ -390,6 +392,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::SettleHold(_)
         | Effect::CancelHold(_)
         | Effect::LookUpHold(_)
+        | Effect::Resolve(_)
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
         | Effect::PublishRating { .. }

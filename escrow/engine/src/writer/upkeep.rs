@@ -57,14 +57,21 @@ impl Engine {
         self.timers_are_held = true;
     }
 
-    /// Lets timers fire again, those of traders `secs` later than they were
-    /// set (rule E14).
+    /// Lets timers fire again, those of traders later by the `secs` that the
+    /// clock went ahead (rule E14).
+    ///
+    /// No commit has told a time after the jump, unless it is the one that
+    /// moved the timers, or the ledger's time was ahead of the clock. So what
+    /// the ledger's time has still to go is what they have to be moved by:
+    /// done again after a commit of unknown outcome, it does not count twice.
     ///
     /// # Errors
     /// If the ledger cannot be read or written; the timers stay held.
     pub fn let_timers_go(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        let now = self.not_before_latest(now);
+        let told = self.views().view()?.heartbeat()?;
+        let secs = secs.min(told.map_or(secs, |told| now.secs_since(told)));
         let moved = if secs > 0 {
-            let now = self.not_before_latest(now);
             self.move_all(now, secs)?
         } else {
             Outcome::default()

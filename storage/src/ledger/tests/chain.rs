@@ -14,7 +14,9 @@ fn entry(at: u64) -> JournalEntry {
     JournalEntry {
         at: UnixTime(at),
         origin: "operator".into(),
-        order: (at % 2 == 0).then(|| order_id(u8::try_from(at).unwrap())),
+        order: at
+            .is_multiple_of(2)
+            .then(|| order_id(u8::try_from(at).unwrap())),
         command: "admin-settle".into(),
         outcome: "done".into(),
     }

@@ -20,7 +20,8 @@ use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    Latch, Ledger, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError, UnknownPayment,
+    Latch, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    UnknownPayment,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -60,6 +61,7 @@ fn records_of_version_1_are_read() {
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
     survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
+    survives::<LightningNode>(Table::Node, include_bytes!("../fixtures/lightning_node.v1"));
 }
 
 #[test]
@@ -96,6 +98,10 @@ fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
     survives::<Payout>(
         Table::Payouts,
         include_bytes!("../fixtures/payouts_queued.v2"),
+    );
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_to_addresses.v2"),
     );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {

@@ -13,8 +13,8 @@ use nostr::key::PublicKey;
 use super::samples::{self, fixture, letter, order_id, trade_key};
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Latch, Ledger, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT, SeenKey, SetAside,
-    StorageError, Tip, UnknownPayment,
+    JournalEntry, Latch, Ledger, LightningNode, NodeIdentity, OutboxSeq, Page, SET_ASIDE_LIMIT,
+    SeenKey, SetAside, StorageError, Tip, UnknownPayment,
 };
 
 #[test]
@@ -238,6 +238,21 @@ fn the_ledger_says_whose_it_is() {
     let view = ledger.views().view().unwrap();
     assert_eq!(view.node_identity().unwrap(), Some(node));
     assert_eq!(view.heartbeat().unwrap(), Some(UnixTime(5)));
+}
+
+#[test]
+fn x12_the_ledger_says_which_lightning_node_holds_the_money() {
+    let node = LightningNode {
+        pubkey: "02".repeat(33),
+        network: "regtest".into(),
+    };
+    let mut ledger = Ledger::in_memory();
+    let mut page = ledger.page().unwrap();
+    assert_eq!(page.lightning_node().unwrap(), None);
+    page.put_lightning_node(&node).unwrap();
+    page.commit().unwrap();
+    let view = ledger.views().view().unwrap();
+    assert_eq!(view.lightning_node().unwrap(), Some(node));
 }
 
 #[test]

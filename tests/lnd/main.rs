@@ -1,0 +1,20 @@
+//! Whole trades over real Lightning: the real binary, real LND nodes, and
+//! between them everything that can break.
+//!
+//! After each story the balances of all three nodes add up to the sat.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a story that cannot go on shall stop there"
+)]
+
+mod bad_lines;
+mod crashes;
+mod deal;
+mod lost_payments;
+mod node_troubles;
+mod refusals;
+mod running_box;
+mod town;
+mod trades;

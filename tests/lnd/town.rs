@@ -1,0 +1,185 @@
+//! One network of real nodes for all stories, and a box of its own for each.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use escrow_core::PaymentHash;
+use escrow_core::payout::Attempt;
+use escrow_core::wire::Transport;
+use escrow_lightning::lnd::BAKE;
+use escrow_regtest::{Balances, Network, Proxy};
+use mostro_relay::trader::{Persona, Trader};
+use nostr::key::Keys;
+use storage::ledger::Ledger;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use crate::deal::Person;
+use crate::running_box::RunningBox;
+
+/// Longer than anything here may take on a busy machine, a payment that is
+/// tried again included.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+static NETWORK: OnceCell<Mutex<Network>> = OnceCell::const_new();
+static BIRTHS: AtomicU8 = AtomicU8::new(1);
+
+/// A box with its line to the operator's node.
+pub(crate) struct Town {
+    pub(crate) network: MutexGuard<'static, Network>,
+    /// Between the box and the operator's node.
+    pub(crate) line: Proxy,
+    /// What the nodes had before.
+    pub(crate) before: Balances,
+    keys: Keys,
+    settings: Vec<(String, String)>,
+    running: RunningBox,
+    folder: TempDir,
+}
+
+impl Town {
+    pub(crate) async fn new() -> Town {
+        let network = network().await;
+        let owned = network.balances().await.unwrap().owned_msat();
+        let before = network.comes_to_rest(owned).await.unwrap();
+        let line = Proxy::to(network.operator().grpc()).await.unwrap();
+        let keys = Keys::generate();
+        let operator = network.operator();
+        let macaroon = operator.certificate().with_file_name("mostro.macaroon");
+        let access = (operator.certificate(), macaroon);
+        let settings = settings(&access, line.address(), &keys);
+        let folder = tempfile::tempdir().unwrap();
+        let running = RunningBox::starts(folder.path(), &settings).await;
+        running.is_ready().await;
+        Town {
+            network,
+            line,
+            before,
+            keys,
+            settings,
+            running,
+            folder,
+        }
+    }
+
+    /// A trader who does not have anything to do with Lightning.
+    pub(crate) async fn person(&self, name: &str, transport: Transport) -> Person {
+        let seed = BIRTHS.fetch_add(1, Ordering::Relaxed);
+        let persona = Persona {
+            patience: PATIENCE,
+            ..Persona::new(name, [seed; 32], transport)
+        };
+        let joined = Trader::join(persona, &self.running.url(), self.keys.public_key()).await;
+        Person::new(joined.unwrap()).await
+    }
+
+    /// Alice, who sells, and Bob, who buys.
+    pub(crate) async fn pair(&self, alices: Transport, bobs: Transport) -> (Person, Person) {
+        let alice = self.person("alice", alices).await;
+        (alice, self.person("bob", bobs).await)
+    }
+
+    pub(crate) async fn box_dies(&mut self) {
+        self.running.is_killed().await;
+    }
+
+    pub(crate) async fn box_starts(&mut self, people: &mut [&mut Person]) {
+        self.running = RunningBox::starts(self.folder.path(), &self.settings).await;
+        for person in people {
+            person.comes_back(&self.running.url()).await;
+        }
+    }
+
+    pub(crate) async fn box_is_ready(&self) {
+        self.running.is_ready().await;
+    }
+
+    pub(crate) async fn box_says(&self, words: &str) {
+        self.running.says(words).await;
+    }
+
+    /// Rewrites what the dead box has written down of a payment, as if its past
+    /// had been another.
+    pub(crate) fn rewrites_attempt(&self, hash: &str, rewrite: impl FnOnce(&mut Attempt)) {
+        let path = self.folder.path().join("data/ledger.redb");
+        let mut ledger = Ledger::open(&path).unwrap();
+        let attempt = ledger.views().view().unwrap().attempt(payment_hash(hash));
+        let mut attempt = attempt.unwrap().expect("the payment is under way");
+        rewrite(&mut attempt);
+        let mut page = ledger.page().unwrap();
+        page.put_attempt(&attempt).unwrap();
+        page.commit().unwrap();
+    }
+
+    /// Waits until the nodes own together what they did before, and each has
+    /// gained what it should have, in sats.
+    pub(crate) async fn adds_up(&self, gains: [i128; 3]) {
+        let owned = self.before.owned_msat();
+        let after = self.network.comes_to_rest(owned).await.unwrap();
+        let gained = ["seller", "operator", "buyer"].map(|n| after.gain_msat(n, &self.before));
+        let wanted = gains.map(|sats| sats * 1_000);
+        assert_eq!(gained, wanted, "before:\n{}\nafter:\n{after}", self.before);
+    }
+}
+
+pub(crate) fn payment_hash(hex: &str) -> PaymentHash {
+    let mut hash = PaymentHash([0; 32]);
+    faster_hex::hex_decode(hex.as_bytes(), &mut hash.0).unwrap();
+    hash
+}
+
+/// The one network, for one story at a time.
+pub(crate) async fn network() -> MutexGuard<'static, Network> {
+    let built = async || Mutex::new(new_network().await);
+    let network = NETWORK.get_or_init(built).await.lock().await;
+    // An earlier story may have failed in the middle of its trouble.
+    network.chain().thaws().unwrap();
+    for node in [network.seller(), network.operator(), network.buyer()] {
+        node.thaws().unwrap();
+        if !node.is_running() {
+            node.start().unwrap();
+        }
+    }
+    network.is_ready().await.unwrap();
+    for node in [network.operator(), network.buyer()] {
+        let open = node.ask(&["listinvoices", "--pending_only"]).await.unwrap();
+        for invoice in open.list("/invoices") {
+            let hash = invoice["r_hash"].as_str().expect("an invoice has a hash");
+            node.cancels(hash).await.unwrap();
+        }
+    }
+    network
+}
+
+/// With a macaroon for the box, made as the operator is told to make his.
+async fn new_network() -> Network {
+    let network = Network::for_tests("lnd").await.unwrap();
+    let operator = network.operator();
+    let rights = BAKE.split_whitespace();
+    let rights: Vec<_> = rights.filter(|word| word.starts_with("uri:")).collect();
+    let file = operator.certificate().with_file_name("mostro.macaroon");
+    operator.bakes_macaroon(&file, &rights).await.unwrap();
+    network
+}
+
+/// The settings of a box with this certificate and this macaroon.
+pub(crate) fn settings(
+    (certificate, macaroon): &(PathBuf, PathBuf),
+    node: SocketAddr,
+    keys: &Keys,
+) -> Vec<(String, String)> {
+    let shown = |path: &Path| path.display().to_string();
+    let settings = [
+        ("NODE__KEY", keys.secret_key().to_secret_hex()),
+        ("RELAY__LISTEN", "127.0.0.1:0".to_owned()),
+        ("RELAY__MAX_STORE_GIB", "1".to_owned()),
+        ("LIGHTNING__BACKEND", "lnd".to_owned()),
+        ("LIGHTNING__LND_GRPC_HOST", format!("https://{node}")),
+        ("LIGHTNING__LND_CERT_FILE", shown(certificate)),
+        ("LIGHTNING__LND_MACAROON_FILE", shown(macaroon)),
+        ("LIGHTNING__PAYMENT_RETRIES_INTERVAL", "10".to_owned()),
+    ];
+    settings.map(|(key, value)| (key.to_owned(), value)).into()
+}
