@@ -30,7 +30,7 @@ fn keys(number: u8) -> Keys {
 
 /// A process on what a power cut has left of the disk.
 fn process(disk: &PowerCutDisk) -> Engine {
-    let desk = Desk {
+    let office = Desk {
         keys: keys(9),
         terms: Terms::default(),
         stationery: Stationery {
@@ -49,7 +49,7 @@ fn process(disk: &PowerCutDisk) -> Engine {
         sealing: Sealing::Off,
     };
     let ledger = Ledger::with_backend(disk.clone()).unwrap();
-    Engine::new(ledger, desk, KnownKeys::default()).unwrap()
+    Engine::new(ledger, office, KnownKeys::default()).unwrap()
 }
 
 fn says(number: u8, order: Option<OrderId>, ask: Ask) -> Submission {
