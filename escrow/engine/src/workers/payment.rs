@@ -57,7 +57,14 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, resumes: bool, p
 /// The attempt, while it is under way.
 fn read(board: &Switchboard, hash: PaymentHash) -> Option<Attempt> {
     match board.views.view().and_then(|view| view.attempt(hash)) {
-        Ok(attempt) => attempt.filter(|attempt| attempt.state == AttemptState::Sent),
+        Ok(attempt) => {
+            let under_way = attempt.filter(|attempt| attempt.state == AttemptState::Sent);
+            if under_way.is_none() {
+                // It has ended without a look: nobody has to ask for it any more.
+                board.unseen.seen(hash);
+            }
+            under_way
+        }
         Err(why) => {
             tracing::error!(%hash, %why, "a payment cannot be read; it is tended after a restart");
             None

@@ -175,7 +175,7 @@ impl Workers {
                         health.is_ready() && unseen.has_history && unseen.payments.is_empty();
                     let may_send = may_send && !is_stopped;
                     let step = tender.step(hash, pace, (health, may_send), bench);
-                    if tender.is_seen() {
+                    if tender.is_seen() || !step.0 {
                         unseen.payments.remove(&hash);
                     }
                     step
