@@ -50,7 +50,7 @@ impl Town {
 
 fn asks(govern: Govern) -> OperatorWord {
     OperatorWord::Asks {
-        ask: Ask::Govern(govern),
+        ask: Box::new(Ask::Govern(govern)),
         order: None,
     }
 }
