@@ -61,7 +61,7 @@ async fn told(
     State(handle): State<EscrowHandle>,
 ) -> Result<Json<AuditStatus>, (StatusCode, String)> {
     let answer = operator::read(&handle, AuditStatus::of_ledger).await;
-    answer.map(Json).map_err(operator::refusal)
+    answer.map(Json).map_err(|why| operator::refusal(&why))
 }
 
 /// Logs the head now and then until `stop` is cancelled.

@@ -148,5 +148,5 @@ async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>
 
 async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {
     let done = operator::tell(handle, word).await;
-    done.map(Json).map_err(operator::refusal)
+    done.map(Json).map_err(|why| operator::refusal(&why))
 }

@@ -201,12 +201,15 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::start`].
-    pub async fn start_overheard(
+    pub fn start_overheard<Ear>(
         settings: Settings,
-        ear: impl FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
-    ) -> Result<Node, NodeError> {
+        ear: Ear,
+    ) -> impl Future<Output = Result<Node, NodeError>>
+    where
+        Ear: FnOnce(Arc<dyn LightningBackend>) -> Arc<dyn LightningBackend>,
+    {
         let calling = Calling::usual(settings.mirror.longest_wait);
-        Box::pin(open::node(settings, calling, ear)).await
+        Box::pin(open::node(settings, calling, ear))
     }
 
     /// How clients reach the relay.

@@ -125,7 +125,7 @@ pub async fn tell(escrow: &EscrowHandle, word: OperatorWord) -> Result<(), Unwil
 
 /// How the [operator's door](crate::operator_door) says that something is not done.
 #[must_use]
-pub fn refusal(why: Unwilling) -> (StatusCode, String) {
+pub fn refusal(why: &Unwilling) -> (StatusCode, String) {
     let status = match why {
         Unwilling::CantDo(_) | Unwilling::Unfit(_) => StatusCode::CONFLICT,
         Unwilling::Unable(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -288,7 +288,7 @@ async fn told<T: Send + 'static>(
     question: fn(&View) -> Result<T, StorageError>,
 ) -> Answer<T> {
     let answer = operator::read(&handle, question).await;
-    answer.map(Json).map_err(operator::refusal)
+    answer.map(Json).map_err(|why| operator::refusal(&why))
 }
 
 #[derive(Deserialize)]
@@ -301,10 +301,10 @@ async fn told_story(
     Query(Which { id }): Query<Which>,
 ) -> Answer<Option<OrderStory>> {
     let answer = operator::read(&handle, move |view| story(view, id)).await;
-    answer.map(Json).map_err(operator::refusal)
+    answer.map(Json).map_err(|why| operator::refusal(&why))
 }
 
 async fn act(State(handle): State<EscrowHandle>, Json(act): Json<Act>) -> Answer<()> {
     let done = operator::act(&handle, act).await;
-    done.map(Json).map_err(operator::refusal)
+    done.map(Json).map_err(|why| operator::refusal(&why))
 }

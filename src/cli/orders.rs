@@ -120,11 +120,11 @@ pub(super) async fn tell(
 fn told(story: &OrderStory) -> String {
     let mut text = listed(std::slice::from_ref(&story.order));
     if let Some(dispute) = story.order.dispute {
-        text += &format!("dispute {}\n", dispute.0);
+        text.extend(["dispute ", &dispute.0.to_string(), "\n"]);
     }
     text.push('\n');
     for happening in &story.history {
-        text += &format!("{}  {}\n", moment(happening.at), in_words(happening));
+        text.extend([&moment(happening.at), "  ", &in_words(happening), "\n"]);
     }
     text
 }

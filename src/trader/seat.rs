@@ -196,7 +196,7 @@ impl<'a> Seat<'a> {
         let Some(Payload::PaymentRequest(_, bolt11, _)) = &request.message.payload else {
             return Err(self.wrong("a payment request", request));
         };
-        self.player.wallet.pays(bolt11, sellers(terms)).await?;
+        self.player.wallet.pays(bolt11).await?;
         witness.sees(Scene::Paid {
             who: self.player.trader.name(),
             sats: sellers(terms),

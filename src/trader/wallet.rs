@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use escrow_core::amount::{Msat, Sats};
 use escrow_lightning::backend::{PayRequest, StartPayment};
+use escrow_lightning::invoice_rules::amount_asked;
 use escrow_lightning::sandbox::{CreateInvoice, Fund, WalletPays};
 use escrow_lightning::{LightningBackend, LnResult, Sandbox};
 
@@ -91,9 +92,8 @@ impl Wallet {
         }
     }
 
-    /// Pays what an invoice of this amount asks for; returns when it is held, paid
-    /// or on its way.
-    pub async fn pays(&self, bolt11: &str, sats: Sats) -> Result<(), TraderError> {
+    /// Pays what an invoice asks for; returns when it is held, paid or on its way.
+    pub async fn pays(&self, bolt11: &str) -> Result<(), TraderError> {
         match &self.purse {
             Purse::Sandbox(sandbox) => {
                 let pays = WalletPays::exactly(&self.name, bolt11);
@@ -101,10 +101,10 @@ impl Wallet {
                 Ok(())
             }
             Purse::Node(purse) => {
-                let amount = sats.to_msat();
+                let amount = amount_asked(bolt11);
                 let request = PayRequest {
                     bolt11: bolt11.to_owned(),
-                    amount: amount.ok_or_else(|| self.failed("pay", &"too much"))?,
+                    amount: amount.ok_or_else(|| self.failed("pay", &"it asks for nothing"))?,
                     fee_limit: FEE_LIMIT,
                     cltv_limit: CLTV_LIMIT,
                     max_parts: MAX_PARTS,
@@ -117,6 +117,18 @@ impl Wallet {
                 }
             }
         }
+    }
+
+    /// What is in it; at a node, what its channels can send.
+    pub async fn balance(&self) -> Result<Msat, TraderError> {
+        let balance = match &self.purse {
+            Purse::Sandbox(sandbox) => {
+                let name = self.name.clone();
+                sandbox.look(move |world| world.balance(&name)).await
+            }
+            Purse::Node(purse) => purse.node.liquidity().await.map(|held| held.outbound),
+        };
+        balance.map_err(|why| self.failed("tell its balance", &why))
     }
 
     fn does<T>(

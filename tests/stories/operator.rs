@@ -282,8 +282,8 @@ async fn x10_a_maintenance_is_announced_at_once_and_ends_with_the_operators_word
     let mut admin = admin(&town).await;
     announced(&town, 38_385, |event| !rests(event)).await;
     let begin = maintenance(true, Some("new channels"));
-    let begun = admin.set_maintenance_mode(begin).await.unwrap();
-    assert!(begun.into_inner().success);
+    let answer = admin.set_maintenance_mode(begin).await.unwrap();
+    assert!(answer.into_inner().success);
     announced(&town, 38_385, rests).await;
     let ill = announced(&town, 38_389, rests).await;
     assert_eq!(tag(&ill, "status"), "degraded");

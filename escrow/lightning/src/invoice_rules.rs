@@ -96,6 +96,13 @@ pub fn read_payout_invoice(
     })
 }
 
+/// What an invoice asks for, in millisats; none if it leaves that to the payer or
+/// cannot be read.
+#[must_use]
+pub fn amount_asked(bolt11: &str) -> Option<Msat> {
+    amount_of(&Bolt11Invoice::from_str(bolt11).ok()?).ok()?
+}
+
 /// What an invoice asks for. An amount beyond what a number holds must not be
 /// taken for none, which would let the payer choose.
 pub(crate) fn amount_of(invoice: &Bolt11Invoice) -> Result<Option<Msat>, InvoiceRefusal> {
