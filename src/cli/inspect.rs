@@ -88,7 +88,7 @@ pub(super) async fn asked<T: DeserializeOwned>(
     let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
     match operator_door::ask(data_dir, path).await? {
         Some(answer) => Ok(answer),
-        None => Ok(of_ledger(&view_of_stopped_box(&data_dir.join(LEDGER))?)?),
+        None => of_stopped_box(&data_dir.join(LEDGER), of_ledger),
     }
 }
 
@@ -140,10 +140,15 @@ pub(super) async fn order<B: Serialize>(
     }
 }
 
-fn view_of_stopped_box(ledger: &Path) -> Result<View, InspectError> {
+/// Reads the ledger of a box that does not run; a view is good only while it is open.
+fn of_stopped_box<T>(
+    ledger: &Path,
+    question: impl FnOnce(&View) -> Result<T, StorageError>,
+) -> Result<T, InspectError> {
     // To open a ledger that is not there would make one.
     if !ledger.try_exists()? {
         return Err(InspectError::NoLedger(ledger.into()));
     }
-    Ok(Ledger::open(ledger)?.views().view()?)
+    let ledger = Ledger::open(ledger)?;
+    Ok(question(&ledger.views().view()?)?)
 }

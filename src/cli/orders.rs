@@ -27,7 +27,7 @@ pub struct OrdersArgs {
 
 /// Tell what has happened to an order, or cancel it.
 #[derive(Clone, Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct OrderArgs {
     /// The order.
     #[arg(required = true)]
