@@ -20,9 +20,9 @@ test *ARGS:
 story NAME="":
     cargo test --workspace --locked --test stories {{NAME}} -- --nocapture
 
-# The seeded simulation, with one seed or with all of the test run.
-simulate SEED="":
-    SIMULATION_SEED={{SEED}} cargo test --workspace --locked --test simulation -- --nocapture
+# Thousands of trades with everything that can go wrong: --seed N, --trades N, or --town N --aloud.
+simulate *ARGS:
+    cargo run --release -- simulate {{ARGS}}
 
 # Accepts the generated rule page as the new one.
 matrix:

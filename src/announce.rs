@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_core::maintenance::Maintenance;
 use escrow_core::wire::info_event::{
     INFO, InfoEvent, LightningInfo, PROFILE, Profile, RELAY_LIST, relay_list_tags,
 };
@@ -44,6 +45,8 @@ pub struct Announcer {
     store: Arc<EventStore>,
     /// The prices to be published.
     rates: watch::Receiver<Option<RatesEvent>>,
+    /// Why no new trades are taken.
+    maintenance: watch::Receiver<Option<Maintenance>>,
     /// As Lightning introduced itself last; it may be out of reach by now.
     lightning: Option<NodeInfo>,
 }
@@ -62,6 +65,7 @@ impl Announcer {
         Self {
             settings,
             node,
+            maintenance: escrow.maintenance(),
             escrow,
             store,
             rates,
@@ -87,6 +91,7 @@ impl Announcer {
                     self.meet(&health.borrow_and_update());
                     self.say_all().await;
                 }
+                () = changed(&mut self.maintenance) => self.say_terms().await,
                 () = changed(&mut self.rates) => {
                     let rates = self.rates.borrow_and_update().clone();
                     self.say_rates(rates).await;
@@ -136,7 +141,8 @@ impl Announcer {
     /// was said before stays.
     async fn say_terms(&self) {
         if let Some(lightning) = &self.lightning {
-            let tags = terms(&self.settings, self.node, lightning);
+            let rests = self.maintenance.borrow().is_some();
+            let tags = terms(&self.settings, self.node, lightning, rests);
             self.say(INFO, self.node.to_hex(), tags, String::new())
                 .await;
         }
@@ -197,14 +203,19 @@ impl Announcer {
     }
 }
 
-/// Waits for prices; where nobody finds any, for ever.
-async fn changed(rates: &mut watch::Receiver<Option<RatesEvent>>) {
-    if rates.changed().await.is_err() {
+/// Waits for something new; where nobody finds any, for ever.
+async fn changed<T>(news: &mut watch::Receiver<T>) {
+    if news.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-fn terms(settings: &Settings, node: PublicKey, lightning: &NodeInfo) -> Vec<Tag> {
+fn terms(
+    settings: &Settings,
+    node: PublicKey,
+    lightning: &NodeInfo,
+    maintenance: bool,
+) -> Vec<Tag> {
     let Settings {
         mostro,
         lightning: rules,
@@ -235,7 +246,8 @@ fn terms(settings: &Settings, node: PublicKey, lightning: &NodeInfo) -> Vec<Tag>
         },
         invoice_expiration_window: rules.invoice_expiration_window.as_secs(),
         hold_invoice_expiration_window: rules.hold_invoice_expiration_window.as_secs(),
-        maintenance: false,
+        maintenance,
+        serbero: mostro.serbero_pubkey,
         instance: settings.node.name.as_deref(),
         software_version: env!("CARGO_PKG_VERSION"),
     }

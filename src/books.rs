@@ -6,11 +6,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use escrow_core::order::OrderId;
 use escrow_core::{Msat, PaymentHash, UnixTime};
-use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
+use escrow_engine::submission::OperatorWord;
 use escrow_engine::{EscrowHandle, contradiction};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use storage::ledger::{StorageError, View};
+
+use crate::operator;
 
 /// Where the [operator's door](crate::operator_door) tells how the books stand.
 pub const PATH: &str = "/ledger";
@@ -145,15 +147,6 @@ async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>
 }
 
 async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {
-    match handle.operate(word).await {
-        Some(Receipt::Decided | Receipt::Duplicate | Receipt::Ruled(Ok(()))) => Ok(Json(())),
-        Some(Receipt::Ruled(Err(why))) => Err((StatusCode::CONFLICT, why.as_str().into())),
-        Some(Receipt::Refused(Refusal::Invalid(why) | Refusal::Blocked(why))) => {
-            Err((StatusCode::CONFLICT, why))
-        }
-        Some(Receipt::Refused(Refusal::Busy(why) | Refusal::Error(why))) => {
-            Err((StatusCode::SERVICE_UNAVAILABLE, why))
-        }
-        None => Err((StatusCode::SERVICE_UNAVAILABLE, "the escrow ends".into())),
-    }
+    let done = operator::tell(handle, word).await;
+    done.map(Json).map_err(operator::refusal)
 }

@@ -31,17 +31,22 @@
 //! # }
 //! ```
 
+pub mod admin;
 pub mod announce;
+pub mod audit;
 pub mod bench;
 pub mod books;
 pub mod cli;
 pub mod front_door;
+pub mod health;
 mod http_exchange;
 mod https;
 pub mod identity;
 pub mod mirror;
 pub mod node;
+pub mod operator;
 pub mod operator_door;
+pub mod overview;
 pub mod payouts;
 pub mod prices;
 pub mod relay;

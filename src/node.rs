@@ -3,6 +3,7 @@
 //! The data directory comes first, because only one process may work on it;
 //! the port opens last, when everything behind it can answer.
 
+mod assistant;
 mod crew;
 mod lightning;
 mod open;
@@ -39,6 +40,7 @@ pub struct Node {
     url: String,
     public_key: PublicKey,
     relay_address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     sandbox: Option<OpenSandbox>,
     escrow: Option<EscrowHandle>,
     /// The port and whatever else lets somebody in.
@@ -64,8 +66,14 @@ pub enum Part {
     SandboxDoor,
     /// The door of the operator.
     OperatorDoor,
+    /// The door of the operator's other tools.
+    AdminDoor,
     /// The events about the node.
     Announcer,
+    /// The one who says how the node is, and lets it rest.
+    Health,
+    /// The one who logs the head of the audit journal.
+    Audit,
     /// What `/readyz` knows.
     Watchman,
     /// The lines to external relays.
@@ -142,6 +150,12 @@ pub enum NodeError {
     /// The escrow does not start, or cannot go on.
     #[error(transparent)]
     Escrow(#[from] EscrowError),
+    /// The dispute assistant cannot be registered.
+    #[error("mostro.serbero_pubkey cannot be used: {0}")]
+    Assistant(String),
+    /// The admin service cannot be served.
+    #[error("the admin service cannot be served: {0}")]
+    AdminDoor(String),
     /// The front door cannot be served.
     #[error("the port cannot be served: {0}")]
     FrontDoor(io::Error),
@@ -214,6 +228,12 @@ impl Node {
     #[must_use]
     pub fn relay_address(&self) -> SocketAddr {
         self.relay_address
+    }
+
+    /// Where the admin service is, if it is enabled.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Where the sandbox's door is, if there is a sandbox.

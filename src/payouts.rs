@@ -25,9 +25,10 @@ pub struct UnpaidPayout {
     pub amount_sats: Sats,
     /// Seconds since the order came to wait for it.
     pub age_secs: u64,
-    /// `wait-funds`, `ready`, `queued`, `paying`, `need-invoice` or `parked`.
+    /// `wait-funds`, `ready`, `queued`, `resolving`, `paying`, `need-invoice` or
+    /// `parked`.
     pub state: String,
-    /// Counted tries with the present invoice.
+    /// Counted tries with the present invoice or address.
     pub tries: u32,
     /// Why the last try failed, if one did.
     pub reason: Option<String>,
@@ -44,7 +45,10 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
     let mut list = Vec::new();
     for payout in view.living_payouts()? {
         let order = view.order(payout.order)?;
-        let attempt = view.attempt(payout.destination.hash)?;
+        let attempt = match payout.invoice() {
+            Some(invoice) => view.attempt(invoice.hash)?,
+            None => None,
+        };
         let reason = attempt.as_ref().and_then(trouble);
         list.push(UnpaidPayout {
             order: payout.order,
@@ -79,6 +83,7 @@ fn state_word(state: PayoutState) -> &'static str {
         PayoutState::WaitFunds => "wait-funds",
         PayoutState::Ready { .. } => "ready",
         PayoutState::Queued { .. } => "queued",
+        PayoutState::Resolving { .. } => "resolving",
         PayoutState::Paying => "paying",
         PayoutState::NeedInvoice { .. } => "need-invoice",
         PayoutState::Paid => "paid",
@@ -110,6 +115,7 @@ fn next_step(payout: &Payout, is_latched: bool, now: UnixTime) -> String {
             secs => format!("tried in {secs} s"),
         },
         PayoutState::Queued { .. } => "paid when fewer payments are on their way".into(),
+        PayoutState::Resolving { .. } => "the buyer's address is asked for an invoice".into(),
         PayoutState::Paying => "Lightning is paying; it says how that ends".into(),
         PayoutState::NeedInvoice { again_at, .. } => format!(
             "the buyer must send another invoice; asked again in {} s",

@@ -10,12 +10,21 @@
 //! | `POST /pay` | [`WalletPays`] | [`WalletPayment`](escrow_lightning::sandbox::WalletPayment) |
 //! | `POST /mine` | [`Mine`] | the new height |
 //! | `POST /fail-payments` | [`FailPayments`] | `null` |
+//! | `POST /behave` | [`Behave`] | `null` |
+//! | `POST /answer-held` | [`AnswerHeld`] | `null` |
+//! | `POST /lose-payments` | [`LosePayments`] | `null` |
+//! | `POST /change-channels` | `null` | how many payments had never left |
+//! | `POST /forget-payments` | [`ForgetPayments`] | how many are forgotten |
+//! | `POST /peers` | [`Peers`] | `null` |
 //! | `POST /faults` | [`Fault`] | `null` |
 //! | `DELETE /faults` | – | `null`; what hangs goes on |
+//! | `GET /.well-known/lnurlp/{wallet}` | – | what the wallet's Lightning address takes |
 //!
 //! What the sandbox refuses is answered by a status from 400 on with
 //! `{"error": "the reason"}`; what is no request at all, by plain words. `/pay`
 //! answers when the hold is accepted, the payment done, or refused.
+
+mod addresses;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +36,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use escrow_core::Msat;
 use escrow_lightning::sandbox::{
-    Act, CreateInvoice, FailPayments, Fault, Fund, Mine, WalletPays, World, WorldState,
+    Act, AnswerHeld, Behave, ChangeChannels, CreateInvoice, FailPayments, Fault, ForgetPayments,
+    Fund, LosePayments, Mine, Peers, WalletPays, World, WorldState,
 };
 use escrow_lightning::{LnError, Sandbox};
 use http::StatusCode;
@@ -108,7 +118,14 @@ fn routes(sandbox: Sandbox) -> Router {
         .route("/pay", post(judged::<WalletPays, _, _>))
         .route("/mine", post(done::<Mine>))
         .route("/fail-payments", post(done::<FailPayments>))
+        .route("/behave", post(judged::<Behave, _, _>))
+        .route("/answer-held", post(judged::<AnswerHeld, _, _>))
+        .route("/lose-payments", post(done::<LosePayments>))
+        .route("/change-channels", post(done::<ChangeChannels>))
+        .route("/forget-payments", post(done::<ForgetPayments>))
+        .route("/peers", post(done::<Peers>))
         .route("/faults", post(add_fault).delete(clear_faults))
+        .merge(addresses::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(sandbox)
 }

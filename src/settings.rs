@@ -7,6 +7,8 @@
 mod combinations;
 mod elsewhere;
 mod keys;
+mod operation;
+mod operation_keys;
 mod price;
 mod price_keys;
 mod problem;
@@ -19,6 +21,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
+pub use operation::*;
 pub use price::*;
 pub use problem::{Place, Problem, SettingsError};
 pub use sections::*;

@@ -126,6 +126,68 @@ async fn x13_the_operator_clears_a_latch_with_a_reason_and_only_in_a_box_that_ru
     assert_eq!(running.ends_on("TERM").await, Some(0));
 }
 
+#[tokio::test]
+async fn a14_x10_the_operator_looks_and_acts_by_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = async |words: &str| {
+        let mut asking = box_in(folder.path());
+        asking.args(words.split(' ')).stdin(Stdio::null());
+        let ended = timeout(PATIENCE, asking.output()).await.unwrap().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ended.status.code(), text(ended.stdout), text(ended.stderr))
+    };
+    let done = async |words: &str| {
+        let (code, told, why) = asked(words).await;
+        assert_eq!(code, Some(0), "{words}: {why}");
+        told
+    };
+    let refused = async |words: &str| {
+        let (code, told, why) = asked(words).await;
+        assert_eq!(code, Some(1), "{words}: {told}");
+        why
+    };
+    let mut running = RunningBox::in_folder(folder.path()).await;
+    assert!(done("status").await.contains("new trades       taken\n"));
+    assert_eq!(done("maintenance on --reason channels").await, "done\n");
+    assert!(done("maintenance status").await.contains("(channels)"));
+    let status: serde_json::Value = serde_json::from_str(&done("status --json").await).unwrap();
+    assert_eq!(status["rest"]["maintenance"]["by"], "Operator");
+    done("maintenance off").await;
+
+    let key = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+    done(&format!("solver add {key}:read")).await;
+    assert!(done("solver list").await.contains("  read  "));
+    let remove = format!("solver remove {key}");
+    assert!(refused(&remove).await.contains("add --yes"));
+    done(&format!("{remove} --yes")).await;
+    assert_eq!(done("solver list").await, "no solvers\n");
+    assert!(
+        refused("solver add nobody")
+            .await
+            .contains("invalid_text_message")
+    );
+
+    assert_eq!(done("orders").await, "no orders\n");
+    assert_eq!(done("orders --status active --json").await, "[]\n");
+    assert_eq!(done("disputes").await, "no open disputes\n");
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    assert!(refused(&format!("order {unknown}")).await.contains(unknown));
+    for act in [
+        "order cancel",
+        "dispute take",
+        "dispute settle",
+        "dispute cancel",
+    ] {
+        let why = refused(&format!("{act} {unknown} --yes")).await;
+        assert!(why.contains("not_found"), "{why}");
+    }
+    let told = done("audit verify").await;
+    assert!(told.contains("as they were written"), "{told}");
+    assert_eq!(running.ends_on("TERM").await, Some(0));
+    assert_eq!(done("audit verify").await, told, "of the stopped box");
+    assert!(refused("maintenance on").await.contains("start it first"));
+}
+
 /// The real binary, with settings of its folder and any free ports.
 fn box_in(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mostro-relay"));

@@ -194,11 +194,152 @@ fn e11_up_r1_scenario_restart_costs_nobody_his_time() {
 }
 
 #[test]
+fn f4_t9_scenario_market_fixes_the_sats_at_the_take() {
+    let text = scenario("market");
+    tells(
+        &text,
+        &[
+            "answer cant-do, out_of_range_sats_amount",
+            "answer cant-do, out_of_range_sats_amount",
+            "answer cant-do, invalid_fiat_currency",
+            "alice  asks new-order",
+            "checked: the book says f EUR, fa 100, amt 0, premium 5",
+            "checked: the book says amt 211111",
+            "checked: the order in the book says word for word what it said at first",
+            "answer pay-invoice, a hold invoice of 211,744 sat",
+            "checked: the book says amt 211111",
+            "Moved:  alice +210,478 sat, bob -211,744 sat",
+        ],
+    );
+}
+
+#[test]
+fn n2_scenario_range_sells_in_parts_until_nothing_is_left() {
+    let text = scenario("range");
+    tells(
+        &text,
+        &[
+            "checked: the book says fa 10 100, amt 0, premium 2",
+            "answer cant-do, out_of_range_sats_amount",
+            "checked: the book says fa 50, amt 98000",
+            "checked: the order in the book says word for word what it said at first",
+            "checked: the book says fa 10 50, amt 0, premium 2",
+            "checked: the book says fa 10, amt 0, premium 2",
+            "checked: three trades have sold the range, and nothing is left of it",
+            "Moved:  alice -196,588 sat, bob +195,412 sat",
+        ],
+    );
+}
+
+#[test]
+fn l1_l7_scenario_restore_finds_a_trade_and_ends_it() {
+    let text = scenario("restore");
+    tells(
+        &text,
+        &[
+            "alice  hears restore-session",
+            "checked: a copy of the question is a duplicate",
+            "checked: she is told of both orders",
+            "checked: her last index is 2",
+            "answer trade-pubkey",
+            "answer cant-do, is_not_your_order",
+            "answer hold-invoice-payment-settled",
+            "Moved:  alice -80,240 sat, bob +79,760 sat",
+        ],
+    );
+}
+
+#[test]
+fn k3_k5_scenario_rating_is_public_at_once() {
+    let text = scenario("rating");
+    tells(
+        &text,
+        &[
+            "answer cant-do, invalid_rating",
+            "answer cant-do, invalid_pubkey",
+            "answer rate-received, 4 stars",
+            "answer cant-do, invalid_rating",
+            "checked: everybody reads: 2 stars from 1 vote(s), the last of them 4",
+            "checked: everybody reads: 2.5 stars from 1 vote(s), the last of them 5",
+            "checked: her offer says that she has 2 stars from 1 vote",
+            "checked: everybody reads: 3.5 stars from 2 vote(s), the last of them 5",
+        ],
+    );
+}
+
+#[test]
+fn w3_k4_scenario_privacy_leaves_nothing_behind() {
+    let text = scenario("privacy");
+    tells(
+        &text,
+        &[
+            "answer rate-received, 5 stars",
+            "checked: no reputation of either was published",
+            "answer cant-do, reputation_identity_required",
+            "answer cant-do, not_found",
+            "Moved:  alice -45,135 sat, bob +44,865 sat",
+        ],
+    );
+}
+
+#[test]
+fn a1_a10_scenario_dispute_settle_pays_the_buyer() {
+    let text = scenario("dispute-settle");
+    tells(
+        &text,
+        &[
+            "op     asks admin-add-solver",
+            "carol  asks admin-add-solver",
+            "answer cant-do, not_authorized",
+            "checked: everybody reads of the dispute: initiated",
+            "answer cant-do, not_authorized",
+            "checked: everybody reads of the dispute: in-progress",
+            "dave   hears admin-took-dispute",
+            "answer admin-settled",
+            "bob    hears purchase-completed",
+            "checked: everybody reads of the dispute: settled",
+            "answer cant-do, invalid_order_status",
+            "Moved:  alice -55,165 sat, bob +54,835 sat",
+        ],
+    );
+}
+
+#[test]
+fn a11_scenario_dispute_cancel_refunds_the_seller() {
+    let text = scenario("dispute-cancel");
+    tells(
+        &text,
+        &[
+            "answer admin-canceled",
+            "alice  hears admin-canceled",
+            "checked: everybody reads of the dispute: seller-refunded",
+            "bob    sees in the book: canceled",
+            "answer cant-do, not_allowed_by_status",
+            "Moved:  nothing.",
+        ],
+    );
+}
+
+#[test]
 fn the_list_of_scenarios_names_each_of_them() {
     let output = demo(&["--scenario", "list"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let names = [
-        "trades", "cancel", "coop", "expiry", "payfail", "mirror", "restart", "list",
+        "trades",
+        "cancel",
+        "coop",
+        "expiry",
+        "payfail",
+        "mirror",
+        "restart",
+        "market",
+        "range",
+        "restore",
+        "rating",
+        "privacy",
+        "dispute-settle",
+        "dispute-cancel",
+        "list",
     ];
     let told: Vec<_> = text
         .lines()

@@ -8,8 +8,9 @@ use mostro_relay::settings::{self, Settings};
 
 /// The folders of the packages, with the floor each lives on. An arrow only
 /// goes down; rooms on one floor do not know each other.
-const PACKAGES: [(&str, &str, u8); 7] = [
-    ("mostro-relay", "", 3),
+const PACKAGES: [(&str, &str, u8); 8] = [
+    ("mostro-relay", "", 4),
+    ("escrow-simulation", "escrow/simulation", 3),
     ("escrow-engine", "escrow/engine", 2),
     ("storage", "storage", 1),
     ("relay-policy", "relay-policy", 1),

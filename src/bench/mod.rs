@@ -4,6 +4,7 @@
 //! [`quick`] runs all of it and hands each [`Finding`] on as soon as it is made;
 //! [`relay`] measures any relay from outside.
 
+pub mod asking;
 pub mod commands;
 mod ear;
 pub mod envelopes;
@@ -22,6 +23,7 @@ use std::path::Path;
 use escrow_core::wire::Transport;
 use escrow_engine::desk::Sealing;
 
+use asking::AskingTimes;
 use commands::Written;
 use envelopes::Opening;
 use full_book::BookTimes;
@@ -67,6 +69,8 @@ pub enum Finding {
     Mirror(MirrorTimes),
     /// Replies with an empty book and with a full one.
     FullBook(BookTimes),
+    /// Takes at the market's price, and sessions restored.
+    Asking(AskingTimes),
     /// Trades over real LND nodes.
     Lnd(LndTimes),
     /// What a relay was seen to do.

@@ -8,6 +8,7 @@ use escrow_engine::desk::Sealing;
 use serde_json::{Map, Value, json};
 
 use super::Finding;
+use super::asking::AskingTimes;
 use super::full_book::{BookTimes, Replies};
 use super::lnd::{AloneTimes, LndTimes};
 use super::mirror::MirrorTimes;
@@ -50,6 +51,11 @@ impl Finding {
                 "live_orders": times.orders, "timers": times.timers,
                 "empty": replies(&times.empty), "full": replies(&times.full),
             }),
+            Finding::Asking(times) => json!({
+                "part": "asking", "orders": times.orders,
+                "fixed": spread(&times.fixed), "market": spread(&times.market),
+                "restored": spread(&times.restored),
+            }),
             Finding::Lnd(times) => lnd(times),
             Finding::Relay(row) => row.to_json(),
         }
@@ -91,6 +97,7 @@ impl Finding {
             }),
             Finding::Mirror(times) => mirror_text(times),
             Finding::FullBook(times) => book_table(times),
+            Finding::Asking(times) => asking_table(times),
             Finding::Lnd(times) => lnd_table(times),
             Finding::Relay(row) => row.to_text(),
         }
@@ -215,6 +222,22 @@ fn book_table(times: &BookTimes) -> String {
     );
     for (name, replies) in [("empty", &times.empty), ("full", &times.full)] {
         row(&mut text, name, Some(&replies.ok), &replies.answer);
+    }
+    text
+}
+
+fn asking_table(times: &AskingTimes) -> String {
+    let mut text = format!(
+        "\nTakes by turns, and restore-session of an identity with {} orders:\n\
+         {:<22}{:>12}{:>12}{:>14}{:>12}\n",
+        times.orders, "", "", "", "answer p50", "answer p99",
+    );
+    for (name, answers) in [
+        ("take, fixed sats", &times.fixed),
+        ("take, market price", &times.market),
+        ("restore-session", &times.restored),
+    ] {
+        row(&mut text, name, None, answers);
     }
     text
 }

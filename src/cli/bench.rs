@@ -11,6 +11,7 @@ use escrow_regtest::Network;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::bench::asking::AskingScale;
 use crate::bench::full_book::BookScale;
 use crate::bench::machine::Machine;
 use crate::bench::relay::{self, Plan, Scale, Scenario};
@@ -48,6 +49,8 @@ enum What {
     Mirror(ShortArgs),
     /// Measure whether replies take longer when the book is full.
     FullBook(ShortArgs),
+    /// Measure takes at the market's price, and sessions that are restored.
+    Asking(ShortArgs),
     /// Measure whole trades over the real nodes of `regtest up`.
     Lnd(LndArgs),
 }
@@ -134,6 +137,20 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
                 printer.machine(folder)?;
                 let times = bench::full_book::measure(folder, scale, printer).await?;
                 printer.hears(&Finding::FullBook(times));
+                Ok(())
+            };
+            measured(&args.output, measuring).await
+        }
+        Some(What::Asking(args)) => {
+            let scale = if args.quick {
+                AskingScale::QUICK
+            } else {
+                AskingScale::FULL
+            };
+            let measuring = async |folder: &Path, printer: &mut Printer| {
+                printer.machine(folder)?;
+                let times = bench::asking::measure(folder, scale, printer).await?;
+                printer.hears(&Finding::Asking(times));
                 Ok(())
             };
             measured(&args.output, measuring).await

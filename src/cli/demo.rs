@@ -9,11 +9,18 @@
 mod cancel;
 mod cast;
 mod coop;
+mod dispute;
 mod expiry;
+mod market;
 mod mirror;
 mod payfail;
+mod privacy;
+mod public;
 mod purse;
+mod range;
+mod rating;
 mod restart;
+mod restore;
 mod storyteller;
 mod trades;
 
@@ -22,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use self::dispute::Ruling;
 use self::storyteller::Storyteller;
 use crate::bench::machine;
 
@@ -59,6 +67,20 @@ enum Scenario {
     Mirror,
     /// A box that dies in mid-trade, and is back two hours later.
     Restart,
+    /// Sats as the market gives them at the moment of the take.
+    Market,
+    /// A range that is sold in parts, until nothing is left.
+    Range,
+    /// A trader who has lost all but her keys, in mid-trade.
+    Restore,
+    /// Two who rate each other, and what others see of it.
+    Rating,
+    /// Two who trade without showing who they are.
+    Privacy,
+    /// A dispute in which a solver pays the buyer.
+    DisputeSettle,
+    /// A dispute in which a solver gives the seller her sats back.
+    DisputeCancel,
     /// Tell what the scenarios are, and show none.
     List,
 }
@@ -74,6 +96,13 @@ impl Scenario {
             Scenario::Payfail => "payfail",
             Scenario::Mirror => "mirror",
             Scenario::Restart => "restart",
+            Scenario::Market => "market",
+            Scenario::Range => "range",
+            Scenario::Restore => "restore",
+            Scenario::Rating => "rating",
+            Scenario::Privacy => "privacy",
+            Scenario::DisputeSettle => "dispute-settle",
+            Scenario::DisputeCancel => "dispute-cancel",
             Scenario::List => "list",
         }
     }
@@ -87,6 +116,13 @@ impl Scenario {
             Scenario::Payfail => Box::pin(payfail::play(teller)).await,
             Scenario::Mirror => Box::pin(mirror::play(teller)).await,
             Scenario::Restart => Box::pin(restart::play(teller)).await,
+            Scenario::Market => Box::pin(market::play(teller)).await,
+            Scenario::Range => Box::pin(range::play(teller)).await,
+            Scenario::Restore => Box::pin(restore::play(teller)).await,
+            Scenario::Rating => Box::pin(rating::play(teller)).await,
+            Scenario::Privacy => Box::pin(privacy::play(teller)).await,
+            Scenario::DisputeSettle => Box::pin(dispute::play(Ruling::Settle, teller)).await,
+            Scenario::DisputeCancel => Box::pin(dispute::play(Ruling::Cancel, teller)).await,
             Scenario::List => Ok(()),
         }
     }

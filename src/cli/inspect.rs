@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storage::ledger::{Ledger, StorageError, View};
+use uuid::Uuid;
 
 use crate::node::LEDGER;
 use crate::operator_door::{self, DoorError};
@@ -38,6 +39,15 @@ pub enum InspectError {
     /// There is no folder.
     #[error("{} does not exist: no box has run with this data directory", .0.display())]
     NoBox(PathBuf),
+    /// He was not sure.
+    #[error("nothing is done: answer y, or add --yes")]
+    NotConfirmed,
+    /// There is none.
+    #[error("there is no order {0}")]
+    NoSuchOrder(Uuid),
+    /// Somebody has changed it.
+    #[error("the audit journal is not as it was written: {0}")]
+    BrokenJournal(String),
     /// The prices of a stopped box cannot be read.
     #[error(transparent)]
     Prices(#[from] KeptError),
@@ -64,11 +74,37 @@ pub(super) async fn print<T>(
 where
     T: Serialize + DeserializeOwned,
 {
-    let of_stopped_box = |data_dir: &Path| {
-        let view = view_of_stopped_box(&data_dir.join(LEDGER))?;
-        Ok(of_ledger(&view)?)
+    let answer = asked(args, data_dir_of_settings, path, of_ledger).await?;
+    show(args, &answer, in_words)
+}
+
+/// What the box answers under `path`, or its ledger.
+pub(super) async fn asked<T: DeserializeOwned>(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+    path: &str,
+    of_ledger: impl FnOnce(&View) -> Result<T, StorageError>,
+) -> Result<T, InspectError> {
+    let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
+    match operator_door::ask(data_dir, path).await? {
+        Some(answer) => Ok(answer),
+        None => Ok(of_ledger(&view_of_stopped_box(&data_dir.join(LEDGER))?)?),
+    }
+}
+
+/// Prints an answer.
+pub(super) fn show<T: Serialize>(
+    args: &InspectArgs,
+    answer: &T,
+    in_words: impl FnOnce(&T) -> String,
+) -> Result<(), InspectError> {
+    let text = if args.json {
+        let json = serde_json::to_string(answer).map_err(io::Error::other)?;
+        format!("{json}\n")
+    } else {
+        in_words(answer)
     };
-    print_of(args, data_dir_of_settings, path, of_stopped_box, in_words).await
+    Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
 /// The same, of a box whose answer is not in the ledger while it is stopped.
@@ -87,13 +123,7 @@ where
         Some(answer) => answer,
         None => of_stopped_box(data_dir)?,
     };
-    let text = if args.json {
-        let json = serde_json::to_string(&answer).map_err(io::Error::other)?;
-        format!("{json}\n")
-    } else {
-        in_words(&answer)
-    };
-    Ok(io::stdout().write_all(text.as_bytes())?)
+    show(args, &answer, in_words)
 }
 
 /// Tells the running box under `path` to do something.

@@ -1,31 +1,42 @@
 //! The command line of `mostro-relay`.
 
+pub mod act;
 mod banner;
 pub mod bench;
+pub mod court;
 pub mod demo;
 pub mod inspect;
 pub mod ledger;
 pub mod mirror;
+pub mod orders;
 pub mod payouts;
 pub mod prices;
 mod run;
 pub mod sandbox;
+pub mod simulate;
+pub mod standing;
+mod words;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use self::bench::BenchArgs;
+use self::court::{DisputeArgs, DisputesArgs, SolverArgs};
 use self::demo::DemoArgs;
+use self::inspect::InspectError;
 use self::ledger::LedgerArgs;
 use self::mirror::MirrorArgs;
+use self::orders::{OrderArgs, OrdersArgs};
 use self::payouts::PayoutsArgs;
 use self::prices::PricesArgs;
 use self::sandbox::SandboxArgs;
+use self::simulate::SimulateArgs;
+use self::standing::{AuditArgs, MaintenanceArgs, StatusArgs};
 use crate::settings::{self, Loaded};
 
 /// Exit code for settings and arguments that are wrong.
@@ -48,6 +59,22 @@ enum Command {
     Run,
     /// Drive the simulated wallets of a running box.
     Sandbox(SandboxArgs),
+    /// Tell how the box stands, running or stopped.
+    Status(StatusArgs),
+    /// List the orders that are not over, running or stopped.
+    Orders(OrdersArgs),
+    /// Tell what has happened to an order, or cancel it.
+    Order(OrderArgs),
+    /// List the disputes that wait for a ruling, running or stopped.
+    Disputes(DisputesArgs),
+    /// Take a dispute of a running box, or rule in it.
+    Dispute(DisputeArgs),
+    /// Say who may judge disputes.
+    Solver(SolverArgs),
+    /// Take no new trades for a while.
+    Maintenance(MaintenanceArgs),
+    /// Look at the audit journal, running or stopped.
+    Audit(AuditArgs),
     /// List the payouts that are not paid yet, running or stopped, and explain
     /// payments that the ledger does not know.
     Payouts(PayoutsArgs),
@@ -61,6 +88,8 @@ enum Command {
     Demo(DemoArgs),
     /// Measure whole trades and the writer on this machine.
     Bench(BenchArgs),
+    /// Try the escrow on thousands of trades with everything that can go wrong.
+    Simulate(SimulateArgs),
 }
 
 impl CommandLine {
@@ -78,24 +107,36 @@ impl CommandLine {
                 }
                 Err(wrong) => wrong,
             },
-            Some(Command::Payouts(ref args)) => match self.settings() {
-                Ok(loaded) => told(payouts::run(args, &loaded.settings.node.data_dir).await),
-                Err(wrong) => wrong,
-            },
-            Some(Command::Ledger(ref args)) => match self.settings() {
-                Ok(loaded) => told(ledger::run(args, &loaded.settings.node.data_dir).await),
-                Err(wrong) => wrong,
-            },
-            Some(Command::Mirror(ref args)) => match self.settings() {
-                Ok(loaded) => told(mirror::run(args, &loaded.settings.node.data_dir).await),
-                Err(wrong) => wrong,
-            },
+            Some(Command::Status(ref args)) => self.of_box(standing::status, args).await,
+            Some(Command::Orders(ref args)) => self.of_box(orders::list, args).await,
+            Some(Command::Order(ref args)) => self.of_box(orders::one, args).await,
+            Some(Command::Disputes(ref args)) => self.of_box(court::list, args).await,
+            Some(Command::Dispute(ref args)) => self.of_box(court::rule, args).await,
+            Some(Command::Solver(ref args)) => self.of_box(court::solvers, args).await,
+            Some(Command::Maintenance(ref args)) => self.of_box(standing::maintenance, args).await,
+            Some(Command::Audit(ref args)) => self.of_box(standing::journal, args).await,
+            Some(Command::Payouts(ref args)) => self.of_box(payouts::run, args).await,
+            Some(Command::Ledger(ref args)) => self.of_box(ledger::run, args).await,
+            Some(Command::Mirror(ref args)) => self.of_box(mirror::run, args).await,
             Some(Command::Prices(ref args)) => match self.settings() {
                 Ok(loaded) => told(prices::run(args, &loaded.settings).await),
                 Err(wrong) => wrong,
             },
             Some(Command::Demo(args)) => demo::run(args).await,
             Some(Command::Bench(args)) => ended(bench::run(args).await),
+            Some(Command::Simulate(args)) => ended(simulate::run(args).await),
+        }
+    }
+
+    /// Asks or tells the box in the data directory of the settings.
+    async fn of_box<A>(
+        &self,
+        run: impl AsyncFnOnce(&A, &Path) -> Result<(), InspectError>,
+        args: &A,
+    ) -> ExitCode {
+        match self.settings() {
+            Ok(loaded) => told(run(args, &loaded.settings.node.data_dir).await),
+            Err(wrong) => wrong,
         }
     }
 

@@ -8,7 +8,7 @@ use escrow_engine::clock::{Clock, SystemClock};
 use escrow_lightning::backend::LightningIdentity;
 use escrow_lightning::lnd::{LndAccess, LndRefusal, Macaroon};
 use escrow_lightning::sandbox::Setup;
-use escrow_lightning::{LightningBackend, LnError, Lnd, Network, Sandbox};
+use escrow_lightning::{InvoiceRules, LightningBackend, LnError, Lnd, Lnurl, Network, Sandbox};
 use rand_chacha::rand_core::{OsRng, TryRngCore};
 use storage::ledger::{Ledger, LightningNode, View};
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::crew::Crew;
 use super::port::Port;
 use super::{NodeError, OpenSandbox, Part, terms};
+use crate::https;
 use crate::sandbox_door;
 use crate::settings::{Backend, LightningSettings, Settings};
 
@@ -31,6 +32,17 @@ pub(super) struct Lightning {
     pub(super) identity: LightningIdentity,
     /// The simulated network, if this is one.
     pub(super) sandbox: Option<OpenSandbox>,
+}
+
+impl Lightning {
+    /// Asks the servers behind addresses. Simulated sats have nowhere else to
+    /// go: in the sandbox its own door answers for every address there is.
+    pub(super) fn addresses(&self, rules: InvoiceRules) -> Lnurl {
+        match &self.sandbox {
+            Some(sandbox) => Lnurl::only_at(sandbox.address, rules),
+            None => Lnurl::on_the_web(https::web_tls(), rules),
+        }
+    }
 }
 
 /// Opens the backend that the settings name, and writes down which node it is.

@@ -14,10 +14,9 @@ use escrow_engine::mailbox::MailboxLimits;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::{Escrow, EscrowHandle, Parts};
 use escrow_lightning::LightningBackend;
-use escrow_lightning::backend::LightningIdentity;
 use nostr::event::Kind;
 use nostr::filter::{Filter, SingleLetterTag};
-use nostr::key::PublicKey;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
 use relay_policy::{Gate, Inbox, OrderHead, Reading};
 use secrecy::{ExposeSecret, SecretBox};
@@ -28,19 +27,22 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
+use super::lightning::Lightning;
 use super::port::Port;
 use super::seams::{EscrowDesk, OwnRelay};
-use super::{Node, NodeError, Part, lightning, readiness, terms};
+use super::{Node, NodeError, Part, assistant, lightning, readiness, terms};
+use crate::admin;
 use crate::announce::Announcer;
 use crate::books;
 use crate::front_door::{self, FrontDoor, Readiness};
+use crate::health::{self, HealthParts};
 use crate::identity::Identity;
 use crate::mirror::{self, Calling, MirrorParts, Standing};
 use crate::operator_door::OperatorDoor;
-use crate::payouts;
 use crate::prices::{self, Prices};
 use crate::relay::{Relay, RelayParts};
 use crate::settings::Settings;
+use crate::{audit, overview, payouts};
 
 /// Files and folders in the data directory.
 pub(crate) const LEDGER: &str = "ledger.redb";
@@ -71,24 +73,33 @@ pub(super) async fn node(
     let (relay, gate) = open_relay(&settings, &identity, &store, &desk);
     let (mut doors, mut rooms) = (Crew::default(), Crew::default());
 
+    let admin = settings.rpc.enabled.then(|| settings.rpc.listen());
+    let admin = admin.map(|address| Port::take("rpc.port", address));
+    let admin = admin.transpose()?;
+    let admin_address = admin.as_ref().map(|port| port.address);
+
     let mut sandbox = None;
     let mut escrow = None;
     let mut readiness = watch::channel(Readiness::Ready).1;
     if settings.escrow.enabled {
         let mut ledger = open_ledger(&data).await?;
-        let opened = lightning::open(&settings, &mut ledger, &mut doors, &mut rooms).await?;
+        let mut opened = lightning::open(&settings, &mut ledger, &mut doors, &mut rooms).await?;
+        opened.backend = ear(opened.backend);
         let prices = open_prices(&settings, &identity, &store, &mut rooms).await;
         let handle = open_escrow(EscrowSite {
             settings: &settings,
             identity: &identity,
             ledger,
-            lightning: (ear(opened.backend), opened.identity),
+            lightning: &opened,
             relay: &relay,
             desk: &desk,
             prices: prices.board(),
             rooms: &mut rooms,
         });
         let handle = handle.await?;
+        if let Some(key) = settings.mostro.serbero_pubkey {
+            assistant::register(&handle, public_key, key).await?;
+        }
         let mirrors = Standing::default();
         readiness = readiness::watch(&handle, &mirrors, &mut doors);
         let site = MirrorSite {
@@ -99,8 +110,17 @@ pub(super) async fn node(
             doors: &mut doors,
         };
         mirror(site, &mirrors, calling);
+        let (views, stop) = (handle.views(), doors.stop());
+        doors.hire(Part::Audit, async move {
+            audit::run(views, stop).await;
+            Ok(())
+        });
+        let keys = identity.keys.clone();
+        watch_health(&settings, keys, &handle, &mirrors, &mut doors);
         let asked = payouts::routes(handle.views())
             .merge(books::routes(handle.clone()))
+            .merge(overview::routes(handle.clone()))
+            .merge(audit::routes(handle.clone()))
             .merge(mirror::routes(mirrors, handle.views()))
             .merge(prices.routes());
         announce(
@@ -112,6 +132,9 @@ pub(super) async fn node(
             &mut doors,
         );
         open_operator_door(&data, asked, &mut doors);
+        if let Some(port) = admin {
+            open_admin_door(port, &handle, &settings, &mut doors)?;
+        }
         sandbox = opened.sandbox;
         escrow = Some(handle);
     }
@@ -131,6 +154,7 @@ pub(super) async fn node(
         url: settings.relay.url(),
         public_key,
         relay_address: settings.relay.listen,
+        admin_address,
         sandbox,
         escrow,
         doors,
@@ -198,7 +222,7 @@ struct EscrowSite<'a> {
     settings: &'a Settings,
     identity: &'a Identity,
     ledger: Ledger,
-    lightning: (Arc<dyn LightningBackend>, LightningIdentity),
+    lightning: &'a Lightning,
     relay: &'a Relay,
     desk: &'a EscrowDesk,
     prices: prices::Board,
@@ -209,7 +233,12 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
     let EscrowSite {
         settings, identity, ..
     } = site;
-    let (backend, lightning) = site.lightning;
+    let Lightning {
+        backend,
+        identity: lightning,
+        ..
+    } = site.lightning;
+    let rules = terms::invoice_rules(&settings.lightning, lightning);
     let secret = SecretBox::new(Box::new(*identity.secret.expose_secret()));
     let keys = identity.keys.clone();
     let parts = Parts {
@@ -217,15 +246,16 @@ async fn open_escrow(site: EscrowSite<'_>) -> Result<EscrowHandle, NodeError> {
         desk: Desk {
             keys: keys.clone(),
             terms: terms::terms_of_trade(settings),
-            stationery: terms::stationery(settings, &settings.relay.url(), &lightning),
+            stationery: terms::stationery(settings, &settings.relay.url(), lightning),
             preimages: Arc::new(Preimages::new(secret)),
             entropy: Entropy::from_os(),
             prices: Arc::new(site.prices),
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
-        intake: Intake::new(keys, terms::invoice_rules(&settings.lightning, &lightning)),
-        backend,
+        intake: Intake::new(keys, rules.clone()),
+        backend: backend.clone(),
+        addresses: Arc::new(site.lightning.addresses(rules)),
         publisher: Arc::new(OwnRelay(site.relay.clone())),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),
@@ -325,6 +355,43 @@ fn open_operator_door(data: &Path, routes: Router, doors: &mut Crew) {
         door.run(routes, stop.cancelled_owned()).await;
         Ok(())
     });
+}
+
+fn watch_health(
+    settings: &Settings,
+    keys: Keys,
+    escrow: &EscrowHandle,
+    mirrors: &Standing,
+    doors: &mut Crew,
+) {
+    let parts = HealthParts {
+        settings: settings.health.clone(),
+        instance: settings.node.name.clone(),
+        keys,
+        escrow: escrow.clone(),
+        mirrors: settings.mirror.relays.len(),
+        standing: mirrors.clone(),
+    };
+    let stop = doors.stop();
+    doors.hire(Part::Health, async move {
+        health::run(parts, stop).await;
+        Ok(())
+    });
+}
+
+fn open_admin_door(
+    port: Port,
+    escrow: &EscrowHandle,
+    settings: &Settings,
+    doors: &mut Crew,
+) -> Result<(), NodeError> {
+    let token = settings.rpc.auth_token.clone();
+    let (listener, escrow, stop) = (port.open()?, escrow.clone(), doors.stop());
+    doors.hire(Part::AdminDoor, async move {
+        let served = admin::run(listener, escrow, token, stop).await;
+        served.map_err(NodeError::AdminDoor)
+    });
+    Ok(())
 }
 
 /// Keeps the store in order beside everything else. It begins with what a full store

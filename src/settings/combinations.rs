@@ -68,6 +68,20 @@ pub(super) const COMBINATIONS: &[Combination] = &[
         reason: "sandbox.listen and relay.listen must be different ports",
     },
     Combination {
+        keys: &["rpc.listen_address", "rpc.enabled"],
+        agrees: |s| {
+            let rpc = &s.rpc;
+            !rpc.enabled || rpc.listen_address.is_loopback() || rpc.auth_token.is_some()
+        },
+        reason: "rpc.listen_address beyond this machine needs rpc.auth_token: \
+                 whoever reaches the admin service rules over trades",
+    },
+    Combination {
+        keys: &["rpc.enabled", "escrow.enabled"],
+        agrees: |s| !s.rpc.enabled || s.escrow.enabled,
+        reason: "rpc.enabled needs escrow.enabled = true: a plain relay has nothing to rule over",
+    },
+    Combination {
         keys: &["mirror.relays", "relay.public_url"],
         agrees: |s| s.mirror.relays.is_empty() || is_for_others(s.relay.public_url.as_ref()),
         reason: "mirror.relays needs relay.public_url, and one that others can reach: \

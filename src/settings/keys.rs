@@ -9,6 +9,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
 
+use super::operation_keys;
 use super::price_keys;
 use super::sections::{Backend, LogFormat, Settings};
 use super::value::Value;
@@ -160,6 +161,9 @@ const KEYS: &[Key] = &[
     key(POW_FIRST_CONTACT, |s, v| {
         put(&mut s.mostro.pow_first_contact, v.whole(0..=64))
     }),
+    key("mostro.serbero_pubkey", |s, v| {
+        put(&mut s.mostro.serbero_pubkey, operation_keys::person(v))
+    }),
     key("lightning.backend", |s, v| {
         put(&mut s.lightning.backend, backend(v))
     }),
@@ -276,7 +280,9 @@ const KEYS: &[Key] = &[
 
 /// All keys, in the order of the file.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(price_keys::KEYS.into_iter().flatten())
+    KEYS.iter()
+        .chain(operation_keys::KEYS)
+        .chain(price_keys::KEYS.into_iter().flatten())
 }
 
 /// Keys whose default follows another key; see [`follow`].

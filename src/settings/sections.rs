@@ -14,6 +14,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use relay_policy::GateTerms;
 
+use super::operation::{HealthSettings, RpcSettings};
 use super::price::PriceSettings;
 use crate::relay::RelayLimits;
 
@@ -43,6 +44,10 @@ pub struct Settings {
     pub expiration: ExpirationSettings,
     /// What is logged, and how it looks.
     pub log: LogSettings,
+    /// The admin service.
+    pub rpc: RpcSettings,
+    /// What the node says about how it is.
+    pub health: HealthSettings,
     /// Where market prices come from.
     pub price: PriceSettings,
 }
@@ -149,6 +154,8 @@ pub struct MostroSettings {
     pub pow: u8,
     /// The same for authors who are not known; never below `pow`.
     pub pow_first_contact: u8,
+    /// The dispute assistant, who reads disputes and never rules.
+    pub serbero_pubkey: Option<PublicKey>,
 }
 
 /// `[lightning]`: the backend, and what is asked of invoices and payments.
@@ -365,6 +372,7 @@ impl Default for MostroSettings {
             max_orders_per_response: 10,
             pow: 0,
             pow_first_contact: 0,
+            serbero_pubkey: None,
         }
     }
 }

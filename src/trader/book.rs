@@ -56,7 +56,7 @@ impl Book {
 }
 
 /// The first value of a tag.
-fn tag<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
+pub(super) fn tag<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
     event.tags.iter().find_map(|tag| match tag.as_slice() {
         [key, value, ..] if key == name => Some(value.as_str()),
         _ => None,

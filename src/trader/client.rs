@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use escrow_core::wire::dispute_event::DISPUTE;
 use escrow_core::wire::order_event::ORDER;
+use escrow_core::wire::rating_event::RATING;
 use escrow_core::wire::seal::{DIRECT, GIFT_WRAP};
-use escrow_core::wire::{Action, BookStatus, Message, Transport, Wrapper, read_message};
+use escrow_core::wire::{Action, BookStatus, Message, Transport, read_message};
 use nostr::event::{Event, EventId, Kind};
 use nostr::filter::Filter;
 use nostr::key::{Keys, PublicKey};
@@ -14,11 +16,13 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::book::tag;
 use super::line::{Line, LineError};
 use super::{Answered, Ask, Book, Heard, Persona, Signers, Trade, TraderError, Verdict};
 
-/// Name of the subscription to the order book.
+/// Names of the subscriptions to the order book, and to reputations and disputes.
 const BOOK: &str = "book";
+const NOTICES: &str = "notices";
 
 /// A trader with a connection to the relay.
 pub struct Trader {
@@ -33,6 +37,8 @@ pub struct Trader {
     stored_ends: BTreeSet<String>,
     book: Book,
     watches_book: bool,
+    notices: Vec<Event>,
+    watches_notices: bool,
 }
 
 impl Trader {
@@ -51,6 +57,8 @@ impl Trader {
             stored_ends: BTreeSet::new(),
             book: Book::default(),
             watches_book: false,
+            notices: Vec::new(),
+            watches_notices: false,
         })
     }
 
@@ -69,6 +77,9 @@ impl Trader {
         }
         if self.watches_book {
             self.watch_book().await?;
+        }
+        if self.watches_notices {
+            self.watch_notices().await?;
         }
         Ok(())
     }
@@ -92,8 +103,17 @@ impl Trader {
     /// Listens to the key of the trade with this index, and to nothing that
     /// was said to it before.
     pub async fn follow(&mut self, index: u32) -> Result<Trade, TraderError> {
-        let keys = self.persona.keys.trade(index);
         self.last_index = self.last_index.max(index);
+        self.listen(index, self.persona.keys.trade(index)).await
+    }
+
+    /// Listens to a key that is no trade's, and writes with it: a solver's, or
+    /// the node's own.
+    pub async fn writes_as(&mut self, keys: Keys) -> Result<Trade, TraderError> {
+        self.listen(0, keys).await
+    }
+
+    async fn listen(&mut self, index: u32, keys: Keys) -> Result<Trade, TraderError> {
         let transport = self.persona.transport;
         let followed = Followed::new(keys.clone(), transport);
         let filter = followed.filter(self.node).limit(0);
@@ -132,7 +152,12 @@ impl Trader {
                 why: verdict.text,
             });
         }
-        let is_answer = |heard: &Heard| heard.message.request_id == Some(request_id);
+        // What is restored comes without a request id (rules part 11).
+        let echo = Some(request_id).filter(|_| ask.action != Action::RestoreSession);
+        let is_answer = |heard: &Heard| {
+            let message = &heard.message;
+            message.request_id == echo && (echo.is_some() || message.action == ask.action)
+        };
         let heard = self.letter(trade, &wanted, is_answer).await?;
         Ok(Answered {
             ok_after: verdict.after,
@@ -208,6 +233,42 @@ impl Trader {
         Ok(())
     }
 
+    /// Watches reputations (kind 38384) and disputes (kind 38386), from what is
+    /// stored on.
+    pub async fn watch_notices(&mut self) -> Result<(), TraderError> {
+        self.watches_notices = true;
+        let kinds = [RATING, DISPUTE].map(Kind::from_u16);
+        let notices = Filter::new().kinds(kinds).author(self.node);
+        self.subscribe(NOTICES, notices).await
+    }
+
+    /// The reputations and disputes that were read, in order of arrival.
+    #[must_use]
+    pub fn notices(&self) -> &[Event] {
+        &self.notices
+    }
+
+    /// Waits until a reputation or dispute of this name says all of this, each
+    /// a tag and its first value.
+    pub async fn reads_notice(
+        &mut self,
+        name: &str,
+        says: &[(&str, &str)],
+    ) -> Result<Event, TraderError> {
+        let deadline = Instant::now() + self.persona.patience;
+        let text = format!("a notice of {name} that says {says:?}");
+        let fits = |event: &Event| {
+            let says_so = |(key, value): &(&str, &str)| tag(event, key) == Some(*value);
+            tag(event, "d") == Some(name) && says.iter().all(says_so)
+        };
+        loop {
+            if let Some(found) = self.notices.iter().find(|event| fits(event)) {
+                return Ok(found.clone());
+            }
+            self.read(deadline, &text).await?;
+        }
+    }
+
     /// Puts a request into an envelope. A request id of `None` is none.
     pub fn wrap(
         &self,
@@ -216,7 +277,7 @@ impl Trader {
         request_id: Option<u64>,
     ) -> Result<Event, TraderError> {
         let message = Message {
-            wrapper: Wrapper::Order,
+            wrapper: ask.wrapper(),
             version: trade.transport.version(),
             request_id,
             trade_index: ask.with_index.then_some(i64::from(trade.index)),
@@ -327,6 +388,10 @@ impl Trader {
     fn take(&mut self, subscription: &str, event: Event) -> Result<(), TraderError> {
         if subscription == BOOK {
             self.book.note(event);
+            return Ok(());
+        }
+        if subscription == NOTICES {
+            self.notices.push(event);
             return Ok(());
         }
         let index = subscription.parse().unwrap_or_default();

@@ -3,12 +3,12 @@
 //! Every message must come in its place: an answer first, then the pushes,
 //! each with the amount that its reader pays or gets, and nothing between.
 
-use escrow_core::amount::Sats;
+use escrow_core::amount::{Fiat, Sats};
 use escrow_core::wire::{Action, BookStatus, OrderKind};
 use uuid::Uuid;
 
 use super::seat::Seat;
-use super::{Answered, Heard, Trader, TraderError, Wallet};
+use super::{Answered, Heard, Trade, Trader, TraderError, Wallet};
 
 /// A trader and his wallet.
 pub struct Player {
@@ -95,7 +95,21 @@ pub async fn buy(
     let order = buyer.offers(OrderKind::Buy, terms, witness).await?;
     seller.finds(order, terms, witness).await?;
 
-    let request = seller.takes_buy(order, witness).await?;
+    take_buy(&mut buyer, &mut seller, order, terms, witness).await?;
+    ends(seller, buyer, terms, witness).await?;
+    Ok(order)
+}
+
+/// The seller takes an offer of the buyer's, who gives his invoice when the
+/// sats are locked: then the trade is active.
+pub(crate) async fn take_buy(
+    buyer: &mut Seat<'_>,
+    seller: &mut Seat<'_>,
+    order: Uuid,
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    let request = seller.takes_buy(order, None, witness).await?;
     buyer.hears(Action::WaitingSellerToPay, witness).await?;
     seller.pays(&request, terms, witness).await?;
 
@@ -108,9 +122,7 @@ pub async fn buy(
         .await?;
     buyer.amount_is(&active, buyers(terms))?;
     let active = seller.hears(Action::BuyerTookOrder, witness).await?;
-    seller.amount_is(&active, sellers(terms))?;
-    ends(seller, buyer, terms, witness).await?;
-    Ok(order)
+    seller.amount_is(&active, sellers(terms))
 }
 
 /// The seller offers and the buyer takes; he owes an invoice then.
@@ -121,10 +133,22 @@ pub(crate) async fn strike(
     witness: &mut dyn Witness,
 ) -> Result<Uuid, TraderError> {
     let order = seller.offers(OrderKind::Sell, terms, witness).await?;
-    buyer.finds(order, terms, witness).await?;
-    buyer.takes_sell(order, terms, witness).await?;
-    seller.hears(Action::WaitingBuyerInvoice, witness).await?;
+    take(seller, buyer, (order, None), terms, witness).await?;
     Ok(order)
+}
+
+/// The buyer takes an offer of the seller's, or a part of a range.
+pub(crate) async fn take(
+    seller: &mut Seat<'_>,
+    buyer: &mut Seat<'_>,
+    (order, part): (Uuid, Option<Fiat>),
+    terms: &Terms,
+    witness: &mut dyn Witness,
+) -> Result<(), TraderError> {
+    buyer.finds(order, terms, witness).await?;
+    buyer.takes_sell(order, part, terms, witness).await?;
+    seller.hears(Action::WaitingBuyerInvoice, witness).await?;
+    Ok(())
 }
 
 /// From the buyer's invoice to the escrow: then the trade is active.
@@ -169,24 +193,26 @@ pub(crate) async fn pay_fiat(
 }
 
 /// From the active trade to the ratings: the same whoever made the order.
-async fn ends(
+pub(crate) async fn ends(
     mut seller: Seat<'_>,
     mut buyer: Seat<'_>,
     terms: &Terms,
     witness: &mut dyn Witness,
 ) -> Result<(), TraderError> {
     pay_fiat(&mut seller, &mut buyer, witness).await?;
-    release(&mut seller, &mut buyer, witness).await?;
+    release(&mut seller, &mut buyer, None, witness).await?;
     part(seller, buyer, terms, witness).await
 }
 
-/// The seller releases, and the buyer is paid.
+/// The seller releases, perhaps with a key for the rest of his range, and the
+/// buyer is paid.
 pub(crate) async fn release(
     seller: &mut Seat<'_>,
     buyer: &mut Seat<'_>,
+    next: Option<&Trade>,
     witness: &mut dyn Witness,
 ) -> Result<(), TraderError> {
-    seller.releases(witness).await?;
+    seller.releases(next, witness).await?;
     seller.hears(Action::Rate, witness).await?;
     for news in [Action::Released, Action::PurchaseCompleted, Action::Rate] {
         buyer.hears(news, witness).await?;

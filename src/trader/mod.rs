@@ -27,7 +27,7 @@ pub use client::Trader;
 pub use envelope::{Envelope, EnvelopeError, HouseEnvelope, Signers};
 pub use error::TraderError;
 pub use keyring::Keyring;
-pub use moves::Offer;
+pub use moves::{Asking, Offer};
 pub(crate) use seat::Seat;
 pub use talk::{Answered, Ask, Heard, Persona, Trade, Verdict};
 pub use wallet::Wallet;

@@ -2,7 +2,7 @@
 
 use escrow_core::amount::{Fiat, Sats};
 use escrow_core::time::UnixTime;
-use escrow_core::wire::{Action, OrderKind, Payload, SmallOrder};
+use escrow_core::wire::{Action, OrderKind, Payload, SmallOrder, Status};
 use uuid::Uuid;
 
 use super::{Answered, Ask, Trade, Trader, TraderError};
@@ -12,14 +12,40 @@ use super::{Answered, Ask, Trade, Trader, TraderError};
 pub struct Offer {
     /// Which side he is on.
     pub kind: OrderKind,
-    /// The bare sats.
-    pub sats: Sats,
-    /// What they cost.
-    pub fiat: Fiat,
+    /// What he wants for what.
+    pub price: Asking,
     /// In which currency.
     pub fiat_code: String,
     /// How it is paid, separated by commas.
     pub payment_method: String,
+}
+
+/// What a maker wants for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// So many sats for so much fiat.
+    Fixed {
+        /// The bare sats.
+        sats: Sats,
+        /// What they cost.
+        fiat: Fiat,
+    },
+    /// As many sats as the market gives for it.
+    Market {
+        /// What they cost.
+        fiat: Fiat,
+        /// Percent that the sats are fewer.
+        premium: i64,
+    },
+    /// The same for any amount between two.
+    Range {
+        /// The lowest amount.
+        min: Fiat,
+        /// The highest.
+        max: Fiat,
+        /// Percent that the sats are fewer.
+        premium: i64,
+    },
 }
 
 impl Trader {
@@ -52,25 +78,30 @@ impl Trader {
         Ok(answered)
     }
 
-    /// Takes a sell order without an invoice; asked for one in return.
+    /// Takes a sell order, or a part of a range, without an invoice; asked for
+    /// one in return.
     pub async fn takes_sell(
         &mut self,
         trade: &mut Trade,
         order: Uuid,
+        part: Option<Fiat>,
     ) -> Result<Answered, TraderError> {
         trade.order = Some(order);
         let ask = Ask::about(Action::TakeSell, Some(order)).with_index();
+        let ask = ask.of_range(part);
         self.asks(trade, ask, Action::AddInvoice).await
     }
 
-    /// Takes a buy order; gets the hold invoice in return.
+    /// Takes a buy order, or a part of a range; gets the hold invoice in return.
     pub async fn takes_buy(
         &mut self,
         trade: &mut Trade,
         order: Uuid,
+        part: Option<Fiat>,
     ) -> Result<Answered, TraderError> {
         trade.order = Some(order);
         let ask = Ask::about(Action::TakeBuy, Some(order)).with_index();
+        let ask = ask.of_range(part);
         self.asks(trade, ask, Action::PayInvoice).await
     }
 
@@ -96,9 +127,14 @@ impl Trader {
         self.asks(trade, ask, Action::FiatSentOk).await
     }
 
-    /// Gives the sats to the buyer.
-    pub async fn releases(&mut self, trade: &Trade) -> Result<Answered, TraderError> {
-        let ask = Ask::about(Action::Release, trade.order);
+    /// Gives the sats to the buyer, and names the trade under which the rest of
+    /// a range goes on.
+    pub async fn releases(
+        &mut self,
+        trade: &Trade,
+        next: Option<&Trade>,
+    ) -> Result<Answered, TraderError> {
+        let ask = Ask::about(Action::Release, trade.order).naming(next);
         self.asks(trade, ask, Action::HoldInvoicePaymentSettled)
             .await
     }
@@ -117,15 +153,33 @@ impl Trader {
 }
 
 impl Offer {
-    fn small_order(&self) -> SmallOrder {
-        SmallOrder {
+    /// The offer as a message carries it.
+    #[must_use]
+    pub fn small_order(&self) -> SmallOrder {
+        let order = SmallOrder {
             kind: Some(self.kind),
-            status: Some(escrow_core::wire::Status::Pending),
-            amount: whole(self.sats.0),
+            status: Some(Status::Pending),
             fiat_code: self.fiat_code.clone(),
-            fiat_amount: whole(self.fiat.0),
             payment_method: self.payment_method.clone(),
             ..SmallOrder::default()
+        };
+        match self.price {
+            Asking::Fixed { sats, fiat } => SmallOrder {
+                amount: whole(sats.0),
+                fiat_amount: whole(fiat.0),
+                ..order
+            },
+            Asking::Market { fiat, premium } => SmallOrder {
+                fiat_amount: whole(fiat.0),
+                premium,
+                ..order
+            },
+            Asking::Range { min, max, premium } => SmallOrder {
+                min_amount: Some(whole(min.0)),
+                max_amount: Some(whole(max.0)),
+                premium,
+                ..order
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use nostr::event::Event;
 use uuid::Uuid;
 
 use super::deal::{Player, Scene, Terms, Witness, buyers, sellers};
-use super::{Answered, Ask, Heard, Offer, Trade, TraderError, Wallet};
+use super::{Answered, Ask, Asking, Heard, Offer, Trade, Trader, TraderError, Wallet};
 
 /// A player in one trade.
 pub(crate) struct Seat<'a> {
@@ -20,11 +20,39 @@ pub(crate) struct Seat<'a> {
 impl<'a> Seat<'a> {
     pub(crate) async fn new(player: &'a mut Player) -> Result<Seat<'a>, TraderError> {
         let trade = player.trader.new_trade().await?;
-        Ok(Seat {
+        Ok(Seat::at(player, trade))
+    }
+
+    /// A player in a trade that he listens to already, and whose letters he
+    /// has not read.
+    pub(crate) fn at(player: &'a mut Player, trade: Trade) -> Seat<'a> {
+        Seat {
             player,
             trade,
             read: 0,
-        })
+        }
+    }
+
+    /// A fresh trade for the rest of a range.
+    pub(crate) async fn prepares_the_next(&mut self) -> Result<Trade, TraderError> {
+        self.player.trader.new_trade().await
+    }
+
+    /// Hears that the rest of a range is on offer under this key. The message
+    /// echoes the release if it was the maker who released (rule N8).
+    pub(crate) async fn inherits(
+        &mut self,
+        witness: &mut dyn Witness,
+    ) -> Result<Heard, TraderError> {
+        let heard = self.player.trader.next_letter(&self.trade).await?;
+        self.is_next(&heard)?;
+        if heard.message.action != Action::NewOrder || heard.message.request_id.is_none() {
+            return Err(self.wrong("the rest of the range", &heard));
+        }
+        self.trade.order = heard.message.id;
+        let who = self.player.trader.name();
+        witness.sees(Scene::Heard { who, heard: &heard });
+        Ok(heard)
     }
 
     pub(crate) async fn offers(
@@ -44,18 +72,35 @@ impl<'a> Seat<'a> {
         terms: &Terms,
         witness: &mut dyn Witness,
     ) -> Result<Uuid, TraderError> {
-        let offer = Offer {
-            kind,
+        let price = Asking::Fixed {
             sats: terms.sats,
             fiat: Fiat(10),
+        };
+        let offer = Offer {
+            kind,
+            price,
             fiat_code: "USD".into(),
             payment_method: "cash,bank".into(),
         };
+        self.offers_so(&offer, expires_at, witness).await
+    }
+
+    /// Makes any offer.
+    pub(crate) async fn offers_so(
+        &mut self,
+        offer: &Offer,
+        expires_at: Option<UnixTime>,
+        witness: &mut dyn Witness,
+    ) -> Result<Uuid, TraderError> {
         let trader = &mut self.player.trader;
         let made = trader
-            .offers_until(&mut self.trade, &offer, expires_at)
+            .offers_until(&mut self.trade, offer, expires_at)
             .await?;
-        self.amount_is(&made.heard, terms.sats)?;
+        let sats = match offer.price {
+            Asking::Fixed { sats, .. } => sats,
+            Asking::Market { .. } | Asking::Range { .. } => Sats(0),
+        };
+        self.amount_is(&made.heard, sats)?;
         self.asked(Action::NewOrder, &made, witness)?;
         let Some(order) = self.trade.order else {
             return Err(self.wrong("an order id", &made.heard));
@@ -89,21 +134,27 @@ impl<'a> Seat<'a> {
         Ok(())
     }
 
-    /// The newest revision of an order that came from the book.
-    pub(crate) fn newest_revision(&self, order: Uuid) -> Option<&Event> {
-        let revisions = self.player.trader.book().revisions(order);
-        revisions.iter().max_by_key(|event| event.created_at)
+    /// All revisions of an order that came from the book.
+    pub(crate) fn revisions(&self, order: Uuid) -> &[Event] {
+        self.player.trader.book().revisions(order)
     }
 
-    /// Takes a sell order; the invoice comes later.
+    /// The newest of them.
+    pub(crate) fn newest_revision(&self, order: Uuid) -> Option<&Event> {
+        let revisions = self.revisions(order).iter();
+        revisions.max_by_key(|event| event.created_at)
+    }
+
+    /// Takes a sell order, or a part of a range; the invoice comes later.
     pub(crate) async fn takes_sell(
         &mut self,
         order: Uuid,
+        part: Option<Fiat>,
         terms: &Terms,
         witness: &mut dyn Witness,
     ) -> Result<(), TraderError> {
         let trader = &mut self.player.trader;
-        let answer = trader.takes_sell(&mut self.trade, order).await?;
+        let answer = trader.takes_sell(&mut self.trade, order, part).await?;
         self.amount_is(&answer.heard, buyers(terms))?;
         self.asked(Action::TakeSell, &answer, witness)
     }
@@ -112,10 +163,11 @@ impl<'a> Seat<'a> {
     pub(crate) async fn takes_buy(
         &mut self,
         order: Uuid,
+        part: Option<Fiat>,
         witness: &mut dyn Witness,
     ) -> Result<Heard, TraderError> {
         let trader = &mut self.player.trader;
-        let answer = trader.takes_buy(&mut self.trade, order).await?;
+        let answer = trader.takes_buy(&mut self.trade, order, part).await?;
         self.asked(Action::TakeBuy, &answer, witness)?;
         Ok(answer.heard)
     }
@@ -163,9 +215,26 @@ impl<'a> Seat<'a> {
         self.asked(Action::FiatSent, &sent, witness)
     }
 
-    pub(crate) async fn releases(&mut self, witness: &mut dyn Witness) -> Result<(), TraderError> {
-        let released = self.player.trader.releases(&self.trade).await?;
+    pub(crate) async fn releases(
+        &mut self,
+        next: Option<&Trade>,
+        witness: &mut dyn Witness,
+    ) -> Result<(), TraderError> {
+        let released = self.player.trader.releases(&self.trade, next).await?;
         self.asked(Action::Release, &released, witness)
+    }
+
+    /// Asks for anything, and must be answered so.
+    pub(crate) async fn asks(
+        &mut self,
+        ask: Ask,
+        wanted: Action,
+        witness: &mut dyn Witness,
+    ) -> Result<Heard, TraderError> {
+        let action = ask.action;
+        let answered = self.player.trader.asks(&self.trade, ask, wanted).await?;
+        self.asked(action, &answered, witness)?;
+        Ok(answered.heard)
     }
 
     /// Sends a request and waits for the relay's `OK` only.
@@ -191,8 +260,8 @@ impl<'a> Seat<'a> {
         witness: &mut dyn Witness,
     ) -> Result<(), TraderError> {
         let ask = Ask::about(Action::Cancel, self.trade.order);
-        let canceled = self.player.trader.asks(&self.trade, ask, wanted).await?;
-        self.asked(Action::Cancel, &canceled, witness)
+        self.asks(ask, wanted, witness).await?;
+        Ok(())
     }
 
     /// Asks for what must be refused for this reason.
@@ -203,6 +272,17 @@ impl<'a> Seat<'a> {
         witness: &mut dyn Witness,
     ) -> Result<(), TraderError> {
         let ask = Ask::about(action, self.trade.order);
+        self.asks_in_vain(ask, reason, witness).await
+    }
+
+    /// The same for any request.
+    pub(crate) async fn asks_in_vain(
+        &mut self,
+        ask: Ask,
+        reason: CantDo,
+        witness: &mut dyn Witness,
+    ) -> Result<(), TraderError> {
+        let action = ask.action;
         let answered = self.player.trader.request(&self.trade, ask).await?;
         if answered.heard.refusal() != Some(reason) {
             let wanted = format!("a refusal for {}", reason.as_str());
@@ -234,6 +314,16 @@ impl<'a> Seat<'a> {
 
     pub(crate) fn name(&self) -> &str {
         self.player.trader.name()
+    }
+
+    /// The trade as he knows it.
+    pub(crate) fn trade(&self) -> &Trade {
+        &self.trade
+    }
+
+    /// The trader, for what is not part of the trade.
+    pub(crate) fn trader(&mut self) -> &mut Trader {
+        &mut self.player.trader
     }
 
     /// Goes on with another wallet, for instance in a sandbox that was opened
@@ -277,16 +367,27 @@ impl<'a> Seat<'a> {
     }
 
     /// Ends the trade; nothing more may have been said in it.
-    pub(crate) async fn leaves(self) -> Result<(), TraderError> {
-        let Seat { player, trade, .. } = self;
-        if let Some(stray) = player.trader.unread(&trade).next() {
+    pub(crate) async fn leaves(mut self) -> Result<(), TraderError> {
+        self.ends_trade().await
+    }
+
+    /// The same, and goes on in another trade that he listens to already.
+    pub(crate) async fn turns_to(&mut self, next: Trade) -> Result<(), TraderError> {
+        self.ends_trade().await?;
+        (self.trade, self.read) = (next, 0);
+        Ok(())
+    }
+
+    async fn ends_trade(&mut self) -> Result<(), TraderError> {
+        let trader = &mut self.player.trader;
+        if let Some(stray) = trader.unread(&self.trade).next() {
             return Err(TraderError::Unexpected {
-                who: player.trader.name().to_owned(),
+                who: trader.name().to_owned(),
                 wanted: "no more messages".to_owned(),
                 came: stray.json.clone(),
             });
         }
-        player.trader.forget(&trade).await
+        trader.forget(&self.trade).await
     }
 
     pub(super) fn amount_is(&self, heard: &Heard, sats: Sats) -> Result<(), TraderError> {

@@ -3,16 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_core::wire::{Action, CantDo, Message, Payload, SmallOrder, Transport};
+use escrow_core::amount::Fiat;
+use escrow_core::wire::{Action, CantDo, Message, Payload, SmallOrder, Transport, Wrapper};
 use nostr::event::Event;
 use nostr::key::Keys;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Envelope, HouseEnvelope, Keyring};
+use super::{Envelope, HouseEnvelope, Keyring, Offer};
 
 /// How long clients wait for an answer before they give up.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a client asks to find its way back.
+const SESSION: [Action; 3] = [
+    Action::RestoreSession,
+    Action::LastTradeIndex,
+    Action::UserInfo,
+];
+
+/// What solvers and the operator ask for.
+const SOLVERS: [Action; 4] = [
+    Action::AdminTakeDispute,
+    Action::AdminSettle,
+    Action::AdminCancel,
+    Action::AdminAddSolver,
+];
 
 /// Who a trader is and how he trades.
 #[derive(Clone)]
@@ -123,6 +139,16 @@ impl Heard {
         }
     }
 
+    /// The dispute in it, if it names one.
+    #[must_use]
+    pub fn dispute(&self) -> Option<Uuid> {
+        if let Some(Payload::Dispute(id, _)) = self.message.payload {
+            Some(id)
+        } else {
+            None
+        }
+    }
+
     /// The reason, if it is a refusal.
     #[must_use]
     pub fn refusal(&self) -> Option<CantDo> {
@@ -161,6 +187,60 @@ impl Ask {
         Ask {
             with_index: true,
             ..self
+        }
+    }
+
+    /// Puts an offer into the book.
+    #[must_use]
+    pub fn offering(offer: &Offer) -> Ask {
+        let order = Payload::Order(offer.small_order());
+        Ask::about(Action::NewOrder, None).with_index().with(order)
+    }
+
+    /// The same, naming the trade under which the rest of a range goes on.
+    #[must_use]
+    pub fn naming(self, next: Option<&Trade>) -> Ask {
+        let named = next.map(|next| {
+            let key = next.keys.public_key().to_hex();
+            Payload::NextTrade(key, next.index)
+        });
+        Ask {
+            payload: named,
+            ..self
+        }
+    }
+
+    /// The same, choosing so much of a range.
+    #[must_use]
+    pub fn of_range(self, part: Option<Fiat>) -> Ask {
+        let part = part.map(|fiat| Payload::Amount(i64::try_from(fiat.0).unwrap_or(i64::MAX)));
+        Ask {
+            payload: part,
+            ..self
+        }
+    }
+
+    /// Asks for orders by name.
+    #[must_use]
+    pub fn for_orders(ids: &[Uuid]) -> Ask {
+        Ask::about(Action::Orders, None).with(Payload::Ids(ids.to_vec()))
+    }
+
+    /// The operator registers a solver: his key in bech32, and what he may do.
+    #[must_use]
+    pub fn add_solver(text: &str) -> Ask {
+        Ask::about(Action::AdminAddSolver, None).with(Payload::TextMessage(text.to_owned()))
+    }
+
+    /// The wrapper that clients put around it.
+    #[must_use]
+    pub fn wrapper(&self) -> Wrapper {
+        if SESSION.contains(&self.action) {
+            Wrapper::Restore
+        } else if SOLVERS.contains(&self.action) {
+            Wrapper::Dispute
+        } else {
+            Wrapper::Order
         }
     }
 }

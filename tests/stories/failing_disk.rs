@@ -2,6 +2,7 @@
 //! test's own.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use escrow_engine::prices::NoPrices;
 use escrow_engine::submission::{Receipt as Decided, Refusal};
 use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Readiness, Source};
 use escrow_lightning::sandbox::Setup;
-use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
+use escrow_lightning::{InvoiceRules, LightningBackend, Lnurl, Sandbox};
 use mostro_relay::front_door::{self, FrontDoor};
 use mostro_relay::relay::{Relay, RelayLimits, RelayParts, RelayProfile};
 use mostro_relay::trader::{Persona, Trader, Wallet};
@@ -165,6 +166,12 @@ async fn relay(folder: &TempDir, keys: &Keys, inbox: &Counter) -> Relay {
 
 async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> Parts {
     let lightning = sandbox.info().await.unwrap();
+    let rules = InvoiceRules {
+        network: lightning.network,
+        max_final_cltv_expiry_delta: 144,
+        own_node_pubkey: lightning.pubkey,
+    };
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     Parts {
         ledger,
         desk: Desk {
@@ -185,15 +192,9 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
             lightning_is_ready: false,
             sealing: Sealing::Full,
         },
-        intake: Intake::new(
-            keys.clone(),
-            InvoiceRules {
-                network: lightning.network,
-                max_final_cltv_expiry_delta: 144,
-                own_node_pubkey: lightning.pubkey,
-            },
-        ),
+        intake: Intake::new(keys.clone(), rules.clone()),
         backend: Arc::new(sandbox.clone()),
+        addresses: Arc::new(Lnurl::only_at(nobody, rules)),
         publisher: Arc::new(Shelf(relay)),
         clock: Arc::new(SystemClock),
         mailbox: MailboxLimits::default(),

@@ -42,6 +42,24 @@ impl Listener {
         }
     }
 
+    /// Subscribes and waits for an event that is as it is waited for.
+    pub(crate) async fn hears_event(
+        &mut self,
+        filter: &Value,
+        is_it: impl Fn(&Event) -> bool,
+    ) -> Event {
+        self.says(&json!(["REQ", "ear", filter])).await;
+        loop {
+            let heard = self.next().await;
+            if heard[0] == "EVENT" {
+                let event: Event = serde_json::from_value(heard[2].clone()).unwrap();
+                if is_it(&event) {
+                    return event;
+                }
+            }
+        }
+    }
+
     /// The id of the next event that comes live.
     pub(crate) async fn hears(&mut self) -> String {
         let heard = self.next().await;

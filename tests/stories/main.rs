@@ -14,8 +14,10 @@
     reason = "a table is as long as it has rows"
 )]
 
+mod addresses;
 mod cancels;
 mod discretion;
+mod disputes;
 mod downtime;
 mod envelopes;
 mod failing_disk;
@@ -23,13 +25,18 @@ mod flood;
 mod hostile;
 mod leaving;
 mod listener;
+mod market;
 mod matrix;
 mod mishaps;
 mod not_yet;
 mod offers;
+mod operator;
 mod person;
 mod races;
+mod ranges;
+mod ratings;
 mod refusals;
+mod sessions;
 mod timing;
 mod town;
 mod trades;

@@ -33,7 +33,7 @@ async fn both_hear_of_the_payment(alice: &mut Person, bob: &mut Person) {
 }
 
 /// Bob has said that the fiat is sent.
-async fn a_trade_before_its_release(alice: &mut Person, bob: &mut Person) {
+pub(crate) async fn a_trade_before_its_release(alice: &mut Person, bob: &mut Person) {
     let request = a_request_to_pay(alice, bob).await;
     alice.pays(&request).await;
     both_hear_of_the_payment(alice, bob).await;

@@ -7,7 +7,7 @@ use crate::envelopes::direct;
 use crate::town::Town;
 
 /// What a trader may ask for; everything else has one answer.
-const SERVED: [Action; 9] = [
+const SERVED: [Action; 18] = [
     Action::NewOrder,
     Action::TakeSell,
     Action::TakeBuy,
@@ -17,6 +17,15 @@ const SERVED: [Action; 9] = [
     Action::Cancel,
     Action::Dispute,
     Action::RateUser,
+    Action::TradePubkey,
+    Action::RestoreSession,
+    Action::LastTradeIndex,
+    Action::Orders,
+    Action::UserInfo,
+    Action::AdminTakeDispute,
+    Action::AdminSettle,
+    Action::AdminCancel,
+    Action::AdminAddSolver,
 ];
 
 #[tokio::test]

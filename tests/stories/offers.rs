@@ -150,8 +150,12 @@ async fn o1_to_o9_offers_that_make_no_sense() {
                 with(|o| o.cashu_mint_url = Some("https://m".into())),
                 "invalid_mint_url",
             ),
-            ("O9 market", with(|o| o.amount = 0), "price_too_stale"),
-            ("O9 a range", range(10, 50), "price_too_stale"),
+            (
+                "O9 too much at the market's price",
+                with(|o| (o.amount, o.fiat_amount) = (0, 501)),
+                "out_of_range_sats_amount",
+            ),
+            ("O9 a range", range(10, 501), "out_of_range_sats_amount"),
             (
                 "F7 too little",
                 with(|o| o.amount = 99),

@@ -10,6 +10,7 @@ use escrow_core::wire::{
 };
 use mostro_relay::trader::{Ask, Heard, Trade, Trader, TraderError, Verdict, Wallet};
 use nostr::event::Event;
+use nostr::key::Keys;
 use nostr::types::Timestamp;
 use uuid::Uuid;
 
@@ -39,9 +40,36 @@ impl Person {
 
     /// Begins another trade, with the next key.
     pub(crate) async fn turns_the_page(&mut self) {
-        self.trade = self.trader.new_trade().await.unwrap();
+        let next = self.trader.new_trade().await.unwrap();
+        self.turns_to(next);
+    }
+
+    /// Goes on in a trade that he listens to already.
+    pub(crate) fn turns_to(&mut self, trade: Trade) {
+        self.trade = trade;
         self.read = 0;
         self.last_at = Timestamp::zero();
+    }
+
+    /// Goes on under the key that he named for the rest of his range; returns
+    /// the first letter to it.
+    pub(crate) async fn goes_on_as(&mut self, next: Trade) -> Heard {
+        self.trade = next;
+        self.read = 0;
+        self.last_at = Timestamp::zero();
+        let heard = self.trader.next_letter(&self.trade).await.unwrap();
+        self.is_next(&heard);
+        self.trade.order = heard.message.id;
+        heard
+    }
+
+    /// Writes with a key that is no trade's, as solvers do, about an order.
+    pub(crate) async fn sits_as(&mut self, keys: Keys, order: Uuid) {
+        let desk = self.trader.writes_as(keys).await.unwrap();
+        self.turns_to(Trade {
+            order: Some(order),
+            ..desk
+        });
     }
 
     pub(crate) fn name(&self) -> String {
@@ -68,8 +96,13 @@ impl Person {
     /// Asks the node and returns whatever it answers; it must be the next letter.
     pub(crate) async fn asks_anything(&mut self, ask: Ask) -> Heard {
         let order = ask.order;
+        let is_question = ask.wrapper() == Wrapper::Restore || ask.action == Action::Orders;
         let heard = self.trader.request(&self.trade, ask).await.unwrap().heard;
-        self.is_next(&heard);
+        if is_question {
+            self.is_in_its_place(&heard);
+        } else {
+            self.is_next(&heard);
+        }
         assert!(
             order.is_none() || heard.message.id == order,
             "{}",
@@ -118,6 +151,12 @@ impl Person {
         heard
     }
 
+    /// The next letter must name the order that this key is for, and read so.
+    pub(crate) async fn inherits(&mut self, told: &str) {
+        let heard = self.hears_an_answer(told).await;
+        self.trade.order = heard.message.id;
+    }
+
     /// The next letter must be a push that reads so.
     pub(crate) async fn hears(&mut self, push: &str) -> Heard {
         let heard = self.trader.next_letter(&self.trade).await.unwrap();
@@ -126,6 +165,17 @@ impl Person {
         assert_eq!(told, push, "{}: {}", self.name(), heard.json);
         assert_eq!(heard.message.id, self.trade.order, "{}", heard.json);
         heard
+    }
+
+    /// Reads on until a letter of this action comes.
+    pub(crate) async fn hears_of(&mut self, action: Action) -> Heard {
+        loop {
+            let heard = self.trader.next_letter(&self.trade).await.unwrap();
+            self.is_next(&heard);
+            if heard.message.action == action {
+                return heard;
+            }
+        }
     }
 
     /// Reads so many pushes that were stored while he was away, and brings them
@@ -247,13 +297,19 @@ impl Person {
         self.trader.rejoin(town.url()).await.unwrap();
     }
 
-    /// A letter that came out of turn is a failure, although it was found.
+    /// A letter of the trade's history: it is in its place, and later than all
+    /// before it. What answers a question is no part of that history.
     fn is_next(&mut self, heard: &Heard) {
         if self.trade.transport == Transport::Direct {
             let at = heard.event.created_at;
             assert!(at > self.last_at, "the stamps rise: {}", heard.json);
             self.last_at = at;
         }
+        self.is_in_its_place(heard);
+    }
+
+    /// A letter that came out of turn is a failure, although it was found.
+    fn is_in_its_place(&mut self, heard: &Heard) {
         self.read += 1;
         assert_eq!(heard.place, self.read, "{}: {}", self.name(), heard.json);
     }
@@ -305,6 +361,7 @@ fn shape(payload: &Payload) -> String {
         Payload::Peer(peer) => format!("peer {}", peer.pubkey),
         Payload::RatingUser(stars) => format!("{stars}"),
         Payload::CantDo(Some(reason)) => reason.as_str().to_owned(),
+        Payload::Dispute(_, info) => info.as_ref().map_or("dispute", |_| "info").to_owned(),
         Payload::PaymentFailed(failed) => format!(
             "{} left, {} s",
             failed.payment_attempts, failed.payment_retries_interval

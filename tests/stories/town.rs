@@ -17,6 +17,7 @@ use nostr::event::Event;
 use nostr::key::{Keys, PublicKey};
 use storage::ledger::Ledger;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::person::Person;
 use crate::upstream::UpstreamEnvelope;
@@ -91,6 +92,11 @@ impl Town {
         }
     }
 
+    /// Changes the settings of the next start.
+    pub(crate) fn changes(&mut self, differ: impl FnOnce(&mut Settings)) {
+        differ(&mut self.settings);
+    }
+
     pub(crate) fn node(&self) -> &Node {
         self.node.as_ref().expect("the node is open")
     }
@@ -139,6 +145,23 @@ impl Town {
         let mut persona = self.persona(name, transport);
         persona.full_privacy = true;
         self.invites(persona).await
+    }
+
+    /// Somebody who judges or commands, and writes with this key alone. The
+    /// older library of upstream's would not let anybody write to himself, as
+    /// the operator does.
+    pub(crate) async fn official(
+        &mut self,
+        name: &str,
+        (keys, order): (Keys, Uuid),
+        transport: Transport,
+    ) -> Person {
+        let mut persona = self.persona(name, transport);
+        persona.full_privacy = true;
+        persona.envelope = Arc::new(HouseEnvelope);
+        let mut official = self.invites(persona).await;
+        official.sits_as(keys, order).await;
+        official
     }
 
     /// A trader with the house's own envelopes, which take any text.

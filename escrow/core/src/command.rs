@@ -2,10 +2,10 @@
 
 use crate::amount::Msat;
 use crate::dispute::DisputeId;
-use crate::lightning::{PaymentHash, PayoutInvoice};
+use crate::lightning::{PaymentHash, PayoutInvoice, Sendable};
 use crate::order::{NextTrade, OrderId, Side};
 use crate::party::{Asker, Identity, IdentityKey, TradeIndex, TradeKey};
-use crate::payout::PaymentFailure;
+use crate::payout::{PaymentFailure, PayoutId};
 use crate::questions::Question;
 use crate::time::UnixTime;
 use crate::timer::Timer;
@@ -100,6 +100,15 @@ pub enum Command {
         /// Which.
         hash: PaymentHash,
     },
+    /// A payout's address was asked for an invoice.
+    AddressAsked {
+        /// For which.
+        payout: PayoutId,
+        /// The address; by now another one may be wanted.
+        address: String,
+        /// What came of it.
+        answer: AddressAnswer,
+    },
     /// A timer is due.
     Elapsed(Timer),
 }
@@ -121,6 +130,7 @@ impl Command {
             Command::PaymentFailed { .. } => "payment-failed",
             Command::PaymentMissing { .. } => "payment-missing",
             Command::PaymentTraced { .. } => "payment-traced",
+            Command::AddressAsked { .. } => "address-asked",
             Command::Elapsed(_) => "elapsed",
         }
     }
@@ -135,6 +145,18 @@ pub enum Found {
     Accepted,
     /// Lightning does not know it.
     Missing,
+}
+
+/// What asking an address for an invoice came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressAnswer {
+    /// An invoice that keeps the rules for payouts; amount and reuse of its
+    /// hash are judged by the decision.
+    Invoice(PayoutInvoice),
+    /// None, or none that can be paid.
+    Refused,
+    /// It could not be asked, and the node itself is to blame.
+    Unasked,
 }
 
 /// A trader's message, opened and read.
@@ -308,6 +330,16 @@ impl Ask {
 pub enum GivenInvoice {
     /// Readable and payable by our node; amount, life and reuse are still to be judged.
     Readable(PayoutInvoice),
+    /// An address that exists; the amount is still to be judged.
+    Address {
+        /// As it was written.
+        text: String,
+        /// What it takes at once.
+        sendable: Sendable,
+    },
+    /// An address that nobody has asked, because the node itself has too much
+    /// to do.
+    Unasked(String),
     /// Cannot be paid, whatever the order.
     Unusable,
 }

@@ -8,7 +8,7 @@ use crate::maintenance::Maintenance;
 use crate::notice::Letter;
 use crate::order::{EndedTake, Order, OrderId};
 use crate::party::{IdentityKey, TradeKey};
-use crate::payout::{Attempt, Payout};
+use crate::payout::{Attempt, Payout, PayoutId};
 use crate::solver::Solver;
 use crate::timer::Timer;
 use crate::user::User;
@@ -59,6 +59,8 @@ pub enum Effect {
     CancelHold(PaymentHash),
     /// Ask Lightning how a hold stands, and report what it says.
     LookUpHold(PaymentHash),
+    /// Ask the address of a `Resolving` payout for an invoice.
+    Resolve(PayoutId),
     /// Hand a `Sent` attempt to Lightning.
     Pay(PaymentHash),
     /// Sign a new revision of the order's public event, in the same commit.

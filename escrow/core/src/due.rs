@@ -65,9 +65,11 @@ fn payout_due(state: PayoutState) -> Option<(TimerKind, UnixTime)> {
         PayoutState::Ready { not_before } => Some((TimerKind::PayoutRetry, not_before)),
         PayoutState::Queued { again_at, .. } => Some((TimerKind::PayoutRetry, again_at)),
         PayoutState::NeedInvoice { again_at, .. } => Some((TimerKind::Reprompt, again_at)),
-        PayoutState::WaitFunds | PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => {
-            None
-        }
+        PayoutState::WaitFunds
+        | PayoutState::Resolving { .. }
+        | PayoutState::Paying
+        | PayoutState::Paid
+        | PayoutState::Parked => None,
     }
 }
 
@@ -78,7 +80,8 @@ pub enum Mover {
     Clock,
     /// The expiry height of its escrow.
     Horizon,
-    /// Lightning, which is asked until it has given a definite answer.
+    /// Lightning, which is asked until it has given a definite answer; before
+    /// it the address that is to be paid.
     Lightning,
 }
 
@@ -90,9 +93,15 @@ pub fn mover(order: &Order, hold: Option<&Hold>, payout: Option<&Payout>) -> Opt
         return Some(Mover::Clock);
     }
     match &order.stage {
-        Stage::PayingBuyer { .. } => payout
-            .is_some_and(|payout| payout.state == PayoutState::Paying)
-            .then_some(Mover::Lightning),
+        Stage::PayingBuyer { .. } => match payout?.state {
+            PayoutState::Paying | PayoutState::Resolving { .. } => Some(Mover::Lightning),
+            PayoutState::WaitFunds
+            | PayoutState::Ready { .. }
+            | PayoutState::Queued { .. }
+            | PayoutState::NeedInvoice { .. }
+            | PayoutState::Paid
+            | PayoutState::Parked => None,
+        },
         Stage::Active { .. }
         | Stage::FiatSent { .. }
         | Stage::Dispute { .. }

@@ -134,7 +134,7 @@ pub struct InvoiceFacts {
 pub struct PayoutFacts {
     /// The payout.
     pub payout: Payout,
-    /// The attempt for its present destination, if it was ever tried.
+    /// The attempt for its present invoice, if that was ever tried.
     pub attempt: Option<Attempt>,
     /// What else is on its way.
     pub in_flight: InFlight,

@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn with_invoice(order: Order) -> Order {
-        order.edit(|order| order.offer.payout = Some(invoice(50)))
+        order.edit(|order| order.offer.payout = Some(to_invoice(50)))
     }
 
     #[test]

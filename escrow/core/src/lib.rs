@@ -61,5 +61,5 @@ pub mod view;
 pub mod wire;
 
 pub use amount::{Fiat, Msat, Sats};
-pub use lightning::{PaymentHash, PayoutInvoice};
+pub use lightning::{Destination, PaymentHash, PayoutInvoice};
 pub use time::UnixTime;

@@ -65,3 +65,54 @@ pub struct PayoutInvoice {
     /// When it expires.
     pub expires_at: UnixTime,
 }
+
+/// Where a buyer wants his sats.
+///
+/// Written without a tag: an invoice is a map and an address a text, so rows
+/// from before there were addresses read as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Destination {
+    /// To this invoice.
+    Invoice(PayoutInvoice),
+    /// To an invoice that this Lightning address or LNURL gives when the time
+    /// has come.
+    Address(String),
+}
+
+impl Destination {
+    /// As its owner wrote it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Destination::Invoice(invoice) => &invoice.bolt11,
+            Destination::Address(address) => address,
+        }
+    }
+
+    /// The invoice, if it is one.
+    #[must_use]
+    pub fn invoice(&self) -> Option<&PayoutInvoice> {
+        match self {
+            Destination::Invoice(invoice) => Some(invoice),
+            Destination::Address(_) => None,
+        }
+    }
+}
+
+/// The least and the most that a Lightning address takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sendable {
+    /// The least.
+    pub least: Msat,
+    /// The most.
+    pub most: Msat,
+}
+
+impl Sendable {
+    /// Whether it takes this amount (rule V5).
+    #[must_use]
+    pub fn includes(self, amount: Msat) -> bool {
+        self.least <= amount && amount <= self.most
+    }
+}

@@ -22,4 +22,7 @@ pub enum BegunBy {
     Operator,
     /// The node, because Lightning was away: it ends when that is back.
     Node,
+    /// The node, because its books are contradicted: it ends when the operator has
+    /// cleared them (rule X13).
+    Books,
 }

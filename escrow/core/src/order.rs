@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::amount::{Fiat, Sats};
 use crate::dispute::DisputeId;
-use crate::lightning::PayoutInvoice;
+use crate::lightning::Destination;
 use crate::market::Premium;
 use crate::party::{Party, TradeIndex, TradeKey};
 use crate::stage::Stage;
@@ -40,8 +40,8 @@ pub struct Offer {
     pub created_at: UnixTime,
     /// When a pending order ends.
     pub expires_at: UnixTime,
-    /// The maker's own payout invoice, given with a buy order.
-    pub payout: Option<PayoutInvoice>,
+    /// Where the maker of a buy order wants his sats, if he has said so.
+    pub payout: Option<Destination>,
 }
 
 /// How an offer names its amounts.
@@ -111,7 +111,7 @@ pub struct Take {
     /// What is traded for what, fixed by the take.
     pub amounts: Amounts,
     /// Where the buyer wants his sats.
-    pub payout: Option<PayoutInvoice>,
+    pub payout: Option<Destination>,
     /// The key under which the maker offers what is left of his range.
     #[serde(default)]
     pub next_trade: Option<NextTrade>,

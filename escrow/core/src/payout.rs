@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::amount::{Msat, Sats};
-use crate::lightning::{PaymentHash, PayoutInvoice};
+use crate::lightning::{Destination, PaymentHash, PayoutInvoice};
 use crate::order::OrderId;
 use crate::time::UnixTime;
 
@@ -22,11 +22,34 @@ pub struct Payout {
     /// What is owed.
     pub amount: Sats,
     /// Where it goes.
-    pub destination: PayoutInvoice,
+    pub destination: Destination,
+    /// The invoice that an address gave last.
+    #[serde(default)]
+    pub resolved: Option<PayoutInvoice>,
     /// Counted tries with this destination.
     pub tries: u32,
     /// Where it stands.
     pub state: PayoutState,
+}
+
+impl Payout {
+    /// The invoice it is paid to at present; none for an address that has
+    /// given none yet.
+    #[must_use]
+    pub fn invoice(&self) -> Option<&PayoutInvoice> {
+        self.destination.invoice().or(self.resolved.as_ref())
+    }
+
+    /// Another destination in the place of this one, with all tries ahead.
+    #[must_use]
+    pub fn redirected(&self, destination: Destination) -> Payout {
+        Payout {
+            destination,
+            resolved: None,
+            tries: 0,
+            ..self.clone()
+        }
+    }
 }
 
 /// The states of a payout.
@@ -45,6 +68,11 @@ pub enum PayoutState {
         since: UnixTime,
         /// When it is tried again, should no place have been free before.
         again_at: UnixTime,
+    },
+    /// Its address is being asked for an invoice; nothing is with Lightning.
+    Resolving {
+        /// Since when it waits for its turn, if it does (rule P11).
+        queued_since: Option<UnixTime>,
     },
     /// One attempt is with Lightning.
     Paying,

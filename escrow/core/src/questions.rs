@@ -58,7 +58,7 @@ pub fn restore_session(req: &Request, mut living: Vec<(Order, Option<Dispute>)>)
                 trade_index,
                 status: dispute.status(),
                 initiator: Some(Initiator::from(dispute.opened_by)),
-                solver_pubkey: None,
+                solver_pubkey: dispute.assigned().map(|had| had.solver.0.to_hex()),
             }),
             _ => data.orders.push(RestoredOrder {
                 order_id: order.id.0,
@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn l1_a_session_is_restored_with_its_orders_and_disputes() {
-        let disputed = disputed(Side::Sell).edit(|scene| scene.dispute = Some(dispute()));
+        let opened = disputed(Side::Sell).edit(|scene| scene.dispute = Some(dispute()));
         let pending = scene("pending", Side::Sell, Stage::Pending);
-        let scenes = vec![pending, active(Side::Sell), disputed];
+        let scenes = vec![pending, active(Side::Sell), opened];
         let data = restored(&maker(), scenes.clone());
         let told = |status, other: Option<&Party>| RestoredOrder {
             order_id: order_id().0,
@@ -204,6 +204,11 @@ mod tests {
             solver_pubkey: None,
         };
         assert_eq!(data.disputes, [dispute]);
+        let judged = disputed(Side::Sell).edit(|scene| scene.dispute = Some(taken_dispute()));
+        let told = restored(&maker(), vec![judged]).disputes.remove(0);
+        let solver = solver().trade_key.0.to_hex();
+        assert_eq!(told.status, DisputeStatus::InProgress);
+        assert_eq!(told.solver_pubkey, Some(solver));
 
         let taken = restored(&taker(), scenes.clone());
         assert_eq!((taken.orders.len(), taken.disputes.len()), (1, 1));

@@ -84,9 +84,9 @@ pub fn act(order: &Order, take: &Take, role: Role) -> SmallOrder {
 /// **act** in the answer to the buyer's own `add-invoice`: shows it to him.
 #[must_use]
 pub fn act_with_invoice(order: &Order, take: &Take) -> SmallOrder {
-    let bolt11 = take.payout.as_ref().map(|payout| payout.bolt11.clone());
+    let payout = take.payout.as_ref();
     SmallOrder {
-        buyer_invoice: bolt11,
+        buyer_invoice: payout.map(|payout| payout.text().to_owned()),
         ..act(order, take, Role::Buyer)
     }
 }
@@ -172,7 +172,7 @@ pub fn solver_info(
         fiat_amount: fiat(take.amounts.fiat),
         fee: sats(take.amounts.fee),
         routing_fee: 0,
-        buyer_invoice: take.payout.as_ref().map(|payout| payout.bolt11.clone()),
+        buyer_invoice: take.payout.as_ref().map(|payout| payout.text().to_owned()),
         invoice_held_at: held_at,
         taken_at: seconds(take.taken_at),
         created_at: seconds(order.offer.created_at),
@@ -233,7 +233,7 @@ fn own_invoice(order: &Order) -> Option<String> {
         .offer
         .payout
         .as_ref()
-        .map(|payout| payout.bolt11.clone())
+        .map(|payout| payout.text().to_owned())
 }
 
 fn hex(key: TradeKey) -> String {

@@ -121,6 +121,19 @@ fn o11_no_invoice_can_be_over_an_amount_that_nobody_knows() {
     }
 }
 
+#[test]
+fn o11_at_market_price_and_in_a_range_an_address_is_kept() {
+    for (min, max) in [(10, 10), (10, 100)] {
+        let new = wish(Side::Buy, min, max, 0).edit(|new| new.payout = Some(given_address()));
+        let order = opened(&new, &quoted(open_facts())).unwrap();
+        assert_eq!(order.offer.payout, Some(to_address()));
+    }
+    let new = wish(Side::Buy, 10, 100, 0)
+        .edit(|new| new.payout = Some(GivenInvoice::Unasked(ADDRESS.to_owned())));
+    let refused = opened(&new, &quoted(open_facts()));
+    assert_eq!(refused, Err(CantDo::TooManyRequests));
+}
+
 fn offered(side: Side, price: Price) -> Order {
     order(side).edit(|order| order.offer.price = price)
 }

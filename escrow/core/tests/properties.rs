@@ -218,7 +218,7 @@ fn after(scene: &Scene, decision: &Decision, now: Now) -> Scene {
             .attempts
             .last()
             .or(earlier)
-            .filter(|attempt| attempt.hash == payout.destination.hash)
+            .filter(|attempt| payout.invoice().is_some_and(|it| it.hash == attempt.hash))
             .cloned();
         fixtures::owed(payout, attempt)
     });
@@ -245,6 +245,7 @@ fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
         }
         Effect::OpenHold(_)
         | Effect::SettleHold(_)
+        | Effect::Resolve(_)
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
         | Effect::PublishDispute(_)

@@ -38,7 +38,7 @@ const TOLERANCE_SECS: u64 = 60;
 const PROBATION: Duration = Duration::from_secs(90);
 
 /// Compares the two clocks at each look (rule E14).
-pub(crate) struct ClockGuard {
+pub struct ClockGuard {
     clock: Arc<dyn Clock>,
     last: Look,
     doubt: Option<Doubt>,
@@ -61,7 +61,7 @@ struct Doubt {
 
 /// The time, and what is to be thought of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub enum Sight {
     /// The clocks agree.
     Steady(UnixTime),
     /// The wall clock jumped: until it is believed, time is counted from
@@ -84,7 +84,9 @@ pub(crate) enum Sight {
 }
 
 impl Sight {
-    pub(crate) fn now(self) -> UnixTime {
+    /// The time, whatever is to be thought of it.
+    #[must_use]
+    pub fn now(self) -> UnixTime {
         match self {
             Sight::Steady(now)
             | Sight::Jumped { now, .. }
@@ -95,7 +97,9 @@ impl Sight {
 }
 
 impl ClockGuard {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> ClockGuard {
+    /// Believes the clock as it stands.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> ClockGuard {
         let last = Look::at(clock.as_ref());
         ClockGuard {
             clock,
@@ -105,7 +109,8 @@ impl ClockGuard {
     }
 
     /// The time, without a judgement.
-    pub(crate) fn now(&self) -> UnixTime {
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
         match &self.doubt {
             Some(doubt) => doubt.before.counted_to(self.clock.uptime()),
             None => self.clock.now(),
@@ -113,7 +118,7 @@ impl ClockGuard {
     }
 
     /// Looks at both clocks; to be done more often than once in a minute.
-    pub(crate) fn look(&mut self) -> Sight {
+    pub fn look(&mut self) -> Sight {
         let look = Look::at(self.clock.as_ref());
         let before = std::mem::replace(&mut self.last, look);
         let by_secs = look.ahead_of(before);

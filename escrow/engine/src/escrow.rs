@@ -7,8 +7,9 @@ use std::time::Duration;
 use escrow_core::UnixTime;
 use escrow_core::command::{Ask, Request};
 use escrow_core::decision::Effect;
+use escrow_core::maintenance::Maintenance;
 use escrow_core::questions;
-use escrow_lightning::LightningBackend;
+use escrow_lightning::{LightningBackend, Lnurl};
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, StorageError, Views};
@@ -17,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses;
 use crate::clock::{Clock, ClockGuard, Sight};
 use crate::desk::Desk;
 use crate::entropy::Entropy;
@@ -65,6 +67,8 @@ pub struct Parts {
     pub intake: Intake,
     /// The money.
     pub backend: Arc<dyn LightningBackend>,
+    /// Asks the servers behind traders' addresses.
+    pub addresses: Arc<Lnurl>,
     /// Where events go.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -135,6 +139,8 @@ impl Escrow {
         let health = HealthWatch::begin(parts.backend.clone()).await;
         let board = Switchboard {
             backend: parts.backend.clone(),
+            addresses: parts.addresses.clone(),
+            clock: parts.clock.clone(),
             views: engine.views(),
             mailbox: mailbox.clone(),
             preimages,
@@ -165,11 +171,14 @@ impl Escrow {
         let committed = Arc::new(Notify::new());
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (mirrored, mirrored_seen) = watch::channel(());
+        let present = engine.views().view()?.maintenance()?;
+        let (maintenance, maintenance_seen) = watch::channel(present);
         let (readiness, readiness_seen) = watch::channel(Readiness::Ready);
         let handle = EscrowHandle {
             mailbox: mailbox.clone(),
             mailroom: mailroom.clone(),
             reception,
+            addresses: parts.addresses,
             banned: parts.banned.into(),
             known,
             health: health.health(),
@@ -177,6 +186,7 @@ impl Escrow {
             views: engine.views(),
             mirrors: mirrors.into(),
             mirrored: mirrored_seen,
+            maintenance: maintenance_seen,
         };
         let desk = WritingDesk {
             mailbox,
@@ -188,6 +198,7 @@ impl Escrow {
             delivered,
             committed: committed.clone(),
             mirrored,
+            maintenance,
             nudge,
             readiness,
             stop,
@@ -233,6 +244,7 @@ pub struct EscrowHandle {
     mailbox: Arc<Mailbox>,
     mailroom: Arc<Mailroom>,
     reception: Arc<Reception>,
+    addresses: Arc<Lnurl>,
     banned: Arc<[PublicKey]>,
     known: KnownKeys,
     health: watch::Receiver<LightningHealth>,
@@ -240,6 +252,7 @@ pub struct EscrowHandle {
     views: Views,
     mirrors: Arc<[MirrorNo]>,
     mirrored: watch::Receiver<()>,
+    maintenance: watch::Receiver<Option<Maintenance>>,
 }
 
 impl EscrowHandle {
@@ -255,7 +268,7 @@ impl EscrowHandle {
 
     /// As [`EscrowHandle::submit`], for a message that came by this path.
     pub async fn submit_by(&self, path: Path, source: Source, event: Event) -> Receipt {
-        let message = match self.mailroom.open(source, event).await {
+        let mut message = match self.mailroom.open(source, event).await {
             Ok(message) => TraderMessage { path, ..message },
             Err(receipt) => return receipt,
         };
@@ -265,6 +278,7 @@ impl EscrowHandle {
         if let Some(receipt) = self.reception.answer(&message).await {
             return receipt;
         }
+        addresses::look_up(&self.addresses, &mut message.request.ask).await;
         let lane = if self.known.knows(&message.request.sender.trade_key.0) {
             Lane::Known
         } else {
@@ -307,6 +321,11 @@ impl EscrowHandle {
             .await
     }
 
+    /// As [`EscrowHandle::announce`], for the health event, which gets a number.
+    pub async fn announce_health(&self, event: Announcement) -> Option<Receipt> {
+        self.mailbox.report(Submission::AnnounceHealth(event)).await
+    }
+
     /// The numbers of the mirrors, in the order of [`Parts::mirrors`].
     #[must_use]
     pub fn mirrors(&self) -> &[MirrorNo] {
@@ -329,6 +348,20 @@ impl EscrowHandle {
     /// with why it is not done; none if the escrow has ended.
     pub async fn operate(&self, command: OperatorWord) -> Option<Receipt> {
         self.mailbox.report(Submission::Operator(command)).await
+    }
+
+    /// Says that Lightning has been away for too long, or is back for good: the
+    /// node rests by itself, and ends its own rest only (rule X9). Returns once it
+    /// is on disk; none if the escrow has ended.
+    pub async fn rest(&self, lightning_is_away: bool) -> Option<Receipt> {
+        let rest = Submission::Rest { lightning_is_away };
+        self.mailbox.report(rest).await
+    }
+
+    /// Why no new trades are taken; changes as soon as that is on disk.
+    #[must_use]
+    pub fn maintenance(&self) -> watch::Receiver<Option<Maintenance>> {
+        self.maintenance.clone()
     }
 
     /// Trade keys of living orders.
@@ -368,6 +401,7 @@ struct WritingDesk {
     delivered: Delivered,
     committed: Arc<Notify>,
     mirrored: watch::Sender<()>,
+    maintenance: watch::Sender<Option<Maintenance>>,
     nudge: mpsc::Sender<Nudge>,
     readiness: watch::Sender<Readiness>,
     stop: CancellationToken,
@@ -463,21 +497,25 @@ impl WritingDesk {
         let standing = *self.standing.borrow();
         engine.set_lightning_ready(!standing.is_deferring(Instant::now()));
         engine.set_outbound(standing.outbound(Instant::now()));
-        let timers_move_by = self.timers_move_by;
-        let (mut engine, delivered, outcome) = tokio::task::spawn_blocking(move || {
-            let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
-            let stepped = moved.transpose().and_then(|moved| {
-                let mut outcome = engine.step(now, &submissions, &delivered)?;
-                outcome.effects.extend(moved.unwrap_or_default().effects);
-                Ok(outcome)
-            });
-            (engine, delivered, stepped)
-        })
-        .await?;
+        let mut timers_move_by = self.timers_move_by;
+        let (mut engine, delivered, timers_move_by, outcome) =
+            tokio::task::spawn_blocking(move || {
+                let moved = timers_move_by.map(|secs| engine.let_timers_go(now, secs));
+                let stepped = moved.transpose().and_then(|moved| {
+                    timers_move_by = None;
+                    let mut outcome = engine.step(now, &submissions, &delivered)?;
+                    outcome.effects.extend(moved.unwrap_or_default().effects);
+                    Ok(outcome)
+                });
+                (engine, delivered, timers_move_by, stepped)
+            })
+            .await?;
+        // They have moved, although the step after that may have failed.
+        self.timers_move_by = timers_move_by;
         match outcome {
             Ok(outcome) => {
-                self.timers_move_by = None;
                 self.committed.notify_one();
+                self.tell_maintenance(outcome.maintenance);
                 if outcome.mirrored {
                     self.mirrored.send_replace(());
                 }
@@ -499,6 +537,14 @@ impl WritingDesk {
         Ok(engine)
     }
 
+    fn tell_maintenance(&self, present: Option<Maintenance>) {
+        self.maintenance.send_if_modified(|told| {
+            let is_news = *told != present;
+            *told = present;
+            is_news
+        });
+    }
+
     async fn start(&self, effects: Vec<Effect>) {
         for effect in effects {
             let nudge = match effect {
@@ -507,6 +553,7 @@ impl WritingDesk {
                 }
                 Effect::LookUpHold(hash) => Nudge::LookUp(hash),
                 Effect::Pay(hash) => Nudge::Decided(Task::Payment(hash)),
+                Effect::Resolve(payout) => Nudge::Decided(Task::Address(payout)),
                 Effect::Alarm(alarm) => {
                     tracing::error!("{}", alarms::words(alarm));
                     continue;
@@ -539,6 +586,7 @@ impl WritingDesk {
         self.wake_all(engine).await?;
         self.committed.notify_one();
         // The commit that failed may be on disk.
+        self.tell_maintenance(engine.views().view()?.maintenance()?);
         self.mirrored.send_replace(());
         self.readiness.send_replace(Readiness::Ready);
         Ok(())

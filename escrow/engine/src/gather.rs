@@ -5,8 +5,8 @@
 //! after the first was written into the page, so both cannot win.
 
 mod court;
+mod debts;
 
-use escrow_core::PaymentHash;
 use escrow_core::command::{Ask, Command, GivenInvoice, NewOrder, Request};
 use escrow_core::decide::{
     self, cancel, dispute, downtime, escrow_horizon, fiat_sent, hold_invoice, open, payout,
@@ -15,14 +15,14 @@ use escrow_core::decide::{
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::dispute::{Dispute, DisputeId};
 use escrow_core::facts::{
-    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InFlight,
-    InvoiceFacts, Liquidity, Now, OpenFacts, PayoutFacts, PersonFacts, RateFacts, ReleaseFacts,
-    RestFacts, TakeFacts, TimerFacts,
+    CancelFacts, Capacity, DisputeFacts, FreshHold, HoldFacts, HorizonFacts, InvoiceFacts,
+    Liquidity, Now, OpenFacts, PersonFacts, RateFacts, ReleaseFacts, RestFacts, TakeFacts,
+    TimerFacts,
 };
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId, Role};
 use escrow_core::party::Identity;
-use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::payout::{Payout, PayoutId};
 use escrow_core::price::PriceAnswer;
 use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
@@ -30,6 +30,7 @@ use escrow_core::time::UnixTime;
 use escrow_core::timer::Timer;
 use escrow_core::user::User;
 use escrow_core::wire::CantDo;
+use escrow_core::{PaymentHash, PayoutInvoice};
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
@@ -305,6 +306,11 @@ impl Gather<'_, '_> {
             Command::PaymentTraced { hash } => {
                 self.payment_report(*hash, |_, (_, _, attempt)| payout::payment_traced(attempt))
             }
+            Command::AddressAsked {
+                payout,
+                address,
+                answer,
+            } => self.address_asked(*payout, address, answer),
             Command::Elapsed(timer) => self.elapsed(*timer),
             // Requests are decided with their refusals, see above.
             Command::Request(_) => Ok(Decision::default()),
@@ -349,24 +355,6 @@ impl Gather<'_, '_> {
 
     fn price(&self, code: &str) -> PriceAnswer {
         self.desk.prices.price(code, self.at)
-    }
-
-    fn payment_report(
-        &mut self,
-        hash: PaymentHash,
-        decide: impl FnOnce(&mut Self, (&Order, &Payout, &Attempt)) -> Decision,
-    ) -> Result<Decision, StorageError> {
-        let unexpected = || Ok(alarm(Alarm::UnexpectedPayment(hash)));
-        let Some(attempt) = self.page.attempt(hash)? else {
-            return unexpected();
-        };
-        let Some(payout) = self.page.payout(attempt.payout)? else {
-            return unexpected();
-        };
-        match self.page.order(attempt.order)? {
-            Some(order) => Ok(decide(self, (&order, &payout, &attempt))),
-            None => unexpected(),
-        }
     }
 
     /// What an order waits for, moved by a time in which the node was not there.
@@ -472,9 +460,20 @@ impl Gather<'_, '_> {
         given: Option<&GivenInvoice>,
         own: Option<OrderId>,
     ) -> Result<bool, StorageError> {
-        let Some(GivenInvoice::Readable(invoice)) = given else {
-            return Ok(false);
-        };
+        match given {
+            Some(GivenInvoice::Readable(invoice)) => self.hash_is_known(invoice, own),
+            Some(
+                GivenInvoice::Address { .. } | GivenInvoice::Unasked(_) | GivenInvoice::Unusable,
+            )
+            | None => Ok(false),
+        }
+    }
+
+    fn hash_is_known(
+        &self,
+        invoice: &PayoutInvoice,
+        own: Option<OrderId>,
+    ) -> Result<bool, StorageError> {
         if self.page.invoice_hash_is_known(invoice.hash)? {
             return Ok(true);
         }
@@ -502,59 +501,6 @@ impl Gather<'_, '_> {
             Some(dispute) => self.page.dispute(dispute),
             None => Ok(None),
         }
-    }
-
-    fn owed(&self, order: &Order) -> Result<Option<PayoutFacts>, StorageError> {
-        self.owed_to(order, None)
-    }
-
-    /// What is owed for an order, should it be paid to another payee than before.
-    fn owed_to(
-        &self,
-        order: &Order,
-        payee: Option<&str>,
-    ) -> Result<Option<PayoutFacts>, StorageError> {
-        let Some(payout) = self.payout_of(order)? else {
-            return Ok(None);
-        };
-        let attempt = self.page.attempt(payout.destination.hash)?;
-        let payee = payee.unwrap_or(&payout.destination.payee);
-        let in_flight = self.in_flight(payout.id, payee)?;
-        Ok(Some(PayoutFacts {
-            payout,
-            attempt,
-            in_flight,
-        }))
-    }
-
-    /// Rule P11, without the payout that is asked for. Where all together are
-    /// fewer than one payee may have, nobody counts his.
-    fn in_flight(&self, own: PayoutId, payee: &str) -> Result<InFlight, StorageError> {
-        let is_stopped = self.page.latch()?.is_some();
-        let all = clamp(self.page.sent_attempt_count()?);
-        let cap = self.desk.terms.max_inflight_payouts_per_payee;
-        if cap == 0 || all < cap {
-            return Ok(InFlight {
-                to_all: all,
-                to_payee: 0,
-                is_stopped,
-            });
-        }
-        let mut in_flight = InFlight {
-            is_stopped,
-            ..InFlight::default()
-        };
-        for attempt in self.page.sent_attempts()? {
-            if attempt.payout == own {
-                continue;
-            }
-            in_flight.to_all = in_flight.to_all.saturating_add(1);
-            let other = self.page.payout(attempt.payout)?;
-            if other.is_some_and(|other| other.destination.payee == payee) {
-                in_flight.to_payee = in_flight.to_payee.saturating_add(1);
-            }
-        }
-        Ok(in_flight)
     }
 
     fn taker(&self, order: &Order) -> Result<Option<User>, StorageError> {
@@ -613,7 +559,7 @@ fn awaited(order: &Order) -> Option<Role> {
 fn payee(given: &GivenInvoice) -> Option<&str> {
     match given {
         GivenInvoice::Readable(invoice) => Some(&invoice.payee),
-        GivenInvoice::Unusable => None,
+        GivenInvoice::Address { .. } | GivenInvoice::Unasked(_) | GivenInvoice::Unusable => None,
     }
 }
 

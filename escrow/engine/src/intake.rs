@@ -13,7 +13,8 @@ use escrow_core::wire::{
     self, Action, CantDo, Fault, Message, Opened, OrderKind, Payload, Signatures, SmallOrder,
     UnreadableMessage, Wrapper,
 };
-use escrow_lightning::invoice_rules::{InvoiceRules, read_payout_invoice};
+use escrow_lightning::invoice_rules::{InvoiceRules, MAX_INVOICE_BYTES, read_payout_invoice};
+use escrow_lightning::lnurl::is_address;
 use nostr::event::Event;
 use nostr::key::{Keys, PublicKey};
 
@@ -175,7 +176,11 @@ impl Intake {
         }
     }
 
+    /// What an address is good for only its server knows; it is asked later.
     fn given_invoice(&self, text: &str) -> GivenInvoice {
+        if is_address(text) && text.len() <= MAX_INVOICE_BYTES {
+            return GivenInvoice::Unasked(text.to_owned());
+        }
         match read_payout_invoice(text, &self.invoices) {
             Ok(invoice) => GivenInvoice::Readable(invoice),
             Err(_) => GivenInvoice::Unusable,

@@ -19,6 +19,7 @@
 //! assert_eq!(preimages.of(hold.id).hash(), hold.hash);
 //! ```
 
+mod addresses;
 mod book;
 pub mod clock;
 pub mod desk;
@@ -48,4 +49,4 @@ pub use fair_queue::Source;
 pub use recovery::ForeignLedger;
 pub use workers::alarms::contradiction;
 pub use workers::courier::{PublishError, Publisher};
-pub use workers::health::LightningHealth;
+pub use workers::health::{ANSWER_LIMIT, Answer, LightningHealth, Standing};

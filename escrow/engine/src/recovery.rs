@@ -2,6 +2,7 @@
 
 use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
+use escrow_core::payout::PayoutState;
 use futures_util::{StreamExt, stream};
 use storage::ledger::{NodeIdentity, StorageError, View};
 
@@ -95,7 +96,7 @@ async fn compare_payments(
     }
 }
 
-/// Everything of Lightning's that has no end yet.
+/// Everything outside that has no end yet.
 pub(crate) fn living(view: &View) -> Result<Vec<Task>, StorageError> {
     let holds = view
         .living_holds()?
@@ -105,7 +106,12 @@ pub(crate) fn living(view: &View) -> Result<Vec<Task>, StorageError> {
         .sent_attempts()?
         .into_iter()
         .map(|attempt| Task::Payment(attempt.hash));
-    Ok(holds.chain(payments).collect())
+    let addresses = view
+        .living_payouts()?
+        .into_iter()
+        .filter(|payout| matches!(payout.state, PayoutState::Resolving { .. }))
+        .map(|payout| Task::Address(payout.id));
+    Ok(holds.chain(payments).chain(addresses).collect())
 }
 
 /// Why the ledger is not this node's.

@@ -12,8 +12,10 @@ use escrow_core::hold::{Hold, HoldState};
 use escrow_core::payout::{Attempt, PaymentFailure};
 use escrow_lightning::backend::{
     CancelOutcome, FailReason, HoldRequest, HoldSnapshot, HoldState as Seen, LostPayment,
-    PayRequest, PaymentState, RejectReason, SettleOutcome,
+    PayRequest, PaymentRecord, PaymentState, RejectReason, SettleOutcome,
 };
+
+use crate::submission::{ListedPayment, PaymentHistory};
 
 /// A call without an answer may still land this long after it was made. Before
 /// that, a hold that Lightning does not know may yet open, and a payment that
@@ -224,6 +226,31 @@ pub fn rejected(hash: PaymentHash, reason: &RejectReason, seen: &PaymentState) -
             in_trouble: false,
         }),
         PaymentState::InFlight { .. } | PaymentState::Succeeded { .. } => None,
+    }
+}
+
+/// What Lightning's list of payments says, of which `most` were asked for from
+/// the last `compared` one on. That one is asked for too: if neither it nor a
+/// later one is there, Lightning has forgotten.
+#[must_use]
+pub fn payment_history(compared: u64, records: &[PaymentRecord], most: u32) -> PaymentHistory {
+    PaymentHistory {
+        is_cut_short: compared > 0 && records.is_empty(),
+        is_whole: records.len() < most as usize,
+        payments: records.iter().map(listed_payment).collect(),
+    }
+}
+
+fn listed_payment(record: &PaymentRecord) -> ListedPayment {
+    ListedPayment {
+        index: record.index,
+        hash: record.hash,
+        amount: record.amount,
+        created_at: record.created_at,
+        is_live: match record.state {
+            PaymentState::InFlight { .. } | PaymentState::Succeeded { .. } => true,
+            PaymentState::NotFound | PaymentState::Failed { .. } => false,
+        },
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Submission {
     Due(Timer),
     /// An event about the node, to be stamped, signed and sent.
     Announce(Announcement),
+    /// How the node is, to be numbered and then announced.
+    AnnounceHealth(Announcement),
     /// What is new about a mirror.
     Mirror(MirrorReport),
     /// The height of the chain that Lightning shows, or none while it shows
@@ -26,7 +28,12 @@ pub enum Submission {
     Tip(Option<u32>),
     /// What Lightning has paid of late, to be compared with the ledger.
     Payments(PaymentHistory),
-    /// What the operator says of the books.
+    /// Lightning has been away for too long, or is back for good (rule X9).
+    Rest {
+        /// Whether it is away.
+        lightning_is_away: bool,
+    },
+    /// What the operator says.
     Operator(OperatorWord),
     /// The node lives, and it is time to tidy up.
     Heartbeat,
@@ -42,11 +49,14 @@ impl Submission {
             }
             Submission::Report(command) => format!("report {}", command.name()),
             Submission::Due(timer) => format!("{timer:?}"),
-            Submission::Announce(event) => format!("announcement of kind {}", event.kind),
+            Submission::Announce(event) | Submission::AnnounceHealth(event) => {
+                format!("announcement of kind {}", event.kind)
+            }
             Submission::Mirror(report) => format!("report of mirror {}", report.mirror.0),
             Submission::Tip(shown) => format!("tip {shown:?}"),
             Submission::Payments(history) => format!("{} payments", history.payments.len()),
-            Submission::Operator(command) => command.name().into(),
+            Submission::Rest { lightning_is_away } => format!("rest {lightning_is_away}"),
+            Submission::Operator(word) => word.name().into(),
             Submission::Heartbeat => "heartbeat".into(),
         }
     }

@@ -57,6 +57,7 @@ impl Promises {
             PayoutState::WaitFunds
             | PayoutState::Ready { .. }
             | PayoutState::Queued { .. }
+            | PayoutState::Resolving { .. }
             | PayoutState::Paying
             | PayoutState::NeedInvoice { .. }
             | PayoutState::Parked => owed(payout.amount, routing_share),

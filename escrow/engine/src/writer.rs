@@ -12,6 +12,7 @@ mod upkeep;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use escrow_core::decision::Effect;
+use escrow_core::maintenance::Maintenance;
 use escrow_core::notice::Letter;
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, OutboxSeq, SetAside, StorageError, Views};
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub letters: Vec<Letter>,
     /// Whether there is something new for the mirrors.
     pub mirrored: bool,
+    /// Why no new trades are taken, after this step.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// A step that could not be committed. Nothing of it may be believed: the
@@ -275,7 +278,12 @@ impl Engine {
         let mirrored = draft
             .post(&mut page, &self.desk, &self.mirrors)
             .map_err(failed)?;
+        if !page.is_blank() {
+            // Whatever bears this time must not be met again before it.
+            page.put_heartbeat(now).map_err(failed)?;
+        }
         let known = draft.known_keys(&page).map_err(failed)?;
+        let maintenance = page.maintenance().map_err(failed)?;
         page.commit().map_err(failed)?;
         self.known.apply(known);
         self.promises = promises;
@@ -285,6 +293,7 @@ impl Engine {
             effects: draft.effects,
             letters: draft.letters,
             mirrored,
+            maintenance,
         };
         Ok((decided, outcome))
     }
@@ -308,6 +317,7 @@ impl Engine {
             // Kept, it would fail again with every step.
             page.remove_timer(*timer)?;
         }
+        page.put_heartbeat(now)?;
         Ok(page.commit()?)
     }
 }
@@ -318,6 +328,7 @@ impl Outcome {
         self.effects.extend(later.effects);
         self.letters.extend(later.letters);
         self.mirrored |= later.mirrored;
+        self.maintenance = later.maintenance;
     }
 }
 

@@ -21,7 +21,9 @@ use escrow_engine::Readiness;
 use escrow_engine::clock::Clock;
 use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
 use escrow_lightning::backend::HoldState;
-use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, LosePayments, Mine, Op};
+use escrow_lightning::sandbox::{
+    Behave, Behaviour, FailPayments, Fault, FaultAction, LosePayments, Mine, Op,
+};
 use futures_util::future::join_all;
 use storage::testing::Trouble;
 
@@ -290,6 +292,25 @@ async fn p3_a_call_that_lands_late_does_not_pay_a_buyer_twice() {
     let refusal = bob.hears(&house, Action::CantDo).await;
     assert_eq!(reason(&refusal), CantDo::NotAllowedByStatus);
     house.sandbox.let_go().await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    bob_is_paid_once(&house).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_success_is_found_although_the_watch_has_fallen_silent() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
+    let slow = Behave {
+        wallet: "bob".into(),
+        behaviour: Behaviour::Slow { secs: 20 },
+    };
+    house.sandbox.apply(slow).await.unwrap().unwrap();
+    house
+        .sandbox
+        .add_fault(Fault::on(Op::WatchPayment, FaultAction::SilentStream));
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
     bob.hears(&house, Action::PurchaseCompleted).await;
     bob_is_paid_once(&house).await;
 }

@@ -9,6 +9,7 @@ use escrow_core::{Msat, PaymentHash, PayoutInvoice, UnixTime};
 use lightning_invoice::{Bolt11Invoice, Bolt11SemanticError, Currency, ParseOrSemanticError};
 
 use crate::backend::Network;
+use crate::lnurl::is_address;
 
 /// Longest invoice that is read, in bytes.
 pub const MAX_INVOICE_BYTES: usize = 2_048;
@@ -128,12 +129,6 @@ pub(crate) fn network_of(invoice: &Bolt11Invoice) -> Option<Network> {
         Currency::Regtest => Some(Network::Regtest),
         Currency::Simnet => None,
     }
-}
-
-fn is_address(text: &str) -> bool {
-    let lower = text.trim().to_ascii_lowercase();
-    let bare = lower.strip_prefix("lightning:").unwrap_or(&lower);
-    bare.contains('@') || bare.starts_with("lnurl")
 }
 
 fn parse_refusal(error: &ParseOrSemanticError) -> InvoiceRefusal {

@@ -36,9 +36,11 @@ pub mod backend;
 pub mod conformance;
 pub mod invoice_rules;
 pub mod lnd;
+pub mod lnurl;
 pub mod sandbox;
 
 pub use backend::{LightningBackend, LnError, LnResult, Network, Preimage};
 pub use invoice_rules::{InvoiceRefusal, InvoiceRules, read_payout_invoice};
 pub use lnd::Lnd;
+pub use lnurl::Lnurl;
 pub use sandbox::Sandbox;

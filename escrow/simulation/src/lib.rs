@@ -4,6 +4,9 @@
 //!
 //! The node of a town is the engine that runs in production, driven by its
 //! synchronous `step`; so a seed replays, and a seed that fails is a test.
+//!
+//! [`run`] lives through as many towns as a [`Plan`] asks for; [`live`] through
+//! one of them, aloud if somebody wants to follow it.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,31 +17,15 @@
 
 mod dice;
 mod lightning;
+mod market;
+mod mirrors;
 mod people;
+mod plan;
 mod tally;
 mod town;
 mod trace;
 mod witness;
 
+pub use plan::{Failure, Plan, Progress, Report, THREAD, run, town_seed};
 pub use tally::Tally;
-
-use escrow_engine::desk::Sealing;
-
-use town::Town;
-
-/// Runs one town to its end.
-///
-/// # Panics
-/// At the first thing that must not be.
-#[must_use]
-pub fn run(seed: u64, show: Option<fn(&str)>) -> (String, Tally) {
-    // Sealing costs most of the time, so few seeds seal.
-    let sealing = if seed.is_multiple_of(50) {
-        Sealing::Full
-    } else {
-        Sealing::Off
-    };
-    let mut town = Town::new(seed, sealing, show);
-    town.live();
-    (town.trace.digest(), town.tally)
-}
+pub use town::{Lived, TRADES_PER_TOWN, live};

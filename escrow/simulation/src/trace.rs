@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 
-use escrow_core::PaymentHash;
 use sha2::{Digest, Sha256};
 
 /// Takes down everything that goes in and comes out.
@@ -30,7 +29,7 @@ impl Trace {
         }
     }
 
-    pub(crate) fn digest(self) -> String {
-        PaymentHash(self.hash.finalize().into()).to_string()
+    pub(crate) fn digest(self) -> [u8; 32] {
+        self.hash.finalize().into()
     }
 }

@@ -1,28 +1,29 @@
 //! Who watches a run: what every step must leave true.
 
+mod agreement;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::command::{Ask, Request};
-use escrow_core::due;
+use escrow_core::dispute::DisputeId;
 use escrow_core::freshness::TOLERANCE_SECS;
-use escrow_core::hold::HoldState;
 use escrow_core::letters;
 use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
-use escrow_core::stage::{BackTo, Stage};
-use escrow_core::wire::{self, Action, read_message};
+use escrow_core::stage::Stage;
+use escrow_core::wire::{self, Action, dispute_event, rating_event, read_message};
 use escrow_core::{Msat, UnixTime};
-use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::submission::{Receipt, Refusal, TraderMessage};
-use escrow_lightning::backend::{HoldState as Seen, PaymentState};
-use nostr::event::Event;
+use nostr::event::{Event, Kind};
 use nostr::key::PublicKey;
 use storage::ledger::{Lane, OutboxRow, OutboxSeq, View};
 use uuid::Uuid;
 
-use crate::lightning::{Line, Task, Workers};
+use crate::lightning::Line;
 use crate::people::People;
 use crate::tally::Tally;
+
+pub(crate) use self::agreement::{inspects_horizon, inspects_process};
 
 /// One letter, as far as it can be judged without its words.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ struct Asked {
     /// Its answer may have been lost with a commit of unknown outcome.
     is_doubtful: bool,
     index: Option<(IdentityKey, i64)>,
+    /// The key for the rest of a range.
+    next: Option<TradeKey>,
 }
 
 impl Asked {
@@ -67,7 +70,10 @@ pub(crate) struct Witness {
     pub(crate) orders: Vec<OrderId>,
     ended: BTreeMap<OrderId, Stage>,
     book: BTreeMap<OrderId, String>,
+    disputes: BTreeMap<DisputeId, String>,
     stamps: BTreeMap<String, UnixTime>,
+    /// What some order has come through, and what few orders do.
+    rarities: BTreeSet<(&'static str, OrderId)>,
     next_row: OutboxSeq,
     /// Rows that are still to be delivered.
     pub(crate) waiting: BTreeSet<OutboxSeq>,
@@ -86,7 +92,9 @@ impl Witness {
             orders: Vec::new(),
             ended: BTreeMap::new(),
             book: BTreeMap::new(),
+            disputes: BTreeMap::new(),
             stamps: BTreeMap::new(),
+            rarities: BTreeSet::new(),
             next_row: OutboxSeq(0),
             waiting: BTreeSet::new(),
         }
@@ -96,7 +104,7 @@ impl Witness {
     pub(crate) fn asks(&mut self, request: &Request) {
         let is_counted = matches!(
             request.ask,
-            Ask::NewOrder(_) | Ask::TakeBuy { fiat: None } | Ask::TakeSell { .. }
+            Ask::NewOrder(_) | Ask::TakeBuy { .. } | Ask::TakeSell { .. }
         );
         let index = match request.sender.identity {
             Identity::Known(identity) if is_counted => {
@@ -119,6 +127,10 @@ impl Witness {
             is_decided: false,
             is_doubtful: false,
             index,
+            next: match request.ask {
+                Ask::Release { next } => next.map(|next| next.key),
+                _ => None,
+            },
         };
         assert!(self.asked.insert(id, asked).is_none(), "ids are fresh");
     }
@@ -157,16 +169,18 @@ impl Witness {
         }
     }
 
-    /// Nobody knows whether this batch was committed, and what was said in it
-    /// is not seen if letters are not sealed.
-    pub(crate) fn doubts(&mut self, batch: &[TraderMessage]) {
+    /// Nobody knows whether this batch was committed; what was said in it is
+    /// lost if letters are not sealed.
+    pub(crate) fn doubts(&mut self, batch: &[TraderMessage], letters_are_lost: bool) {
         self.doubtful.extend(
             batch
                 .iter()
                 .flat_map(|message| [message.event, message.inner]),
         );
-        for asked in self.asked.values_mut() {
-            asked.is_doubtful = true;
+        if letters_are_lost {
+            for asked in self.asked.values_mut() {
+                asked.is_doubtful = true;
+            }
         }
     }
 
@@ -196,6 +210,12 @@ impl Witness {
 
     fn answered(&mut self, id: u64, letter: &Heard, tally: &mut Tally) {
         let asked = self.asked.get_mut(&id).expect("an id that nobody sent");
+        if letter.action == Action::NewOrder && asked.next == Some(letter.to) {
+            // The child of a range is stored by the id of its release (rule N8).
+            asked.next = None;
+            tally.add("child told by its release");
+            return;
+        }
         assert_eq!(asked.by, letter.to, "another's id in {letter:?}");
         asked.answers += 1;
         assert_eq!(asked.answers, 1, "answered again: {letter:?}");
@@ -230,6 +250,8 @@ impl Witness {
             Action::Canceled | Action::CooperativeCancelAccepted => {
                 ("cancel", "late answer to a cancel")
             }
+            Action::AdminSettled => ("admin-settle", "late answer to a ruling"),
+            Action::AdminCanceled => ("admin-cancel", "late answer to a ruling"),
             _ => return,
         };
         let mut open = self
@@ -269,6 +291,14 @@ impl Witness {
             let tag = event.tags.iter().find(|tag| tag.as_slice()[0] == name);
             tag.unwrap().as_slice()[1].clone()
         };
+        if event.kind == Kind::from_u16(dispute_event::DISPUTE) {
+            let dispute = DisputeId(value("d").parse().unwrap());
+            self.disputes.insert(dispute, value("s"));
+            return;
+        }
+        if event.kind == Kind::from_u16(rating_event::RATING) {
+            return;
+        }
         let order = OrderId(value("d").parse().unwrap());
         if !self.orders.contains(&order) {
             self.orders.push(order);
@@ -279,7 +309,7 @@ impl Witness {
     /// A sealed letter, as its recipient reads it.
     fn opens(&self, to: TradeKey, row: &OutboxRow, people: &People) -> Heard {
         let event = Event::from_json(&row.event).unwrap();
-        let keys = &people.selves[&to].keys;
+        let keys = people.keys_of(to);
         let json = wire::client::unwrap(&event, keys, self.node).unwrap();
         let message = read_message(&json).unwrap();
         Heard {
@@ -303,126 +333,10 @@ impl Witness {
             .collect()
     }
 
-    /// What must be true after every step.
-    pub(crate) fn inspects(&mut self, view: &View, line: &Line) {
-        let ended = &self.ended;
-        let living = |id: &&OrderId| !ended.contains_key(id);
-        let living: Vec<OrderId> = self.orders.iter().filter(living).copied().collect();
-        for order in living {
-            self.inspects_order(order, view);
-            inspects_holds(order, view, line);
-        }
-        let world = &line.world;
-        assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
-        let sent = view.sent_attempts().unwrap();
-        let payouts: BTreeSet<_> = sent.iter().map(|attempt| attempt.payout).collect();
-        assert_eq!(payouts.len(), sent.len(), "two attempts of one payout");
-    }
-
-    /// What stays wrong once it is wrong; looked at from time to time.
-    pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
-        for order in self.orders.clone() {
-            self.inspects_order(order, view);
-            inspects_holds(order, view, line);
-        }
-        self.audits_money(view, line, people);
-        let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
-        for (identity, index) in unburnt {
-            let user = view.user(*identity).unwrap();
-            let last = user.map_or(0, |user| i64::from(user.last_index.0));
-            assert_ne!(last, *index, "a refusal has used an index");
-        }
-        let set_aside = view.set_aside(1).unwrap();
-        assert!(set_aside.is_empty(), "{set_aside:?}");
-    }
-
-    fn inspects_order(&mut self, id: OrderId, view: &View) {
-        let order = view.order(id).unwrap().expect("an order in the book");
-        let stage = &order.stage;
-        let shown = match stage {
-            Stage::Pending
-            | Stage::OpeningHold {
-                back_to: BackTo::Pending,
-                ..
-            } => "pending",
-            Stage::Success { .. } => "success",
-            Stage::Canceled { .. } | Stage::Expired => "canceled",
-            Stage::OpeningHold { .. }
-            | Stage::WaitingInvoice { .. }
-            | Stage::WaitingPayment { .. }
-            | Stage::PaidWaitingInvoice { .. }
-            | Stage::Active { .. }
-            | Stage::FiatSent { .. }
-            | Stage::Dispute { .. }
-            | Stage::Canceling { .. }
-            | Stage::Releasing { .. }
-            | Stage::PayingBuyer { .. } => "in-progress",
-        };
-        assert_eq!(
-            self.book[&id], shown,
-            "book and ledger of {id:?}: {stage:?}"
-        );
-        let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
-        for timer in due::due(&order, payout.as_ref(), None) {
-            let set = view.timer_of(id, timer.kind).unwrap();
-            assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);
-        }
-        if let Some(end) = self.ended.get(&id) {
-            assert_eq!(stage, end, "an ended order moved");
-        } else if stage.is_terminal() {
-            self.ended.insert(id, stage.clone());
-        }
-    }
-
-    fn audits_money(&self, view: &View, line: &Line, people: &People) {
-        let world = &line.world;
-        let mut node = self.outbound_at_first.0;
-        let mut wallets = vec![People::funds().0; people.persons.len()];
-        for hold in self
-            .orders
-            .iter()
-            .flat_map(|id| view.holds_of(*id).unwrap())
-        {
-            let owner = people.selves[&hold.seller.trade_key].owner;
-            match world.hold(hold.hash).map(|seen| seen.state) {
-                Some(Seen::Settled { paid }) => {
-                    wallets[owner] -= paid.0;
-                    node += paid.0;
-                }
-                Some(Seen::Accepted(acceptance)) => wallets[owner] -= acceptance.paid.0,
-                Some(Seen::Open { .. } | Seen::Canceled) | None => {}
-            }
-        }
-        let mut paid = BTreeSet::new();
-        for payment in world.payments_since(0, u32::MAX) {
-            let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
-            assert_eq!(attempt.amount, payment.amount);
-            let fee = match payment.state {
-                PaymentState::Succeeded { fee, .. } => fee,
-                PaymentState::InFlight { .. } => Msat(0),
-                PaymentState::Failed { .. } | PaymentState::NotFound => continue,
-            };
-            let is_first = paid.insert(attempt.order);
-            assert!(is_first, "two live payments for {:?}", attempt.order);
-            inspects_cover(attempt.order, payment.amount, view, line);
-            if matches!(payment.state, PaymentState::Succeeded { .. }) {
-                node -= payment.amount.0 + fee.0;
-                wallets[people.payees[&payment.hash]] += payment.amount.0;
-            }
-        }
-        let liquidity = world.liquidity();
-        assert_eq!(
-            liquidity.outbound.0 + liquidity.held_out.0,
-            node,
-            "the node's sats"
-        );
-        for (person, expected) in people.persons.iter().zip(wallets) {
-            assert_eq!(
-                world.balance(&person.wallet).0,
-                expected,
-                "{}",
-                person.wallet
-            );
+    /// Tells of how many orders came through what few do.
+    pub(crate) fn tells_rarities(&self, tally: &mut Tally) {
+        for (name, _) in &self.rarities {
+            tally.add(name);
         }
     }
 
@@ -436,54 +350,4 @@ impl Witness {
             );
         }
     }
-}
-
-/// Known keys are those of living orders, and everything alive is tended.
-pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, people: &People) {
-    let living = view.living_trade_keys().unwrap();
-    for key in people.selves.keys() {
-        assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
-    }
-    for hold in view.living_holds().unwrap() {
-        assert!(
-            workers.tends(Task::Hold(hold.hash)),
-            "nobody tends {hold:?}"
-        );
-    }
-    for attempt in view.sent_attempts().unwrap() {
-        let task = Task::Payment(attempt.hash);
-        assert!(workers.tends(task), "nobody tends {attempt:?}");
-    }
-}
-
-/// Where a hold stands in ledger and world.
-fn inspects_holds(order: OrderId, view: &View, line: &Line) {
-    for hold in view.holds_of(order).unwrap() {
-        let seen = line.world.hold(hold.hash).map(|seen| seen.state);
-        let agrees = match &hold.state {
-            HoldState::Settled(_) => matches!(seen, Some(Seen::Settled { .. })),
-            // One that opened very late is closed by its own expiry.
-            HoldState::Canceled => {
-                matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
-            }
-            HoldState::Lost => seen == Some(Seen::Canceled),
-            HoldState::New => !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_))),
-            // A paid one is on its way back to the seller.
-            HoldState::Canceling => !matches!(seen, Some(Seen::Settled { .. })),
-            HoldState::Open { .. } | HoldState::Accepted(_) => {
-                !matches!(seen, Some(Seen::Settled { .. }) | None)
-            }
-            HoldState::Settling(_) => !matches!(seen, Some(Seen::Open { .. }) | None),
-        };
-        assert!(agrees, "ledger {:?}, Lightning {seen:?}", hold.state);
-    }
-}
-
-/// A payment goes out only against a settled hold that covers it (promise 3).
-fn inspects_cover(order: OrderId, amount: Msat, view: &View, line: &Line) {
-    let order = view.order(order).unwrap().unwrap();
-    let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
-    let seen = line.world.hold(hold.hash).unwrap();
-    assert!(matches!(seen.state, Seen::Settled { .. }), "{order:?}");
-    assert!(amount <= seen.value, "more goes out than came in");
 }

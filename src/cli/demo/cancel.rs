@@ -48,7 +48,7 @@ async fn the_taker_leaves(
     let order = alice.offers(OrderKind::Sell, terms, teller).await?;
     bob.finds(order, terms, teller).await?;
     let offered = bob.newest_revision(order).cloned();
-    bob.takes_sell(order, terms, teller).await?;
+    bob.takes_sell(order, None, terms, teller).await?;
     alice.hears(Action::WaitingBuyerInvoice, teller).await?;
     bob.sees(order, BookStatus::InProgress, teller).await?;
     bob.cancels(Action::Canceled, teller).await?;

@@ -62,8 +62,26 @@ impl Cast {
         title: &str,
         teller: &mut Storyteller,
     ) -> anyhow::Result<Cast> {
-        let alice = stand.player("alice", [1; 32], &stand.url()).await?;
-        let bob = stand.player("bob", [2; 32], bobs_relay).await?;
+        let alice = stand.player(alice(), &stand.url(), POCKET_MONEY).await?;
+        let bob = stand.player(bob(), bobs_relay, POCKET_MONEY).await?;
+        Cast::of(stand, [alice, bob], title, teller).await
+    }
+
+    /// The same with two who show nobody who they are.
+    pub(super) async fn in_private(title: &str, teller: &mut Storyteller) -> anyhow::Result<Cast> {
+        let stand = Stand::open(|_| (), teller).await?;
+        let url = stand.url();
+        let alice = stand.player(hidden(alice()), &url, POCKET_MONEY).await?;
+        let bob = stand.player(hidden(bob()), &url, POCKET_MONEY).await?;
+        Cast::of(stand, [alice, bob], title, teller).await
+    }
+
+    async fn of(
+        stand: Stand,
+        [alice, bob]: [Player; 2],
+        title: &str,
+        teller: &mut Storyteller,
+    ) -> anyhow::Result<Cast> {
         let before = Purse::look(stand.sandbox()?).await?;
         teller.scenario(title, &before);
         Ok(Cast {
@@ -86,6 +104,15 @@ impl Cast {
         teller: &mut Storyteller,
     ) -> anyhow::Result<()> {
         self.count(teller).await?.check(true, terms)
+    }
+
+    /// Alice must have bought from Bob, once.
+    pub(super) async fn alice_has_bought(
+        &self,
+        terms: &Terms,
+        teller: &mut Storyteller,
+    ) -> anyhow::Result<()> {
+        self.count(teller).await?.check(false, terms)
     }
 
     async fn count(&self, teller: &mut Storyteller) -> anyhow::Result<Moves> {
@@ -140,13 +167,24 @@ impl Stand {
         }
     }
 
-    /// A trader who watches the book, with money in his wallet.
-    async fn player(&self, name: &str, seed: [u8; 32], relay: &str) -> anyhow::Result<Player> {
-        let persona = Persona::new(name, seed, Transport::Direct);
+    /// A trader who watches all that is public, with so much more in his wallet.
+    async fn player(&self, persona: Persona, relay: &str, sats: Sats) -> anyhow::Result<Player> {
+        let wallet = Wallet::funded(self.sandbox()?, &persona.name, sats).await?;
         let mut trader = Trader::join(persona, relay, self.node.public_key()).await?;
         trader.watch_book().await?;
-        let wallet = Wallet::funded(self.sandbox()?, name, POCKET_MONEY).await?;
+        trader.watch_notices().await?;
         Ok(Player { trader, wallet })
+    }
+
+    /// Alice, who has lost all but her seed and her money.
+    pub(super) async fn alice_anew(&self) -> anyhow::Result<Player> {
+        self.player(alice(), &self.url(), Sats(0)).await
+    }
+
+    /// Somebody who judges or commands and does not trade.
+    pub(super) async fn official(&self, name: &str) -> anyhow::Result<Player> {
+        let persona = hidden(Persona::new(name, [9; 32], Transport::Direct));
+        self.player(persona, &self.url(), Sats(0)).await
     }
 
     /// The box is stopped in good order.
@@ -197,5 +235,20 @@ impl Site {
     /// Where its data are.
     pub(super) fn folder(&self) -> &Path {
         &self.settings.node.data_dir
+    }
+}
+
+fn alice() -> Persona {
+    Persona::new("alice", [1; 32], Transport::Direct)
+}
+
+fn bob() -> Persona {
+    Persona::new("bob", [2; 32], Transport::Direct)
+}
+
+fn hidden(persona: Persona) -> Persona {
+    Persona {
+        full_privacy: true,
+        ..persona
     }
 }

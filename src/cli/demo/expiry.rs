@@ -49,7 +49,7 @@ async fn a_buyer_is_late(
     let order = alice.offers(OrderKind::Sell, terms, teller).await?;
     bob.finds(order, terms, teller).await?;
     let offered = bob.newest_revision(order).cloned();
-    bob.takes_sell(order, terms, teller).await?;
+    bob.takes_sell(order, None, terms, teller).await?;
     alice.hears(Action::WaitingBuyerInvoice, teller).await?;
     bob.hears(Action::Canceled, teller).await?;
     alice.hears(Action::NewOrder, teller).await?;

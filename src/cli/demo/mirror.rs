@@ -59,7 +59,7 @@ pub(super) async fn play(teller: &mut Storyteller) -> anyhow::Result<()> {
     bob.hears(Action::HoldInvoicePaymentAccepted, teller)
         .await?;
     deal::pay_fiat(&mut alice, &mut bob, teller).await?;
-    deal::release(&mut alice, &mut bob, teller).await?;
+    deal::release(&mut alice, &mut bob, None, teller).await?;
     deal::part(alice, bob, &terms, teller).await?;
     cast.alice_has_sold(&terms, teller).await?;
     cast.leaves().await?;

@@ -45,7 +45,7 @@ pub(super) async fn play(teller: &mut Storyteller) -> anyhow::Result<()> {
     );
     let sandbox = cast.stand.sandbox()?;
     sandbox.apply(FailPayments { count: TRIES }).await?;
-    alice.releases(teller).await?;
+    alice.releases(None, teller).await?;
     alice.hears(Action::Rate, teller).await?;
     bob.hears(Action::Released, teller).await?;
     let failed = bob.hears(Action::PaymentFailed, teller).await?;

@@ -92,7 +92,7 @@ impl Storyteller {
             let about = value.get_help().map(ToString::to_string);
             let about = about.unwrap_or_default();
             let fact = json!({"event": "scenario", "name": scenario.name(), "about": about});
-            self.tells(&fact, || format!("{:<8} {about}", scenario.name()));
+            self.tells(&fact, || format!("{:<14} {about}", scenario.name()));
         }
     }
 

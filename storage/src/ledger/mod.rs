@@ -61,7 +61,9 @@ pub use backlog::BacklogRow;
 pub use books::{Latch, Turnover, UnknownPayment};
 pub use error::StorageError;
 pub use holds::HoldCounts;
-pub use journal::{JournalEntry, SET_ASIDE_LIMIT, SetAside};
+pub use journal::{
+    BrokenJournal, ChainLink, JournalEntry, SET_ASIDE_LIMIT, SetAside, VerifiedJournal,
+};
 pub use lightning_node::LightningNode;
 pub use mirrors::{Filled, Mirror, MirrorNo};
 pub use node::{NodeIdentity, Tip};

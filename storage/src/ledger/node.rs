@@ -10,6 +10,7 @@ use super::error::StorageError;
 use super::key::{key, read_key};
 use super::page::Page;
 use super::record::{Record, decode, encode};
+use super::series::Series;
 use super::table::Table;
 use super::view::View;
 
@@ -52,7 +53,8 @@ impl View {
         row.map(|bytes| decode(Table::Node, &bytes)).transpose()
     }
 
-    /// When the node last said that it is alive; tells how long it was down.
+    /// The time of the last commit in which the node was alive: how long it was
+    /// down, and what its time must not fall behind.
     pub fn heartbeat(&self) -> Result<Option<UnixTime>, StorageError> {
         let row = self.get(Table::Node, HEARTBEAT_KEY)?;
         row.map(|bytes| read_key(Table::Node, &bytes)).transpose()
@@ -93,7 +95,13 @@ impl Page<'_> {
         }
     }
 
-    /// Writes that the node is alive.
+    /// The number of the next health event; never given out again once the page is
+    /// committed.
+    pub fn next_health_number(&mut self) -> Result<u64, StorageError> {
+        self.next_number(Series::Health)
+    }
+
+    /// Writes that the node is alive at this time.
     pub fn put_heartbeat(&mut self, now: UnixTime) -> Result<(), StorageError> {
         self.put(Table::Node, HEARTBEAT_KEY.to_vec(), key(&now))
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use escrow_core::PaymentHash;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::stage::Stage;
+use escrow_core::{Destination, PaymentHash};
 
 use super::error::StorageError;
 use super::invoices::{InvoiceOwner, invoice_mark};
@@ -173,5 +173,7 @@ fn invoices(order: &Order) -> Vec<PaymentHash> {
     }
     let taken = order.stage.take().and_then(|take| take.payout.as_ref());
     let both = order.offer.payout.iter().chain(taken);
-    both.map(|invoice| invoice.hash).collect()
+    both.filter_map(Destination::invoice)
+        .map(|invoice| invoice.hash)
+        .collect()
 }

@@ -47,6 +47,12 @@ impl<'a> Page<'a> {
         self.file.commit(changes)
     }
 
+    /// Whether nothing is written on it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.view.changes.is_empty()
+    }
+
     /// Writes a value.
     pub(super) fn put(
         &mut self,

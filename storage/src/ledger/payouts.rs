@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
-use escrow_core::{PaymentHash, UnixTime};
+use escrow_core::{PaymentHash, PayoutInvoice, UnixTime};
 use serde_json::{Value, json};
 
 use super::error::StorageError;
@@ -130,7 +130,9 @@ impl Page<'_> {
             });
         }
         if payout.state != PayoutState::Paid {
-            self.refuse_foreign_invoice(payout.destination.hash, payout.order)?;
+            for invoice in invoices(payout) {
+                self.refuse_foreign_invoice(invoice.hash, payout.order)?;
+            }
         }
         self.reindex(
             &before.as_ref().map(marks).unwrap_or_default(),
@@ -198,17 +200,21 @@ impl Page<'_> {
     }
 }
 
+/// The invoice it is to be paid to, if there is one yet.
+fn invoices(payout: &Payout) -> impl Iterator<Item = &PayoutInvoice> {
+    payout.invoice().into_iter()
+}
+
 /// The index rows of a payout.
 fn marks(payout: &Payout) -> BTreeSet<Mark> {
     let mut marks = BTreeSet::new();
     marks.insert((Table::PayoutsOfOrder, key(&(payout.order, payout.id))));
     if payout.state != PayoutState::Paid {
         marks.insert((Table::LivingPayouts, key(&payout.id)));
-        marks.insert(invoice_mark(
-            payout.destination.hash,
-            payout.order,
-            InvoiceOwner::Payout(payout.id),
-        ));
+        let owner = InvoiceOwner::Payout(payout.id);
+        for invoice in invoices(payout) {
+            marks.insert(invoice_mark(invoice.hash, payout.order, owner));
+        }
     }
     if let PayoutState::Queued { since, .. } = payout.state {
         marks.insert((Table::QueuedPayouts, key(&(since, payout.id))));

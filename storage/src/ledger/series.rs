@@ -17,16 +17,19 @@ pub(super) enum Series {
     SetAside,
     /// Entries of the books.
     Entries,
+    /// Health events.
+    Health,
 }
 
 impl Series {
-    fn key(self) -> &'static [u8] {
+    pub(super) fn key(self) -> &'static [u8] {
         match self {
             Series::Outbox => b"outbox",
             Series::Mirrors => b"mirrors",
             Series::Journal => b"journal",
             Series::SetAside => b"set_aside",
             Series::Entries => b"entries",
+            Series::Health => b"health",
         }
     }
 }

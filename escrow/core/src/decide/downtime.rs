@@ -82,9 +82,11 @@ fn moved_payout(payout: &Payout, secs: u64) -> Option<Payout> {
             asked,
             again_at: again_at.plus(secs),
         },
-        PayoutState::WaitFunds | PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => {
-            return None;
-        }
+        PayoutState::WaitFunds
+        | PayoutState::Resolving { .. }
+        | PayoutState::Paying
+        | PayoutState::Paid
+        | PayoutState::Parked => return None,
     };
     Some(Payout {
         state,

@@ -4,7 +4,7 @@ use crate::amount::{Fiat, Sats};
 use crate::command::{NewOrder, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, OpenFacts};
-use crate::lightning::PayoutInvoice;
+use crate::lightning::Destination;
 use crate::market::{Premium, quoted, sats_for};
 use crate::notice::{Letter, Notice};
 use crate::order::{Amounts, Offer, Order, Price, Rated, Side};
@@ -17,7 +17,7 @@ use crate::view;
 use crate::wire::CantDo;
 
 use super::opening::{amounts, ensure_payable};
-use super::payout_invoice::judge;
+use super::payout_invoice::{judge, judge_address};
 use super::{ensure, party, recorded, trade_index};
 
 /// The longest text of payment methods, in bytes (rule O6).
@@ -229,13 +229,12 @@ fn own_payout(
     price: &Price,
     now: Now,
     facts: &OpenFacts,
-) -> Result<Option<PayoutInvoice>, CantDo> {
+) -> Result<Option<Destination>, CantDo> {
     let (Side::Buy, Some(given)) = (side, &new.payout) else {
         return Ok(None);
     };
-    // Nobody knows yet what an invoice at market price would have to be over.
     let Price::Fixed(Amounts { sats, fee, .. }) = price else {
-        return Err(CantDo::InvalidInvoice);
+        return judge_address(given).map(Some);
     };
     let owed = sats.checked_sub(*fee).ok_or(CantDo::OutOfRangeSatsAmount)?;
     judge(given, owed, facts.invoice_hash_is_known, now).map(Some)
@@ -450,7 +449,7 @@ mod tests {
         );
 
         let decision = opening(&with(readable(50)), &open_facts()).unwrap();
-        assert_eq!(decision.orders[0].offer.payout, Some(invoice(50)));
+        assert_eq!(decision.orders[0].offer.payout, Some(to_invoice(50)));
     }
 
     #[test]

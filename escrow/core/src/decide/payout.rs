@@ -4,7 +4,7 @@ use crate::amount::{Msat, Sats};
 use crate::decision::{Alarm, Decision, Effect};
 use crate::facts::{InFlight, Now, PayoutFacts};
 use crate::fees::routing_cap;
-use crate::lightning::PaymentHash;
+use crate::lightning::{Destination, PaymentHash, PayoutInvoice};
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutId, PayoutState};
@@ -13,13 +13,16 @@ use crate::time::UnixTime;
 use crate::timer::{Timer, TimerKind};
 use crate::view;
 
+use super::payout_invoice::is_over;
 use super::{alarm, nothing};
 
+mod address;
 mod adopted;
 mod failed;
 mod lost;
 mod succeeded;
 
+pub use address::address_asked;
 pub use adopted::{Adoptee, adopt};
 pub use failed::payment_failed;
 pub use lost::{payment_missing, payment_traced};
@@ -37,7 +40,7 @@ pub(super) struct Debt<'a> {
     pub(super) order: &'a Order,
     pub(super) take: &'a Take,
     pub(super) payout: Payout,
-    /// The attempt with the payout's present destination, if it was ever tried.
+    /// The attempt with the payout's present invoice, if it was ever tried.
     pub(super) attempt: Option<&'a Attempt>,
     /// What the hold brought in.
     pub(super) inflow: Sats,
@@ -45,13 +48,56 @@ pub(super) struct Debt<'a> {
     pub(super) in_flight: InFlight,
 }
 
-/// Starts a try: the attempt is stored as `Sent` in the commit that asks
-/// Lightning to pay it, so a crash in between finds it and asks again (rule P3).
+/// Starts a try, or asks an address for the invoice to try (rule P2).
+pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
+    match (&debt.payout.destination, &debt.payout.resolved) {
+        (Destination::Invoice(invoice), _) => try_to_pay(debt, invoice, now),
+        (Destination::Address(_), Some(invoice)) if is_kept(invoice, debt.attempt, now) => {
+            try_to_pay(debt, invoice, now)
+        }
+        (Destination::Address(_), _) if debt.in_flight.is_stopped => queue(&debt.payout, None, now),
+        (Destination::Address(_), _) => resolve(&debt.payout),
+    }
+}
+
+/// Whether an address's last invoice is tried again, and not another asked
+/// for: when the node itself was to blame for its failure (rule P6f), and when
+/// a part of the payment might still be claimed (rule P6b).
+fn is_kept(invoice: &PayoutInvoice, attempt: Option<&Attempt>, now: Now) -> bool {
+    let Some(attempt) = attempt else {
+        return false;
+    };
+    if !is_over(attempt, now) {
+        return true;
+    }
+    let AttemptState::Failed { reason, .. } = attempt.state else {
+        return false;
+    };
+    match reason {
+        PaymentFailure::InsufficientBalance
+        | PaymentFailure::Canceled
+        | PaymentFailure::CltvLimit => lives_on(invoice, now),
+        PaymentFailure::NoRoute
+        | PaymentFailure::Timeout
+        | PaymentFailure::Error
+        | PaymentFailure::WrongDetails
+        | PaymentFailure::InvoiceExpired
+        | PaymentFailure::InvoiceRefused => false,
+    }
+}
+
+/// Rule P9.
+fn lives_on(invoice: &PayoutInvoice, now: Now) -> bool {
+    invoice.expires_at >= now.at.plus(LEAST_LIFE_SECS)
+}
+
+/// The attempt is stored as `Sent` in the commit that asks Lightning to pay
+/// it, so a crash in between finds it and asks again (rule P3).
 ///
 /// A debt above what came in stops for the operator (rule F8); an invoice that
 /// is about to expire is not tried (rule P9); where too much is on its way
 /// already it waits, and nothing is counted (rule P11).
-pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
+fn try_to_pay(debt: &Debt<'_>, invoice: &PayoutInvoice, now: Now) -> Decision {
     let Debt {
         payout,
         attempt,
@@ -59,16 +105,16 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         in_flight,
         ..
     } = &debt;
-    let hash = payout.destination.hash;
+    let hash = invoice.hash;
     let limits = limits(payout, *inflow, now);
     let Some((amount, fee_limit)) = limits else {
         return park(payout, hash);
     };
-    if payout.destination.expires_at < now.at.plus(LEAST_LIFE_SECS) {
+    if !lives_on(invoice, now) {
         return ask_for_another(debt.order, debt.take, payout, now);
     }
     let sent = match attempt {
-        None => first_try(payout, amount, fee_limit, now),
+        None => first_try(payout, invoice, (amount, fee_limit), now),
         Some(attempt) => match attempt.state {
             AttemptState::Failed { reason, .. } => tried_again(attempt, reason, now),
             AttemptState::Sent | AttemptState::Succeeded { .. } | AttemptState::Lost { .. } => {
@@ -77,7 +123,8 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
         },
     };
     if in_flight.is_stopped || is_at_cap(*in_flight, now) {
-        return queue(payout, *in_flight, now);
+        let crowd = (!in_flight.is_stopped).then_some(Alarm::TooManyInFlight(hash));
+        return queue(payout, crowd, now);
     }
     Decision {
         payouts: vec![Payout {
@@ -91,7 +138,8 @@ pub(super) fn start(debt: &Debt<'_>, now: Now) -> Decision {
 }
 
 /// The timer of a payout is due, or a place is free for one that is queued: it
-/// is tried, by the same invoice as before.
+/// is tried, by the same invoice as before; an address is asked for another
+/// (rules P6a, P6e).
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     let payout = &owed.payout;
     let Some(take) = take_being_paid(order, payout.id) else {
@@ -101,6 +149,7 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
         PayoutState::Ready { not_before } => not_before <= now.at,
         PayoutState::Queued { .. } => true,
         PayoutState::WaitFunds
+        | PayoutState::Resolving { .. }
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
@@ -166,7 +215,7 @@ fn asked_for_invoice(
     asked: u32,
     now: Now,
 ) -> Decision {
-    let retry = view::retry(order, take, &payout.destination.bolt11);
+    let retry = view::retry(order, take, payout.destination.text());
     let wanted = Notice::InvoiceWanted(Box::new(retry));
     let state = PayoutState::NeedInvoice {
         asked: asked.saturating_add(1),
@@ -200,31 +249,51 @@ fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
 }
 
 /// Rules P11, P14: it waits for its turn and nothing is counted. The operator
-/// hears of it when it comes to wait, not each time that it has to wait on; of
-/// a breach of the books he has heard before.
-fn queue(payout: &Payout, in_flight: InFlight, now: Now) -> Decision {
-    let hash = payout.destination.hash;
-    let queued_since = match payout.state {
+/// hears of a crowd when it comes to wait, not each time that it has to wait
+/// on; of a breach of the books he has heard before.
+fn queue(payout: &Payout, crowd: Option<Alarm>, now: Now) -> Decision {
+    let queued_since = queued_since(payout);
+    let state = PayoutState::Queued {
+        since: queued_since.unwrap_or(now.at),
+        again_at: now.at.plus(now.terms.payment_retry_secs),
+    };
+    let news = crowd.filter(|_| queued_since.is_none());
+    Decision {
+        payouts: vec![Payout {
+            state,
+            ..payout.clone()
+        }],
+        effects: news.map(Effect::Alarm).into_iter().collect(),
+        ..Decision::default()
+    }
+}
+
+/// When it came to wait for its turn, if it does.
+fn queued_since(payout: &Payout) -> Option<UnixTime> {
+    match payout.state {
         PayoutState::Queued { since, .. } => Some(since),
+        PayoutState::Resolving { queued_since } => queued_since,
         PayoutState::WaitFunds
         | PayoutState::Ready { .. }
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
         | PayoutState::Parked => None,
+    }
+}
+
+/// The address is asked while nothing is with Lightning, so a crash in between
+/// costs nothing: it is asked again (rule P3).
+fn resolve(payout: &Payout) -> Decision {
+    let state = PayoutState::Resolving {
+        queued_since: queued_since(payout),
     };
-    let state = PayoutState::Queued {
-        since: queued_since.unwrap_or(now.at),
-        again_at: now.at.plus(now.terms.payment_retry_secs),
-    };
-    let is_news = queued_since.is_none() && !in_flight.is_stopped;
-    let alarm = is_news.then_some(Effect::Alarm(Alarm::TooManyInFlight(hash)));
     Decision {
         payouts: vec![Payout {
             state,
             ..payout.clone()
         }],
-        effects: alarm.into_iter().collect(),
+        effects: vec![Effect::Resolve(payout.id)],
         ..Decision::default()
     }
 }
@@ -266,12 +335,17 @@ fn limits(payout: &Payout, inflow: Sats, now: Now) -> Option<(Msat, Msat)> {
     (payout.amount <= inflow).then_some((amount, cap.to_msat()?))
 }
 
-fn first_try(payout: &Payout, amount: Msat, fee_limit: Msat, now: Now) -> Attempt {
+fn first_try(
+    payout: &Payout,
+    invoice: &PayoutInvoice,
+    (amount, fee_limit): (Msat, Msat),
+    now: Now,
+) -> Attempt {
     Attempt {
-        hash: payout.destination.hash,
+        hash: invoice.hash,
         payout: payout.id,
         order: payout.order,
-        bolt11: payout.destination.bolt11.clone(),
+        bolt11: invoice.bolt11.clone(),
         amount,
         fee_limit,
         cltv_limit_blocks: now.terms.payment_cltv_limit_blocks,
@@ -386,7 +460,7 @@ mod tests {
     fn p9_an_invoice_with_less_than_a_minute_is_asked_for_again() {
         let dying = |secs| {
             let ready = PayoutState::Ready { not_before: NOW };
-            payout(ready).edit(|p| p.destination.expires_at = UnixTime(NOW.0 + secs))
+            payout(ready).edit(|p| p.destination = dying_at(UnixTime(NOW.0 + secs)))
         };
         let decision = due(dying(59), Some(attempt(FAILED)));
         let payout = Payout {
@@ -441,7 +515,7 @@ mod tests {
             assert_eq!(reprompt(asked(before, NOW), None), expected, "{before}");
         }
         let dying = payout(PayoutState::Ready { not_before: NOW })
-            .edit(|payout| payout.destination.expires_at = NOW);
+            .edit(|payout| payout.destination = dying_at(NOW));
         let first = due(dying, None);
         assert_eq!(first.payouts[0].state, need_invoice(), "1 hour");
     }

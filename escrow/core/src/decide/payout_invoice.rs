@@ -4,10 +4,10 @@ use crate::amount::Sats;
 use crate::command::{GivenInvoice, Request};
 use crate::decision::Decision;
 use crate::facts::{InvoiceFacts, Now, PayoutFacts};
-use crate::lightning::PayoutInvoice;
+use crate::lightning::Destination;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Role, Take};
-use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutState};
+use crate::payout::{Attempt, AttemptState, PaymentFailure, PayoutState};
 use crate::stage::{BackTo, Stage};
 use crate::view;
 use crate::wire::CantDo;
@@ -77,8 +77,15 @@ pub fn add_invoice(
                 no_payment_can_succeed(owed, now),
                 CantDo::NotAllowedByStatus,
             )?;
-            let invoice = judged(take)?;
-            Ok(replace_destination(order, req, take, invoice, owed, now))
+            let destination = judged(take)?;
+            Ok(replace_destination(
+                order,
+                req,
+                take,
+                destination,
+                owed,
+                now,
+            ))
         }
         Stage::Pending
         | Stage::OpeningHold { .. }
@@ -93,30 +100,58 @@ pub fn add_invoice(
     }
 }
 
-/// Whether an invoice is worth `amount` to the sat, lives long enough and is
-/// used nowhere else (rules V3, V4, V6); the rest was judged when it was read.
+/// Where `amount` can be paid: to an invoice that is worth it to the sat, lives
+/// long enough and is used nowhere else, or to an address that takes it (rules
+/// V3–V6); the rest was judged when it was read.
 pub(super) fn judge(
     given: &GivenInvoice,
     amount: Sats,
     hash_is_known: bool,
     now: Now,
-) -> Result<PayoutInvoice, CantDo> {
-    let GivenInvoice::Readable(invoice) = given else {
-        return Err(CantDo::InvalidInvoice);
+) -> Result<Destination, CantDo> {
+    let destination = match given {
+        GivenInvoice::Readable(invoice) => {
+            let fits = invoice.amount.is_none() || invoice.amount == amount.to_msat();
+            ensure(fits && !hash_is_known, CantDo::InvalidInvoice)?;
+            Destination::Invoice(invoice.clone())
+        }
+        GivenInvoice::Address { sendable, .. } => {
+            let fits = amount.to_msat().is_some_and(|it| sendable.includes(it));
+            ensure(fits, CantDo::InvalidInvoice)?;
+            judge_address(given)?
+        }
+        GivenInvoice::Unasked(_) | GivenInvoice::Unusable => judge_address(given)?,
     };
-    let fits = invoice.amount.is_none() || invoice.amount == amount.to_msat();
-    let lives = outlives_window(invoice, now);
-    let is_short = invoice.bolt11.len() <= LONGEST_INVOICE;
-    ensure(
-        fits && lives && is_short && !hash_is_known,
-        CantDo::InvalidInvoice,
-    )?;
-    Ok(invoice.clone())
+    ensure(will_be_payable(&destination, now), CantDo::InvalidInvoice)?;
+    ensure(is_short(destination.text()), CantDo::InvalidInvoice)?;
+    Ok(destination)
 }
 
-/// Whether the invoice will live long enough for a trade to run (rules V3, H4).
-pub(super) fn outlives_window(invoice: &PayoutInvoice, now: Now) -> bool {
-    invoice.expires_at >= now.at.plus(now.terms.invoice_window_secs)
+/// An address for an amount that nobody knows yet, where no invoice could be
+/// right (rule O11).
+pub(super) fn judge_address(given: &GivenInvoice) -> Result<Destination, CantDo> {
+    match given {
+        GivenInvoice::Address { text, .. } if is_short(text) => {
+            Ok(Destination::Address(text.clone()))
+        }
+        GivenInvoice::Unasked(_) => Err(CantDo::TooManyRequests),
+        GivenInvoice::Address { .. } | GivenInvoice::Readable(_) | GivenInvoice::Unusable => {
+            Err(CantDo::InvalidInvoice)
+        }
+    }
+}
+
+fn is_short(text: &str) -> bool {
+    text.len() <= LONGEST_INVOICE
+}
+
+/// Whether an invoice will live long enough for a trade to run (rules V3, H4);
+/// an address gives a fresh one.
+pub(super) fn will_be_payable(destination: &Destination, now: Now) -> bool {
+    let until = now.at.plus(now.terms.invoice_window_secs);
+    destination
+        .invoice()
+        .is_none_or(|invoice| invoice.expires_at >= until)
 }
 
 /// Rule V8: the seller has paid before; with the invoice the trade begins.
@@ -139,6 +174,7 @@ fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
         PayoutState::WaitFunds
         | PayoutState::Ready { .. }
         | PayoutState::Queued { .. }
+        | PayoutState::Resolving { .. }
         | PayoutState::NeedInvoice { .. } => true,
         PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => false,
     };
@@ -149,7 +185,7 @@ fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
             .is_none_or(|attempt| is_over(attempt, now))
 }
 
-fn is_over(attempt: &Attempt, now: Now) -> bool {
+pub(super) fn is_over(attempt: &Attempt, now: Now) -> bool {
     match attempt.state {
         AttemptState::Sent | AttemptState::Succeeded { .. } => false,
         AttemptState::Failed {
@@ -176,16 +212,12 @@ fn replace_destination(
     order: &Order,
     req: &Request,
     take: &Take,
-    invoice: PayoutInvoice,
+    destination: Destination,
     owed: &PayoutFacts,
     now: Now,
 ) -> Decision {
-    let order = with_payout(order, &invoice);
-    let payout = Payout {
-        destination: invoice,
-        tries: 0,
-        ..owed.payout.clone()
-    };
+    let order = with_payout(order, &destination);
+    let payout = owed.payout.redirected(destination);
     let mut decision = if payout.state == PayoutState::WaitFunds {
         Decision {
             payouts: vec![payout],
@@ -214,10 +246,10 @@ fn replace_destination(
     decision
 }
 
-fn with_payout(order: &Order, invoice: &PayoutInvoice) -> Order {
+fn with_payout(order: &Order, destination: &Destination) -> Order {
     let mut order = order.clone();
     if let Stage::Releasing { take, .. } | Stage::PayingBuyer { take, .. } = &mut order.stage {
-        take.payout = Some(invoice.clone());
+        take.payout = Some(destination.clone());
     }
     order
 }
@@ -225,10 +257,12 @@ fn with_payout(order: &Order, invoice: &PayoutInvoice) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::Msat;
     use crate::command::Ask;
     use crate::decision::Effect;
     use crate::fixtures::*;
     use crate::hold::HoldState;
+    use crate::lightning::Sendable;
     use crate::order::Side;
     use crate::party::Party;
     use crate::time::UnixTime;
@@ -315,8 +349,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn v2_v5_up_m14_an_address_is_taken_if_it_takes_the_amount() {
+        let judged = |least, most| {
+            let given = GivenInvoice::Address {
+                text: ADDRESS.to_owned(),
+                sendable: Sendable {
+                    least: Msat(least),
+                    most: Msat(most),
+                },
+            };
+            judge(&given, BUYER_GETS, false, now())
+        };
+        assert_eq!(judged(9_970_000, 9_970_000), Ok(to_address()));
+        let refused = Err(CantDo::InvalidInvoice);
+        assert_eq!(judged(9_970_001, u64::MAX), refused, "too small for it");
+        assert_eq!(judged(1, 9_969_999), refused, "too big for it");
+    }
+
+    #[test]
+    fn v6_g19_an_address_that_is_too_long_or_that_nobody_could_ask_is_refused() {
+        let GivenInvoice::Address { sendable, .. } = given_address() else {
+            panic!("an address");
+        };
+        let text = format!("{}@wallet.example", "a".repeat(2_048));
+        let long = GivenInvoice::Address { text, sendable };
+        let judged = |given| judge(given, BUYER_GETS, false, now());
+        assert_eq!(judged(&long), Err(CantDo::InvalidInvoice));
+        let unasked = GivenInvoice::Unasked(ADDRESS.to_owned());
+        assert_eq!(judged(&unasked), Err(CantDo::TooManyRequests));
+    }
+
+    #[test]
+    fn p8_an_address_that_is_being_asked_can_be_replaced() {
+        let mut scene = needing_invoice(Side::Sell);
+        let owed = scene.owed.as_mut().unwrap();
+        owed.payout.destination = to_address();
+        owed.payout.state = PayoutState::Resolving { queued_since: None };
+        let decision = giving(&scene, &taker()).unwrap();
+        let replaced = payout(PayoutState::Paying).edit(|p| p.destination = to_invoice(60));
+        assert_eq!(decision.payouts, [replaced]);
+        assert_eq!(decision.effects, [Effect::Pay(hash(60))]);
+    }
+
     fn take_to_60() -> Take {
-        take().edit(|take| take.payout = Some(invoice(60)))
+        take().edit(|take| take.payout = Some(to_invoice(60)))
     }
 
     #[test]
@@ -385,10 +462,10 @@ mod tests {
     fn p8_while_the_hold_is_settled_another_invoice_takes_the_place() {
         let scene = releasing(Side::Sell);
         let decision = giving(&scene, &taker()).unwrap();
-        let payout = payout(PayoutState::WaitFunds).edit(|p| p.destination = invoice(60));
+        let payout = payout(PayoutState::WaitFunds).edit(|p| p.destination = to_invoice(60));
         let asker = request(&taker(), Ask::Cancel).asker();
         let expected = Decision {
-            orders: vec![with_payout(&scene.order, &invoice(60))],
+            orders: vec![with_payout(&scene.order, &to_invoice(60))],
             payouts: vec![payout],
             answer: Some(Letter::answer(&asker, order_id(), Notice::InvoiceUpdated)),
             ..Decision::default()
@@ -398,7 +475,7 @@ mod tests {
             .stage
             .take()
             .and_then(|take| take.payout.clone());
-        assert_eq!(given, Some(invoice(60)));
+        assert_eq!(given, Some(to_invoice(60)));
     }
 
     #[test]
@@ -408,8 +485,8 @@ mod tests {
         let sent = attempt(AttemptState::Sent)
             .edit(|a| (a.hash, a.bolt11) = (hash(60), invoice(60).bolt11));
         let expected = Decision {
-            orders: vec![with_payout(&scene.order, &invoice(60))],
-            payouts: vec![payout(PayoutState::Paying).edit(|p| p.destination = invoice(60))],
+            orders: vec![with_payout(&scene.order, &to_invoice(60))],
+            payouts: vec![payout(PayoutState::Paying).edit(|p| p.destination = to_invoice(60))],
             attempts: vec![sent],
             answer: Some(Letter::answer(&asker, order_id(), Notice::InvoiceUpdated)),
             effects: vec![Effect::Pay(hash(60))],

@@ -75,6 +75,7 @@ pub(super) fn settling(
         order: order.id,
         amount: take.buyer_gets(),
         destination,
+        resolved: None,
         tries: 0,
         state: PayoutState::WaitFunds,
     };

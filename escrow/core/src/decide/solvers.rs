@@ -101,6 +101,25 @@ pub fn maintain(
     })
 }
 
+/// Rests while Lightning is away, and ends only what it began itself (rule X9);
+/// none if nothing changes.
+#[must_use]
+pub fn rest(lightning_is_away: bool, present: Option<&Maintenance>, now: Now) -> Option<Decision> {
+    let maintenance = match (lightning_is_away, present) {
+        (true, None) => Some(Maintenance {
+            reason: Some(UNSYNCED.to_owned()),
+            since: now.at,
+            by: BegunBy::Node,
+        }),
+        (false, Some(present)) if present.by == BegunBy::Node => None,
+        (true, Some(_)) | (false, Some(_) | None) => return None,
+    };
+    Some(Decision {
+        maintenance: Some(maintenance),
+        ..Decision::default()
+    })
+}
+
 /// The key that a text names, if it names one: what `npub…:read` is about.
 #[must_use]
 pub fn key_in(text: &str) -> Option<IdentityKey> {
@@ -218,6 +237,28 @@ mod tests {
             remove_solver(identity_key(5), &unknown),
             Err(CantDo::NotFound)
         );
+    }
+
+    #[test]
+    fn x9_the_node_rests_while_lightning_is_away_and_ends_only_its_own_rest() {
+        let own = rest(true, None, now()).unwrap().maintenance.unwrap();
+        let own = own.unwrap();
+        assert_eq!(own.by, BegunBy::Node);
+        assert_eq!(own.reason.as_deref(), Some(UNSYNCED));
+        let operators = Maintenance {
+            by: BegunBy::Operator,
+            ..own.clone()
+        };
+        let changes = |away, present| rest(away, present, now()).map(|done| done.maintenance);
+        assert_eq!(changes(false, Some(&own)), Some(Some(None)));
+        for nothing in [
+            (true, Some(&own)),
+            (true, Some(&operators)),
+            (false, Some(&operators)),
+            (false, None),
+        ] {
+            assert_eq!(changes(nothing.0, nothing.1), None, "{nothing:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::amount::{Fiat, Sats};
 use crate::command::{GivenInvoice, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, TakeFacts};
-use crate::lightning::PayoutInvoice;
+use crate::lightning::Destination;
 use crate::market::{quoted, sats_for};
 use crate::notice::{Letter, Notice};
 use crate::order::{Amounts, Offer, Order, Price, Side, Take};
@@ -122,7 +122,7 @@ fn ensure_carried(
     ensure_capacity(facts.capacity, sats, now.terms)
 }
 
-fn taken(taker: Party, amounts: Amounts, payout: Option<PayoutInvoice>, now: Now) -> Take {
+fn taken(taker: Party, amounts: Amounts, payout: Option<Destination>, now: Now) -> Take {
     Take {
         taker,
         taken_at: now.at,
@@ -430,7 +430,7 @@ mod tests {
         );
         assert_eq!(by_buyer, Ok(opened(&sell, take_with_invoice())));
 
-        let buy = buy_order().edit(|o| o.offer.payout = Some(invoice(50)));
+        let buy = buy_order().edit(|o| o.offer.payout = Some(to_invoice(50)));
         let by_seller = take_buy(&buy, &take_buy_request(), None, now(), &take_facts());
         assert_eq!(by_seller, Ok(opened(&buy, take_with_invoice())));
     }

@@ -56,6 +56,8 @@ pub struct InfoEvent<'a> {
     pub hold_invoice_expiration_window: u64,
     /// Whether new trades are refused for now.
     pub maintenance: bool,
+    /// The dispute assistant, if there is one.
+    pub serbero: Option<PublicKey>,
     /// Name of the operator's instance, if it has one.
     pub instance: Option<&'a str>,
     /// Version of this software.
@@ -86,7 +88,7 @@ impl InfoEvent<'_> {
     #[must_use]
     pub fn tags(&self) -> Vec<Tag> {
         let lightning = &self.lightning;
-        vec![
+        let mut tags = vec![
             tag("d", [self.node.to_hex()]),
             tag("mostro_version", [COMPATIBLE_VERSION]),
             tag("mostro_commit_hash", [self.commit_hash]),
@@ -124,12 +126,16 @@ impl InfoEvent<'_> {
                 [self.hold_invoice_expiration_window],
             ),
             tag("bond_enabled", [false]),
+        ];
+        tags.extend(self.serbero.map(|key| tag("serbero", [key.to_hex()])));
+        tags.extend([
             tag("maintenance_mode", [self.maintenance]),
             tag(
                 "software",
                 [format!("mostro-relay/{}", self.software_version)],
             ),
-        ]
+        ]);
+        tags
     }
 }
 

@@ -8,6 +8,7 @@ pub mod action;
 pub mod client;
 pub mod dispute_event;
 pub mod envelope;
+pub mod health_event;
 pub mod info_event;
 mod json;
 pub mod message;

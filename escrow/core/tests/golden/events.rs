@@ -167,6 +167,7 @@ fn the_terms_equal_the_recorded_ones_and_name_the_software_last() {
         invoice_expiration_window: 3_600,
         hold_invoice_expiration_window: 300,
         maintenance: false,
+        serbero: None,
         instance: None,
         software_version: "0.1.0",
     };

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use escrow_lightning::LnResult;
-use escrow_lightning::backend::{PaymentRecord, PaymentState};
 use storage::ledger::StorageError;
 use tokio::time::sleep;
 
-use crate::submission::{ListedPayment, PaymentHistory, Receipt, Submission};
+use crate::reports;
+use crate::submission::{PaymentHistory, Receipt, Submission};
 use crate::workers::switchboard::Switchboard;
 
 /// Payments that are asked for at once.
@@ -33,24 +33,7 @@ pub(crate) async fn next_page(
     let from = compared.saturating_sub(1);
     let listing = board.backend.list_payments_since(from, PAGE);
     let listed = board.call(listing).await;
-    Ok(listed.map(|records| PaymentHistory {
-        is_cut_short: compared > 0 && records.is_empty(),
-        is_whole: records.len() < PAGE as usize,
-        payments: records.iter().map(listed_payment).collect(),
-    }))
-}
-
-fn listed_payment(record: &PaymentRecord) -> ListedPayment {
-    ListedPayment {
-        index: record.index,
-        hash: record.hash,
-        amount: record.amount,
-        created_at: record.created_at,
-        is_live: match record.state {
-            PaymentState::InFlight { .. } | PaymentState::Succeeded { .. } => true,
-            PaymentState::NotFound | PaymentState::Failed { .. } => false,
-        },
-    }
+    Ok(listed.map(|records| reports::payment_history(compared, &records, PAGE)))
 }
 
 /// Compares for ever; ends only with its task.

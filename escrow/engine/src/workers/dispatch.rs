@@ -5,23 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_core::PaymentHash;
+use escrow_core::payout::PayoutId;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::workers::switchboard::Switchboard;
-use crate::workers::{hold, payment};
+use crate::workers::{address, hold, payment};
 
 /// Streams alone are never trusted: everything living is looked up this often.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Something of Lightning's that wants to be looked at.
+/// Something outside that wants to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Task {
     /// A hold.
     Hold(PaymentHash),
     /// A payment.
     Payment(PaymentHash),
+    /// The address of a payout, which is asked for an invoice.
+    Address(PayoutId),
 }
 
 /// A reason to look at something.
@@ -115,6 +118,7 @@ impl Dispatcher {
             match task {
                 Task::Hold(hash) => hold::tend(board, hash, &poke).await,
                 Task::Payment(hash) => payment::tend(board, hash, resumes, &poke).await,
+                Task::Address(payout) => address::tend(board, payout, &poke).await,
             }
         });
         self.running.insert(tender.id(), task);

@@ -18,7 +18,7 @@ const CALM: Duration = Duration::from_secs(15);
 const EAGER: Duration = Duration::from_secs(1);
 
 /// Longest wait for an answer; none in that time means not ready.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Without a good answer for so long, nothing new is taken on (rule X8).
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +38,26 @@ pub enum LightningHealth {
 }
 
 impl LightningHealth {
+    /// What an answer to `info` shows.
+    #[must_use]
+    pub fn of(info: LnResult<NodeInfo>) -> LightningHealth {
+        match info {
+            Ok(info) => LightningHealth::Reachable(info),
+            Err(why) => LightningHealth::Unreachable(match why {
+                LnError::Unavailable(why) | LnError::Ambiguous(why) => why,
+                LnError::Auth(_) | LnError::IdentityChanged | LnError::Contract(_) => {
+                    why.to_string()
+                }
+            }),
+        }
+    }
+
+    /// How long until it is asked again.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        if self.is_ready() { CALM } else { EAGER }
+    }
+
     /// Whether payments can be started.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -57,7 +77,8 @@ impl LightningHealth {
     }
 
     /// Height of the chain, unless it may be an old one.
-    pub(crate) fn synced_height(&self) -> Option<u32> {
+    #[must_use]
+    pub fn synced_height(&self) -> Option<u32> {
         match self {
             LightningHealth::Reachable(info) if info.synced_to_chain => Some(info.block_height),
             LightningHealth::Reachable(_)
@@ -73,7 +94,7 @@ impl LightningHealth {
 
 /// What Lightning's answers of late allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// The last answer of a synced node that said what it can send.
     good_at: Option<Instant>,
     /// What it could send then.
@@ -86,24 +107,28 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Whether new escrows have to wait (rules T7, X8).
-    pub(crate) fn is_deferring(&self, now: Instant) -> bool {
+    #[must_use]
+    pub fn is_deferring(&self, now: Instant) -> bool {
         self.good_at.is_none_or(|at| now - at >= PATIENCE)
     }
 
     /// What Lightning can send, if it said so of late.
-    pub(crate) fn outbound(&self, now: Instant) -> Option<Sats> {
+    #[must_use]
+    pub fn outbound(&self, now: Instant) -> Option<Sats> {
         self.outbound.filter(|_| !self.is_deferring(now))
     }
 
     /// Whether a payment sent at `sent` may have failed for a reason that is
     /// ours (rule P7).
-    pub(crate) fn was_in_trouble(&self, sent: Instant, now: Instant) -> bool {
+    #[must_use]
+    pub fn was_in_trouble(&self, sent: Instant, now: Instant) -> bool {
         self.trouble_at.is_some_and(|at| at >= sent)
             || self.back_at.is_some_and(|at| now - at < WARM_UP)
     }
 
-    /// After one more answer.
-    fn after(self, before: &LightningHealth, answer: &Answer, now: Instant) -> Standing {
+    /// After one more answer; `before` is what was known until then.
+    #[must_use]
+    pub fn after(self, before: &LightningHealth, answer: &Answer, now: Instant) -> Standing {
         let mut standing = self;
         if let (Some(_), Some(outbound)) = (answer.health.synced_height(), answer.outbound) {
             standing.good_at = Some(now);
@@ -119,10 +144,13 @@ impl Standing {
     }
 }
 
-/// What Lightning said.
-struct Answer {
-    health: LightningHealth,
-    outbound: Option<Sats>,
+/// What Lightning said when it was asked how it is.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// How it shows itself.
+    pub health: LightningHealth,
+    /// What it can send, if it said so.
+    pub outbound: Option<Sats>,
 }
 
 /// Asks again and again.
@@ -155,11 +183,7 @@ impl HealthWatch {
     /// Asks for ever; ends only with its task.
     pub(crate) async fn run(self) {
         loop {
-            let pause = if self.health.borrow().is_ready() {
-                CALM
-            } else {
-                EAGER
-            };
+            let pause = self.health.borrow().pause();
             sleep(pause).await;
             self.ask().await;
         }
@@ -187,18 +211,8 @@ async fn answer(backend: &dyn LightningBackend) -> Answer {
         Err(why) => (Err(why), Err(LnError::Unavailable("not asked".into()))),
     };
     Answer {
-        health: health(info),
+        health: LightningHealth::of(info),
         outbound: liquidity.ok().map(|it| it.outbound.whole_sats()),
-    }
-}
-
-fn health(info: LnResult<NodeInfo>) -> LightningHealth {
-    match info {
-        Ok(info) => LightningHealth::Reachable(info),
-        Err(why) => LightningHealth::Unreachable(match why {
-            LnError::Unavailable(why) | LnError::Ambiguous(why) => why,
-            LnError::Auth(_) | LnError::IdentityChanged | LnError::Contract(_) => why.to_string(),
-        }),
     }
 }
 

@@ -4,6 +4,7 @@
 //! what its state asks for and reports; so a crash needs no special code, and
 //! every effect may be done again.
 
+pub(crate) mod address;
 pub(crate) mod alarms;
 pub(crate) mod backoff;
 pub(crate) mod bookkeeper;

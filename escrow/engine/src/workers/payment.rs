@@ -155,26 +155,30 @@ impl Tender<'_> {
         }
     }
 
-    /// Waits until the payment has ended or the stream is lost; the next look
-    /// tells which. With each poke it is looked for in the channels (rule P13).
+    /// Waits until the payment has ended, the stream is lost, or somebody pokes;
+    /// the next look tells which, as a stream may fall silent without an end.
+    /// With each poke it is looked for in the channels (rule P13).
     async fn wait(&mut self, poke: &Notify) -> Step {
         let mut updates = self.board.backend.watch_payment(self.attempt.hash);
         loop {
-            tokio::select! {
-                update = updates.next() => match update {
-                    Some(state) if state.is_final() => return Step::Started,
-                    Some(_) => {}
-                    None => break,
-                },
+            let update = tokio::select! {
+                update = updates.next() => update,
                 () = poke.notified() => {
-                    if let Some(news) = self.look_for_it().await {
-                        return self.report(news).await;
-                    }
+                    return match self.look_for_it().await {
+                        Some(news) => self.report(news).await,
+                        None => Step::Started,
+                    };
+                }
+            };
+            match update {
+                Some(state) if state.is_final() => return Step::Started,
+                Some(_) => {}
+                None => {
+                    self.present.is_shaken = true;
+                    return Step::NothingNew;
                 }
             }
         }
-        self.present.is_shaken = true;
-        Step::NothingNew
     }
 
     async fn look_for_it(&self) -> Option<Command> {

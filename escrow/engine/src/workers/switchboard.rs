@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use escrow_core::PaymentHash;
 use escrow_core::command::Command;
-use escrow_lightning::{LightningBackend, LnError, LnResult};
+use escrow_lightning::{LightningBackend, LnError, LnResult, Lnurl};
 use storage::ledger::Views;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::clock::Clock;
 use crate::mailbox::Mailbox;
 use crate::preimages::Preimages;
 use crate::submission::{Receipt, Submission};
@@ -24,6 +25,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub(crate) struct Switchboard {
     pub(crate) backend: Arc<dyn LightningBackend>,
+    pub(crate) addresses: Arc<Lnurl>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) views: Views,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) preimages: Arc<Preimages>,

@@ -9,6 +9,7 @@ use escrow_core::command::Command;
 use escrow_core::decide::payout::{Adoptee, adopt};
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::hold::{Hold, HoldState};
+use escrow_core::maintenance::{BegunBy, Maintenance};
 use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState};
 use escrow_core::timer::{Timer, TimerKind};
@@ -25,6 +26,9 @@ const CALLED_AT_ONCE: usize = 16;
 /// By how much Lightning's clock may be behind ours when it says that it began
 /// with a payment before the trade was made.
 const CLOCK_SLACK_SECS: u64 = 120;
+
+/// The reason of a maintenance that begins because the books are contradicted.
+const LEDGER_BREACH: &str = "ledger_breach";
 
 /// What of a decision the books have to learn, found before its rows are
 /// written over those of before.
@@ -113,6 +117,13 @@ impl Turn<'_, '_> {
         if self.page.latch()?.is_none() {
             let at = self.now;
             self.page.put_latch(&Latch { at, breach })?;
+        }
+        if self.page.maintenance()?.is_none() {
+            self.page.put_maintenance(Some(&Maintenance {
+                reason: Some(LEDGER_BREACH.to_owned()),
+                since: self.now,
+                by: BegunBy::Books,
+            }))?;
         }
         let alarm = Effect::Alarm(Alarm::LedgerBreach(breach));
         self.draft.effects.push(alarm);
@@ -213,6 +224,10 @@ impl Turn<'_, '_> {
             )));
         }
         self.page.remove_latch()?;
+        let maintenance = self.page.maintenance()?;
+        if maintenance.is_some_and(|present| present.by == BegunBy::Books) {
+            self.page.put_maintenance(None)?;
+        }
         let breach = latch.breach;
         self.note_operator("ledger-clear", None, &format!("{breach:?}: {reason}"))?;
         self.call_queue()?;

@@ -52,10 +52,12 @@ impl Turn<'_, '_> {
                 self.draft
                     .announce(self.page, self.desk, event.clone(), self.now)?;
             }
+            Submission::AnnounceHealth(event) => self.announce_health(event.clone())?,
             Submission::Mirror(report) => self.mirror(report)?,
             Submission::Tip(shown) => self.tip(*shown)?,
             Submission::Payments(history) => self.payments(history)?,
-            Submission::Operator(command) => return Ok(self.operator(command)?),
+            Submission::Rest { lightning_is_away } => self.rest(*lightning_is_away)?,
+            Submission::Operator(word) => return Ok(self.operator(word)?),
             Submission::Heartbeat => self.heartbeat()?,
         }
         Ok(Receipt::Decided)
@@ -77,8 +79,10 @@ impl Turn<'_, '_> {
                 None => return Ok(Receipt::invalid(stale.to_string())),
             },
         };
+        let mut order = request.order;
         let outcome = match decision {
             Ok(decision) => {
+                order = order.or_else(|| about(&decision));
                 self.apply(decision)?;
                 "done"
             }
@@ -91,7 +95,7 @@ impl Turn<'_, '_> {
         for name in message.names() {
             self.page.put_seen(name, self.now)?;
         }
-        self.note(request, outcome)?;
+        self.note(&origin(request), request, order, outcome)?;
         Ok(Receipt::Decided)
     }
 
@@ -116,8 +120,10 @@ impl Turn<'_, '_> {
             ask: ask.clone(),
         };
         let ruling = self.gather().request(&request)?;
+        let mut order = order;
         let outcome = match ruling {
             Ok(decision) => {
+                order = order.or_else(|| about(&decision));
                 self.apply(Decision {
                     answer: None,
                     ..decision
@@ -126,7 +132,8 @@ impl Turn<'_, '_> {
             }
             Err(why) => Err(why),
         };
-        self.note(&request, outcome.map_or_else(CantDo::as_str, |()| "done"))?;
+        let word = outcome.map_or_else(CantDo::as_str, |()| "done");
+        self.note("operator", &request, order, word)?;
         Ok(Receipt::Ruled(outcome))
     }
 
@@ -141,7 +148,12 @@ impl Turn<'_, '_> {
 
     pub(super) fn report(&mut self, command: &Command) -> Result<(), StorageError> {
         let decision = self.gather().report(command)?;
-        self.apply(decision)
+        let note = note_of(command, &decision, self.now);
+        self.apply(decision)?;
+        if let Some(entry) = note {
+            self.page.push_journal(&entry)?;
+        }
+        Ok(())
     }
 
     /// Whether the timer still means anything is decided from the rows.
@@ -290,6 +302,7 @@ impl Turn<'_, '_> {
             | Effect::SettleHold(_)
             | Effect::CancelHold(_)
             | Effect::LookUpHold(_)
+            | Effect::Resolve(_)
             | Effect::Pay(_)
             | Effect::Alarm(_) => {
                 self.draft.effects.push(effect);
@@ -298,20 +311,77 @@ impl Turn<'_, '_> {
         }
     }
 
-    fn note(&mut self, request: &Request, outcome: &str) -> Result<(), StorageError> {
-        let origin = match request.sender.identity {
-            Identity::Known(identity) => identity.0.to_hex(),
-            Identity::FullPrivacy => request.sender.trade_key.0.to_hex(),
-        };
+    fn note(
+        &mut self,
+        origin: &str,
+        request: &Request,
+        order: Option<OrderId>,
+        outcome: &str,
+    ) -> Result<(), StorageError> {
         self.page.push_journal(&JournalEntry {
             at: self.now,
-            origin,
-            order: request.order,
+            origin: origin.into(),
+            order,
             command: request.ask.name().into(),
             outcome: outcome.into(),
         })?;
         Ok(())
     }
+}
+
+/// Who asks, for the journal.
+fn origin(request: &Request) -> String {
+    match request.sender.identity {
+        Identity::Known(identity) => identity.0.to_hex(),
+        Identity::FullPrivacy => request.sender.trade_key.0.to_hex(),
+    }
+}
+
+/// The order that a decision is about.
+fn about(decision: &Decision) -> Option<OrderId> {
+    let of_order = decision.orders.first().map(|order| order.id);
+    let of_dispute = decision.disputes.first().map(|dispute| dispute.order);
+    let of_hold = decision.holds.first().map(|hold| hold.order);
+    let of_payout = decision.payouts.first().map(|payout| payout.order);
+    let of_attempt = decision.attempts.first().map(|attempt| attempt.order);
+    of_order
+        .or(of_dispute)
+        .or(of_hold)
+        .or(of_payout)
+        .or(of_attempt)
+}
+
+/// What the journal says of a report; nothing if it changed no row.
+fn note_of(command: &Command, decision: &Decision, now: UnixTime) -> Option<JournalEntry> {
+    let order = decision.orders.first();
+    let about = about(decision)?;
+    let (origin, outcome) = match command {
+        Command::PaymentFailed { reason, .. } => ("lightning", format!("{reason:?}")),
+        Command::Elapsed(timer) => ("time", format!("{:?}", timer.kind)),
+        Command::HoldAged { .. } => ("chain", where_it_stands(order)),
+        Command::AddressAsked { .. } => ("address", where_it_stands(order)),
+        Command::HoldOpened { .. }
+        | Command::HoldFailed { .. }
+        | Command::HoldAccepted { .. }
+        | Command::HoldSettled { .. }
+        | Command::HoldCanceled { .. }
+        | Command::HoldFound { .. }
+        | Command::PaymentSucceeded { .. }
+        | Command::PaymentMissing { .. }
+        | Command::PaymentTraced { .. }
+        | Command::Request(_) => ("lightning", where_it_stands(order)),
+    };
+    Some(JournalEntry {
+        at: now,
+        origin: origin.into(),
+        order: Some(about),
+        command: command.name().into(),
+        outcome,
+    })
+}
+
+fn where_it_stands(order: Option<&Order>) -> String {
+    order.map_or("done".into(), |order| order.stage.status().as_str().into())
 }
 
 /// The orders whose timers may be others after a decision.
@@ -322,6 +392,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::SettleHold(_)
         | Effect::CancelHold(_)
         | Effect::LookUpHold(_)
+        | Effect::Resolve(_)
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
         | Effect::PublishRating { .. }

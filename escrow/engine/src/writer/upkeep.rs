@@ -4,11 +4,15 @@
 use escrow_core::UnixTime;
 use escrow_core::command::Command;
 use escrow_core::decide::escrow_horizon::estimated_tip;
+use escrow_core::decide::solvers;
 use escrow_core::decision::{Alarm, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::terms::WARNING_BLOCKS;
-use storage::ledger::{StorageError, Tip};
+use escrow_core::wire::health_event;
+use storage::ledger::{JournalEntry, StorageError, Tip};
+
+use crate::submission::Announcement;
 
 use super::turn::Turn;
 use super::{BATCH, Engine, Outcome, StepError};
@@ -53,14 +57,21 @@ impl Engine {
         self.timers_are_held = true;
     }
 
-    /// Lets timers fire again, those of traders `secs` later than they were
-    /// set (rule E14).
+    /// Lets timers fire again, those of traders later by the `secs` that the
+    /// clock went ahead (rule E14).
+    ///
+    /// No commit has told a time after the jump, unless it is the one that
+    /// moved the timers, or the ledger's time was ahead of the clock. So what
+    /// the ledger's time has still to go is what they have to be moved by:
+    /// done again after a commit of unknown outcome, it does not count twice.
     ///
     /// # Errors
     /// If the ledger cannot be read or written; the timers stay held.
     pub fn let_timers_go(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        let now = self.not_before_latest(now);
+        let told = self.views().view()?.heartbeat()?;
+        let secs = secs.min(told.map_or(secs, |told| now.secs_since(told)));
         let moved = if secs > 0 {
-            let now = self.not_before_latest(now);
             self.move_all(now, secs)?
         } else {
             Outcome::default()
@@ -141,6 +152,35 @@ impl Turn<'_, '_> {
             let stuck = Effect::Alarm(Alarm::OrderStuck(order.id));
             self.draft.effects.push(stuck);
         }
+        Ok(())
+    }
+
+    /// Gives the node's health event its number.
+    pub(super) fn announce_health(&mut self, event: Announcement) -> Result<(), StorageError> {
+        let number = self.page.next_health_number()?;
+        let event = Announcement {
+            tags: health_event::numbered(event.tags, number),
+            ..event
+        };
+        self.draft.announce(self.page, self.desk, event, self.now)
+    }
+
+    /// Takes no new trades while Lightning is away (rule X9).
+    pub(super) fn rest(&mut self, lightning_is_away: bool) -> Result<(), StorageError> {
+        let present = self.page.maintenance()?;
+        let gather = self.gather();
+        let decision = solvers::rest(lightning_is_away, present.as_ref(), gather.now());
+        let Some(decision) = decision else {
+            return Ok(());
+        };
+        self.apply(decision)?;
+        self.page.push_journal(&JournalEntry {
+            at: self.now,
+            origin: "node".into(),
+            order: None,
+            command: "maintenance".into(),
+            outcome: if lightning_is_away { "begun" } else { "ended" }.into(),
+        })?;
         Ok(())
     }
 

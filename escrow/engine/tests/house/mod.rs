@@ -2,7 +2,7 @@
 //! traders who speak the wire. Time is tokio's own, so a paused clock makes
 //! every wait short and every run the same.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use escrow_engine::submission::Receipt;
 use escrow_engine::{Escrow, EscrowError, EscrowHandle, Parts, PublishError, Publisher, Source};
 use escrow_lightning::backend::{Network, PayRequest, StartPayment};
 use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, WalletPays};
-use escrow_lightning::{InvoiceRules, LightningBackend, Sandbox};
+use escrow_lightning::{InvoiceRules, LightningBackend, Lnurl, Sandbox};
 use nostr::event::Event;
 use nostr::key::{Keys, PublicKey, SecretKey};
 use secrecy::SecretBox;
@@ -121,6 +121,9 @@ impl Publisher for Recorder {
     }
 }
 
+/// Nothing listens there.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
 /// The node and all that it stands on.
 pub(crate) struct House {
     pub(crate) clock: HouseClock,
@@ -134,6 +137,8 @@ pub(crate) struct House {
     running: Option<Escrow>,
     handle: Option<EscrowHandle>,
     starts: u64,
+    /// Where the server behind every address is from the next start on.
+    pub(crate) address_server: SocketAddr,
     /// Keys that get no new trades from the next start on.
     pub(crate) banned: Vec<PublicKey>,
 }
@@ -171,6 +176,7 @@ impl House {
             running: None,
             handle: None,
             starts: 0,
+            address_server: NOBODY,
             banned: Vec::new(),
         }
     }
@@ -218,8 +224,9 @@ impl House {
         let parts = Parts {
             ledger: Ledger::with_backend(self.disk.clone()).map_err(|why| why.to_string())?,
             desk: self.desk(),
-            intake: Intake::new(self.keys.clone(), rules),
+            intake: Intake::new(self.keys.clone(), rules.clone()),
             backend,
+            addresses: Arc::new(Lnurl::only_at(self.address_server, rules)),
             publisher: Arc::new(self.recorder.clone()),
             clock: Arc::new(self.clock.clone()),
             mailbox: MailboxLimits::default(),

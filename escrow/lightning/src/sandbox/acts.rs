@@ -5,6 +5,7 @@ use escrow_core::{Msat, PaymentHash, Sats, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::holds::HoldRefusal;
+use super::payees::Behaviour;
 use super::pen::Secret;
 use super::wallets::{PayRefusal, WalletError, WalletPayment};
 use super::world::World;
@@ -121,11 +122,48 @@ pub struct FailPayments {
     pub count: u32,
 }
 
-/// The node's next payments are lost: recorded as sent, but never sent.
+/// The node's next payments are noted and never leave: in flight for ever, as
+/// when a node dies between noting an attempt and sending it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LosePayments {
     /// How many, in place of what was said before.
     pub count: u32,
+}
+
+/// The node gets other channels, and finds out which payments never left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChangeChannels;
+
+/// The node's peers come or go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Peers {
+    /// While they are not, nothing can be sent.
+    pub are_online: bool,
+}
+
+/// The operator prunes payments that have ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForgetPayments {
+    /// Keep those that succeeded.
+    pub failed_only: bool,
+}
+
+/// A wallet treats payments of the node otherwise from this moment on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Behave {
+    /// Whose wallet.
+    pub wallet: String,
+    /// How.
+    pub behaviour: Behaviour,
+}
+
+/// A wallet answers a payment that it holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerHeld {
+    /// Which payment.
+    pub hash: PaymentHash,
+    /// Whether it takes the money or refuses it.
+    pub takes: bool,
 }
 
 impl From<&HoldRequest> for CreateHold {
@@ -208,4 +246,9 @@ acts! {
     Mine, u32, |act, world| world.mine(act.blocks);
     FailPayments, (), |act, world| world.fail_payments(act.count);
     LosePayments, (), |act, world| world.lose_payments(act.count);
+    ChangeChannels, u32, |_change, world| world.change_channels();
+    Peers, (), |act, world| world.peers(act.are_online);
+    ForgetPayments, u32, |act, world| world.forget_payments(act.failed_only);
+    Behave, Result<(), WalletError>, |act, world| world.behave(&act.wallet, act.behaviour);
+    AnswerHeld, Result<(), PayRefusal>, |act, world| world.answer_held(&act);
 }

@@ -79,5 +79,12 @@ impl World {
             self.cancel_at_height.remove(&(height, hash));
             self.cancel_hold(hash);
         }
+        while let Some((height, hash)) = self.fail_at_height.first().copied() {
+            if height > self.height {
+                break;
+            }
+            self.fail_at_height.remove(&(height, hash));
+            self.lock_ends(hash);
+        }
     }
 }

@@ -11,7 +11,9 @@ mod desk;
 mod faults;
 mod holds;
 mod journal;
+mod mishaps;
 mod node;
+mod payees;
 mod payments;
 mod pen;
 mod shell;
@@ -20,13 +22,15 @@ mod watchers;
 mod world;
 
 pub use acts::{
-    Act, CancelHold, Command, CreateHold, CreateInvoice, FailPayments, Fund, LosePayments, Mine,
-    SettleHold, StartPaying, Tick, WalletPays,
+    Act, AnswerHeld, Behave, CancelHold, ChangeChannels, Command, CreateHold, CreateInvoice,
+    FailPayments, ForgetPayments, Fund, LosePayments, Mine, Peers, SettleHold, StartPaying, Tick,
+    WalletPays,
 };
 pub use desk::{Clock, OpenError};
 pub use faults::{Fault, FaultAction, Op};
 pub use holds::HoldRefusal;
 pub use journal::{Damaged, FileJournal, Journal, MemoryJournal};
+pub use payees::Behaviour;
 pub use shell::Sandbox;
 pub use wallets::{PayRefusal, WalletError, WalletPayment};
 pub use world::{Applied, Change, DEFAULT_WALLET, Setup, World, WorldState};

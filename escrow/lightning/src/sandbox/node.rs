@@ -34,15 +34,15 @@ impl LightningBackend for Sandbox {
     }
 
     async fn info(&self) -> LnResult<NodeInfo> {
-        self.call(Op::Info, |desk| NodeInfo {
-            pubkey: desk.world.node_key().to_string(),
+        self.info_by(|world| NodeInfo {
+            pubkey: world.node_key().to_string(),
             alias: "sandbox".into(),
             version: concat!("sandbox-", env!("CARGO_PKG_VERSION")).into(),
             network: Network::Regtest,
-            block_height: desk.world.height(),
-            best_block_time: desk.world.last_block_at(),
+            block_height: world.height(),
+            best_block_time: world.last_block_at(),
             synced_to_chain: true,
-            active_channels: 1,
+            active_channels: world.active_channels(),
         })
         .await
     }
@@ -66,13 +66,14 @@ impl LightningBackend for Sandbox {
 
     fn watch_hold(&self, hash: PaymentHash) -> BoxStream<'static, HoldSnapshot> {
         let sandbox = self.clone();
-        follow(async move {
+        let news = follow(async move {
             let subscribe = sandbox.call(Op::WatchHold, move |desk| {
                 let hold = desk.world.hold(hash)?;
                 Some(desk.watchers.hold(hold))
             });
             subscribe.await.ok().flatten()
-        })
+        });
+        self.bend(Op::WatchHold, news)
     }
 
     async fn settle_hold(&self, preimage: &Preimage) -> LnResult<SettleOutcome> {
@@ -87,7 +88,7 @@ impl LightningBackend for Sandbox {
 
     async fn start_payment(&self, request: &PayRequest) -> LnResult<StartPayment> {
         let act = StartPaying::from(request);
-        self.call(Op::StartPayment, |desk| desk.apply(act)).await
+        self.pay_by(act).await
     }
 
     async fn lookup_payment(&self, hash: PaymentHash) -> LnResult<PaymentState> {
@@ -97,14 +98,15 @@ impl LightningBackend for Sandbox {
 
     fn watch_payment(&self, hash: PaymentHash) -> BoxStream<'static, PaymentState> {
         let sandbox = self.clone();
-        follow(async move {
+        let news = follow(async move {
             let subscribe = sandbox.call(Op::WatchPayment, move |desk| {
                 let state = desk.world.payment(hash);
                 let known = state != PaymentState::NotFound;
                 known.then(|| desk.watchers.payment(hash, state))
             });
             subscribe.await.ok().flatten()
-        })
+        });
+        self.bend(Op::WatchPayment, news)
     }
 
     async fn lost_payment(&self, hash: PaymentHash) -> LnResult<Option<LostPayment>> {
@@ -121,12 +123,13 @@ impl LightningBackend for Sandbox {
 
     fn watch_blocks(&self) -> BoxStream<'static, u32> {
         let sandbox = self.clone();
-        follow(async move {
+        let news = follow(async move {
             sandbox
                 .call(Op::WatchBlocks, |desk| desk.watchers.height())
                 .await
                 .ok()
-        })
+        });
+        self.bend(Op::WatchBlocks, news)
     }
 }
 

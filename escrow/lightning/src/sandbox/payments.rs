@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::acts::StartPaying;
 use super::clockwork::Due;
 use super::holds::MAX_AMOUNT;
+use super::payees::Behaviour;
 use super::pen::{Owner, Secret};
 use super::wallets::plain_text;
-use super::world::{Change, World, credit, debit};
+use super::world::{Change, World, debit};
 use crate::backend::{
     FailReason, LostPayment, Network, PaymentRecord, PaymentState, Preimage, RejectReason,
     StartPayment,
@@ -29,19 +30,28 @@ const CLTV_PADDING: u32 = 3;
 pub(super) struct Payment {
     index: u64,
     amount: Msat,
-    created_at: UnixTime,
-    progress: Progress,
+    pub(super) created_at: UnixTime,
+    /// The final CLTV delta its invoice asks for, in blocks.
+    #[serde(default)]
+    cltv_delta: u32,
+    pub(super) progress: Progress,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Progress {
+pub(super) enum Progress {
     /// Nothing could be sent; the failure shows a moment later.
     Doomed(FailReason),
     /// On its way to an invoice of a wallet.
     Sent {
         fee: Msat,
     },
-    /// Recorded and never sent: it stays so for ever.
+    /// With its payee, who takes his time.
+    Held {
+        fee: Msat,
+        expiry_height: u32,
+    },
+    /// Noted as sent, although nothing ever left: no part of it is in any
+    /// channel, and only the end of the channels shows that.
     Lost {
         locked_until: u32,
     },
@@ -65,7 +75,9 @@ impl Payment {
     pub(super) fn state(&self) -> PaymentState {
         match &self.progress {
             Progress::Doomed(_) => PaymentState::InFlight { parts: 0 },
-            Progress::Sent { .. } | Progress::Lost { .. } => PaymentState::InFlight { parts: 1 },
+            Progress::Sent { .. } | Progress::Held { .. } | Progress::Lost { .. } => {
+                PaymentState::InFlight { parts: 1 }
+            }
             Progress::Succeeded { preimage, fee } => PaymentState::Succeeded {
                 preimage: Preimage::new(preimage.0),
                 fee: *fee,
@@ -92,7 +104,7 @@ impl Payment {
 
     pub(super) fn on_its_way(&self) -> Msat {
         match self.progress {
-            Progress::Sent { fee } => with_fee(self.amount, fee),
+            Progress::Sent { fee } | Progress::Held { fee, .. } => with_fee(self.amount, fee),
             Progress::Doomed(_)
             | Progress::Lost { .. }
             | Progress::Succeeded { .. }
@@ -105,6 +117,7 @@ impl Payment {
             Progress::Lost { locked_until } => Some(LostPayment { locked_until }),
             Progress::Doomed(_)
             | Progress::Sent { .. }
+            | Progress::Held { .. }
             | Progress::Succeeded { .. }
             | Progress::Failed(_) => None,
         }
@@ -130,6 +143,14 @@ impl World {
             return StartPayment::AlreadyKnown;
         }
         let progress = self.send(&target, act);
+        let arrives_at = match progress {
+            Progress::Sent { .. } => self.arrival(target.hash),
+            Progress::Doomed(_)
+            | Progress::Held { .. }
+            | Progress::Lost { .. }
+            | Progress::Succeeded { .. }
+            | Progress::Failed(_) => self.now,
+        };
         let index = self
             .history
             .last_key_value()
@@ -138,6 +159,7 @@ impl World {
             index,
             amount: act.amount,
             created_at: self.now,
+            cltv_delta: target.cltv_delta,
             progress,
         };
         self.history.insert(index, target.hash);
@@ -145,7 +167,7 @@ impl World {
             self.history.remove(&failed_before.index);
         }
         self.due
-            .insert((self.now, Due::PaymentArrives(target.hash)));
+            .insert((arrives_at, Due::PaymentArrives(target.hash)));
         self.tell_payment(target.hash);
         StartPayment::Started
     }
@@ -155,24 +177,39 @@ impl World {
         let Some(payment) = self.payments.get(&hash) else {
             return;
         };
-        let amount = payment.amount;
         let progress = match payment.progress {
             Progress::Doomed(reason) => Progress::Failed(reason),
-            Progress::Sent { fee } => self.hand_over(hash, amount, fee),
-            Progress::Lost { .. } | Progress::Succeeded { .. } | Progress::Failed(_) => return,
+            Progress::Sent { fee } => self.reaches_payee(hash, fee),
+            Progress::Held { .. }
+            | Progress::Lost { .. }
+            | Progress::Succeeded { .. }
+            | Progress::Failed(_) => return,
         };
+        self.progresses(hash, progress);
+    }
+
+    /// Notes how a payment stands, and tells who watches it.
+    pub(super) fn progresses(&mut self, hash: PaymentHash, progress: Progress) {
         if let Some(payment) = self.payments.get_mut(&hash) {
             payment.progress = progress;
         }
         self.tell_payment(hash);
     }
 
-    pub(super) fn fail_payments(&mut self, count: u32) {
-        self.failing = count;
+    pub(super) fn amount_on_its_way(&self, hash: PaymentHash) -> Msat {
+        self.payments.get(&hash).map_or(Msat(0), |it| it.amount)
     }
 
-    pub(super) fn lose_payments(&mut self, count: u32) {
-        self.losing = count;
+    /// The height at which a payment comes back by itself.
+    pub(super) fn lock_ends_at(&self, hash: PaymentHash) -> u32 {
+        let delta = self.payments.get(&hash).map_or(0, |it| it.cltv_delta);
+        self.height
+            .saturating_add(delta)
+            .saturating_add(CLTV_PADDING)
+    }
+
+    pub(super) fn fail_payments(&mut self, count: u32) {
+        self.failing = count;
     }
 
     /// Locks the money for a payment, or says why none can be sent.
@@ -181,6 +218,9 @@ impl World {
             self.failing -= 1;
             return Progress::Doomed(FailReason::NoRoute);
         }
+        if self.peers_are_away {
+            return Progress::Doomed(FailReason::InsufficientBalance);
+        }
         if self.losing > 0 {
             self.losing -= 1;
             let lock = target.cltv_delta.saturating_add(CLTV_PADDING);
@@ -188,25 +228,14 @@ impl World {
             return Progress::Lost { locked_until };
         }
         let fee = routing_fee(act.amount);
-        if !self.invoices.contains_key(&target.hash) || fee > act.fee_limit {
+        let payee = self.behaviour_of(target.hash);
+        if payee.is_none_or(|it| it == Behaviour::Offline) || fee > act.fee_limit {
             return Progress::Doomed(FailReason::NoRoute);
         }
         if debit(&mut self.outbound, with_fee(act.amount, fee)) {
             Progress::Sent { fee }
         } else {
             Progress::Doomed(FailReason::InsufficientBalance)
-        }
-    }
-
-    /// The payee takes the money or refuses it.
-    fn hand_over(&mut self, hash: PaymentHash, amount: Msat, fee: Msat) -> Progress {
-        if let Ok(preimage) = self.invoice_takes(hash, amount) {
-            credit(&mut self.routing_fees, fee);
-            credit(&mut self.inbound, with_fee(amount, fee));
-            Progress::Succeeded { preimage, fee }
-        } else {
-            credit(&mut self.outbound, with_fee(amount, fee));
-            Progress::Failed(FailReason::WrongDetails)
         }
     }
 
@@ -253,6 +282,7 @@ impl Payment {
         match self.progress {
             Progress::Doomed(_)
             | Progress::Sent { .. }
+            | Progress::Held { .. }
             | Progress::Lost { .. }
             | Progress::Succeeded { .. } => true,
             Progress::Failed(_) => false,
@@ -285,7 +315,7 @@ fn routing_fee(amount: Msat) -> Msat {
     Msat(1_000 + amount.0 / 10_000)
 }
 
-fn with_fee(amount: Msat, fee: Msat) -> Msat {
+pub(super) fn with_fee(amount: Msat, fee: Msat) -> Msat {
     amount
         .checked_add(fee)
         .expect("amounts are bounded far below")

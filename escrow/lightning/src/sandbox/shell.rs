@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::acts::Act;
+use super::acts::{Act, LosePayments, Peers};
 use super::desk::{Answer, Clock, Desk, OpenError, Request, open_world, serve};
-use super::faults::{Fault, FaultAction, Faults, Op};
+use super::faults::{Condition, Fault, FaultAction, Faults, Op, bent};
 use super::journal::{FileJournal, Journal};
 use super::world::{Setup, World};
-use crate::backend::{LnError, LnResult};
+use crate::backend::{LnError, LnResult, NodeInfo};
 
 /// Requests that may wait at the desk.
 const QUEUE: usize = 1_024;
@@ -23,7 +24,7 @@ const QUEUE: usize = 1_024;
 const TICK_EVERY: Duration = Duration::from_secs(1);
 /// A stop of the node is no longer than this; [`Sandbox::come_back`] ends it
 /// sooner.
-const LONGEST_STOP: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const LONGEST_STOP: Duration = Duration::from_secs(30 * 86_400);
 
 /// The sandbox as the rest of the program holds it; clones are the same one.
 #[derive(Clone)]
@@ -56,6 +57,7 @@ struct Queue {
 struct Trouble {
     faults: Faults,
     down_until: Option<Instant>,
+    condition: Condition,
     hanging: Vec<Request>,
 }
 
@@ -165,7 +167,11 @@ impl Sandbox {
     /// Forgets the rules, lets hanging calls go and brings the node back.
     pub async fn clear_faults(&self) {
         self.come_back();
-        self.trouble().faults.clear();
+        {
+            let mut trouble = self.trouble();
+            trouble.faults.clear();
+            trouble.condition = Condition::default();
+        }
         self.let_go().await;
     }
 
@@ -197,18 +203,22 @@ impl Sandbox {
         op: Op,
         work: impl FnOnce(&mut Desk) -> T + Send + 'static,
     ) -> LnResult<T> {
-        let action = {
-            let mut trouble = self.trouble();
-            if trouble
-                .down_until
-                .is_some_and(|until| Instant::now() < until)
-            {
-                return Err(LnError::Unavailable("the node is down".into()));
-            }
-            trouble.faults.take(op)
-        };
+        let action = self.trouble().next(op, Instant::now())?;
         match action {
-            None => self.ask(work).await,
+            // How the node shows itself is seen in what `info` says, and how
+            // it tells its news in the streams.
+            None
+            | Some(
+                FaultAction::StaleHeight { .. }
+                | FaultAction::NotSynced { .. }
+                | FaultAction::InfoHangs { .. }
+                | FaultAction::StartWindow { .. }
+                | FaultAction::DropStream
+                | FaultAction::EofStreamNoTerminal
+                | FaultAction::SilentStream
+                | FaultAction::DuplicateUpdate
+                | FaultAction::ReorderUpdate,
+            ) => self.ask(work).await,
             Some(FaultAction::FailBefore) => Err(LnError::Unavailable(
                 "a fault was ordered: nothing was done".into(),
             )),
@@ -223,11 +233,71 @@ impl Sandbox {
                 self.trouble().hanging.push(request);
                 reply.await.unwrap_or_else(|_| Err(gone()))
             }
+            Some(FaultAction::Delay { ms }) => {
+                sleep(Duration::from_millis(ms)).await;
+                self.ask(work).await
+            }
             Some(FaultAction::RestartNode { down_ms }) => {
                 self.go_down(Duration::from_millis(down_ms)).await;
                 Err(LnError::Unavailable("the node is down".into()))
             }
+            Some(FaultAction::LockedWallet { .. }) => {
+                let _no_streams = self.ask(|desk| desk.watchers.end()).await;
+                Err(locked())
+            }
+            Some(FaultAction::LoseAttempt) => {
+                let lose = |count| LosePayments { count };
+                self.ask(move |desk| {
+                    desk.apply(lose(1));
+                    let result = work(desk);
+                    desk.apply(lose(0));
+                    result
+                })
+                .await
+            }
         }
+    }
+
+    /// What the node says of itself, in the condition it is in.
+    pub(super) async fn info_by(
+        &self,
+        look: impl FnOnce(&World) -> NodeInfo + Send + 'static,
+    ) -> LnResult<NodeInfo> {
+        let info = self.call(Op::Info, |desk| look(&desk.world)).await?;
+        let silent_until = self.trouble().condition.silent_until(Instant::now());
+        if let Some(until) = silent_until {
+            sleep_until(until).await;
+        }
+        Ok(self.trouble().condition.shown(info, Instant::now()))
+    }
+
+    /// Starts a payment, which cannot leave while the node has no peers.
+    pub(super) async fn pay_by<A>(&self, act: A) -> LnResult<A::Reply>
+    where
+        A: Act + Send + 'static,
+        A::Reply: Send + 'static,
+    {
+        let is_starting = self.trouble().condition.is_starting(Instant::now());
+        self.call(Op::StartPayment, move |desk| {
+            if !is_starting {
+                return desk.apply(act);
+            }
+            desk.apply(Peers { are_online: false });
+            let reply = desk.apply(act);
+            desk.apply(Peers { are_online: true });
+            reply
+        })
+        .await
+    }
+
+    /// Bends a stream if that was ordered.
+    pub(super) fn bend<T: Clone + Send + 'static>(
+        &self,
+        op: Op,
+        news: BoxStream<'static, T>,
+    ) -> BoxStream<'static, T> {
+        let fault = self.trouble().faults.take_bend(op);
+        bent(news, fault)
     }
 
     async fn ask<T: Send + 'static>(
@@ -264,6 +334,23 @@ impl Sandbox {
     }
 }
 
+impl Trouble {
+    /// What is ordered for a call, if the node is there to be called.
+    fn next(&mut self, op: Op, now: Instant) -> LnResult<Option<FaultAction>> {
+        if self.down_until.is_some_and(|until| now < until) {
+            return Err(LnError::Unavailable("the node is down".into()));
+        }
+        if self.condition.is_locked(now) {
+            return Err(locked());
+        }
+        let action = self.faults.take(op);
+        if let Some(action) = action {
+            self.condition.worsen(action, now);
+        }
+        Ok(action)
+    }
+}
+
 impl Drop for Queue {
     /// Waits for the thread, so that the file is closed and complete when the
     /// last clone is gone.
@@ -290,6 +377,10 @@ fn request<T: Send + 'static>(
         answer
     });
     (request, reply)
+}
+
+fn locked() -> LnError {
+    LnError::Unavailable("wallet locked, unlock it to enable full RPC access".into())
 }
 
 fn gone() -> LnError {

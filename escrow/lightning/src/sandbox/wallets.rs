@@ -77,6 +77,12 @@ pub(super) struct Invoice {
     paid: bool,
 }
 
+impl Invoice {
+    pub(super) fn payee(&self) -> &str {
+        &self.payee
+    }
+}
+
 impl World {
     pub(super) fn fund(&mut self, wallet: &str, amount: Sats) -> Result<Msat, WalletError> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -168,7 +174,7 @@ impl World {
         if self.balance(&act.wallet) < amount {
             return Err(PayRefusal::InsufficientBalance);
         }
-        self.invoice_takes(hash, amount)?;
+        self.invoice_takes(hash, amount, self.now)?;
         let balance = self
             .wallets
             .get_mut(&act.wallet)
@@ -179,11 +185,13 @@ impl World {
     }
 
     /// The payee of an invoice takes the money and hands out the preimage.
-    /// Whoever calls takes the same sum from the payer.
+    /// Whoever calls takes the same sum from the payer. What `came_at` before
+    /// the invoice's time was over may be taken later.
     pub(super) fn invoice_takes(
         &mut self,
         hash: PaymentHash,
         amount: Msat,
+        came_at: UnixTime,
     ) -> Result<Secret, PayRefusal> {
         let invoice = self
             .invoices
@@ -192,7 +200,7 @@ impl World {
         if invoice.paid || invoice.amount.is_some_and(|asked| amount < asked) {
             return Err(PayRefusal::WrongDetails);
         }
-        if self.now >= invoice.expires_at {
+        if came_at >= invoice.expires_at {
             return Err(PayRefusal::Expired);
         }
         let balance = self

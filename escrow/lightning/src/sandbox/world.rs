@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::acts::Act;
 use super::clockwork::Due;
 use super::holds::Hold;
+use super::payees::Behaviour;
 use super::payments::Payment;
 use super::pen::{Dice, Owner, Pen};
 use super::wallets::Invoice;
@@ -75,12 +76,20 @@ pub struct World {
     pub(super) history: BTreeMap<u64, PaymentHash>,
     /// So many payments of the node will still find no route.
     pub(super) failing: u32,
-    /// So many payments of the node will still be lost.
+    /// So many payments of the node will be noted and never leave.
     #[serde(default)]
     pub(super) losing: u32,
+    #[serde(default)]
+    pub(super) peers_are_away: bool,
+    /// How wallets treat payments of the node; who is not in it takes them.
+    #[serde(default)]
+    pub(super) behaviours: BTreeMap<String, Behaviour>,
     /// What happens by itself, by time and by height.
     pub(super) due: BTreeSet<(UnixTime, Due)>,
     pub(super) cancel_at_height: BTreeSet<(u32, PaymentHash)>,
+    /// Payments that wallets hold, by the end of their time locks.
+    #[serde(default)]
+    pub(super) fail_at_height: BTreeSet<(u32, PaymentHash)>,
     #[serde(skip)]
     pub(super) changes: Vec<Change>,
     #[serde(skip)]
@@ -130,6 +139,9 @@ pub struct WorldState {
     pub routing_fees: Msat,
     /// So many payments will still fail.
     pub failing_payments: u32,
+    /// Payments that wallets hold until they are told to answer.
+    #[serde(default)]
+    pub held_payments: Vec<PaymentHash>,
     /// Balances of the wallets, in millisats.
     pub wallets: BTreeMap<String, Msat>,
     /// The holds that are neither settled nor canceled.
@@ -157,8 +169,11 @@ impl World {
             history: BTreeMap::new(),
             failing: 0,
             losing: 0,
+            peers_are_away: false,
+            behaviours: BTreeMap::new(),
             due: BTreeSet::new(),
             cancel_at_height: BTreeSet::new(),
+            fail_at_height: BTreeSet::new(),
             changes: Vec::new(),
             pen: Pen::default(),
         };
@@ -208,7 +223,10 @@ impl World {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         self.history
             .range(index.saturating_add(1)..)
-            .filter_map(|(_, hash)| Some(self.payments.get(hash)?.record(*hash)))
+            .filter_map(|(index, hash)| Some((index, self.payments.get(hash)?.record(*hash))))
+            // A number whose payment was forgotten stays as a mark.
+            .filter(|(index, record)| record.index == **index)
+            .map(|(_, record)| record)
             .take(max)
             .collect()
     }
@@ -292,6 +310,7 @@ impl World {
             held_out: self.held_out(),
             routing_fees: self.routing_fees,
             failing_payments: self.failing,
+            held_payments: self.held_payments(),
             wallets: self.wallets.clone(),
             holds: self
                 .holds

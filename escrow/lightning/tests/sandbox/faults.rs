@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use escrow_lightning::backend::{FailReason, PaymentState, StartPayment};
+use escrow_lightning::backend::{FailReason, HoldSnapshot, HoldState, PaymentState, StartPayment};
 use escrow_lightning::sandbox::{
-    Clock, DEFAULT_WALLET, FailPayments, Fault, FaultAction, LosePayments, Mine, Op,
+    ChangeChannels, Clock, DEFAULT_WALLET, FailPayments, Fault, FaultAction, LosePayments, Mine, Op,
 };
 use escrow_lightning::{LightningBackend, LnError, Preimage, Sandbox};
 use futures_util::StreamExt;
@@ -137,6 +137,172 @@ async fn a_lost_payment_stays_in_flight_and_no_channel_carries_it() {
     sandbox.apply(past).await.unwrap();
     let state = sandbox.lookup_payment(hashes[0]).await.unwrap();
     assert_eq!(state, PaymentState::InFlight { parts: 1 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_call_is_done_later() {
+    let sandbox = in_memory();
+    let request = hold_request(&Preimage::new([1; 32]));
+    sandbox.add_fault(Fault::on(Op::CreateHold, FaultAction::Delay { ms: 5_000 }));
+    let asked_at = tokio::time::Instant::now();
+    sandbox.create_hold(&request).await.unwrap();
+    assert_eq!(asked_at.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_wallet_does_nothing_until_it_is_unlocked() {
+    let sandbox = in_memory();
+    let preimage = Preimage::new([1; 32]);
+    let hold = sandbox.create_hold(&hold_request(&preimage)).await.unwrap();
+    let mut news = sandbox.watch_hold(hold.hash);
+    assert!(news.next().await.is_some());
+    let locked = FaultAction::LockedWallet { for_ms: 5_000 };
+    sandbox.add_fault(Fault::on(Op::CancelHold, locked));
+    let answer = sandbox.cancel_hold(hold.hash).await;
+    assert!(matches!(answer, Err(LnError::Unavailable(_))), "{answer:?}");
+    assert!(sandbox.info().await.is_err());
+    assert_eq!(news.next().await, None);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(sandbox.lookup_hold(hold.hash).await.unwrap(), Some(hold));
+}
+
+#[tokio::test(start_paused = true)]
+async fn info_shows_the_condition_of_the_node_for_a_while() {
+    let sandbox = in_memory();
+    let well = sandbox.info().await.unwrap();
+    let table = [
+        FaultAction::StaleHeight {
+            blocks: 3,
+            for_ms: 1_000,
+        },
+        FaultAction::NotSynced { for_ms: 1_000 },
+        FaultAction::StartWindow { for_ms: 1_000 },
+    ];
+    for fault in table {
+        sandbox.add_fault(Fault {
+            op: None,
+            action: fault,
+        });
+        sandbox.liquidity().await.unwrap();
+        let shown = sandbox.info().await.unwrap();
+        let stale = matches!(fault, FaultAction::StaleHeight { .. });
+        let starting = matches!(fault, FaultAction::StartWindow { .. });
+        let behind = if stale { 3 } else { 0 };
+        assert_eq!(shown.block_height, well.block_height - behind, "{fault:?}");
+        assert_eq!(shown.synced_to_chain, stale, "{fault:?}");
+        assert_eq!(shown.active_channels == 0, starting, "{fault:?}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(sandbox.info().await.unwrap(), well);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_info_leaves_everything_else_at_work() {
+    let sandbox = in_memory();
+    sandbox.add_fault(Fault::on(
+        Op::Info,
+        FaultAction::InfoHangs { for_ms: 60_000 },
+    ));
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(Duration::from_secs(5), sandbox.info()).await;
+        assert!(answer.is_err(), "{answer:?}");
+    }
+    let request = hold_request(&Preimage::new([1; 32]));
+    sandbox.create_hold(&request).await.unwrap();
+    let asked_at = tokio::time::Instant::now();
+    sandbox.info().await.unwrap();
+    assert_eq!(asked_at.elapsed(), Duration::from_secs(50));
+}
+
+#[tokio::test]
+async fn a_payment_in_the_start_window_or_in_a_crash_does_not_leave() {
+    let sandbox = in_memory();
+    let bolt11 = sandbox
+        .apply(invoice(DEFAULT_WALLET, 1_000_000))
+        .await
+        .unwrap()
+        .unwrap();
+    let request = pay_request(bolt11, 1_000_000);
+    let window = FaultAction::StartWindow { for_ms: 600_000 };
+    sandbox.add_fault(Fault::on(Op::Info, window));
+    sandbox.info().await.unwrap();
+    sandbox.start_payment(&request).await.unwrap();
+    let last = async || {
+        let records = sandbox.list_payments_since(0, 9).await.unwrap();
+        records.into_iter().next_back().unwrap().state
+    };
+    let reason = FailReason::InsufficientBalance;
+    assert_eq!(last().await, PaymentState::Failed { reason });
+    sandbox.clear_faults().await;
+    sandbox.add_fault(Fault::on(Op::StartPayment, FaultAction::LoseAttempt));
+    sandbox.start_payment(&request).await.unwrap();
+    assert_eq!(last().await, PaymentState::InFlight { parts: 1 });
+    let found = sandbox.apply(ChangeChannels).await.unwrap();
+    assert_eq!(found, 1, "one payment never left");
+    sandbox.start_payment(&request).await.unwrap();
+    let paid = last().await;
+    assert!(matches!(paid, PaymentState::Succeeded { .. }), "{paid:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_break_off_fall_silent_or_tell_twice_and_out_of_order() {
+    let open = |it: &HoldSnapshot| matches!(it.state, HoldState::Open { .. });
+    let table = [
+        (FaultAction::DropStream, vec![]),
+        (FaultAction::EofStreamNoTerminal, vec![true]),
+        (FaultAction::DuplicateUpdate, vec![true, true, false, false]),
+        (FaultAction::ReorderUpdate, vec![false, true]),
+    ];
+    for (fault, told) in table {
+        let sandbox = in_memory();
+        let preimage = Preimage::new([1; 32]);
+        let hold = sandbox.create_hold(&hold_request(&preimage)).await.unwrap();
+        sandbox.add_fault(Fault::on(Op::WatchHold, fault));
+        let news = sandbox.watch_hold(hold.hash);
+        let first_then_cancel = async {
+            tokio::task::yield_now().await;
+            sandbox.cancel_hold(hold.hash).await.unwrap();
+        };
+        let (heard, ()) = tokio::join!(news.collect::<Vec<_>>(), first_then_cancel);
+        let heard: Vec<bool> = heard.iter().map(open).collect();
+        assert_eq!(heard, told, "{fault:?}");
+    }
+    let sandbox = in_memory();
+    let hold = hold_request(&Preimage::new([1; 32]));
+    sandbox.create_hold(&hold).await.unwrap();
+    sandbox.add_fault(Fault::on(Op::WatchHold, FaultAction::SilentStream));
+    let mut news = sandbox.watch_hold(hold.hash);
+    let said = tokio::time::timeout(Duration::from_secs(86_400), news.next()).await;
+    assert!(said.is_err(), "{said:?}");
+    // The next stream is a good one.
+    assert!(sandbox.watch_hold(hold.hash).next().await.is_some());
+}
+
+#[test]
+fn faults_are_ordered_in_json() {
+    let table = [
+        (
+            r#"{"op":"settle-hold","action":"fail-after"}"#,
+            Fault::on(Op::SettleHold, FaultAction::FailAfter),
+        ),
+        (
+            r#"{"op":null,"action":{"stale-height":{"blocks":3,"for_ms":9}}}"#,
+            Fault {
+                op: None,
+                action: FaultAction::StaleHeight {
+                    blocks: 3,
+                    for_ms: 9,
+                },
+            },
+        ),
+        (
+            r#"{"op":"watch-hold","action":"silent-stream"}"#,
+            Fault::on(Op::WatchHold, FaultAction::SilentStream),
+        ),
+    ];
+    for (json, fault) in table {
+        assert_eq!(serde_json::from_str::<Fault>(json).unwrap(), fault);
+    }
 }
 
 #[tokio::test(start_paused = true)]

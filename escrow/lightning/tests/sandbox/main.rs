@@ -3,6 +3,7 @@
 
 mod faults;
 mod memory;
+mod payees;
 mod stories;
 mod world;
 

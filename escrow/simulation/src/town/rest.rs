@@ -1,78 +1,138 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
-use escrow_core::order::OrderId;
-use escrow_core::payout::PayoutState;
-use escrow_core::stage::Stage;
-use escrow_engine::submission::Submission;
-use escrow_lightning::sandbox::FailPayments;
+use escrow_core::order::{Order, Price};
+use escrow_core::payout::{AttemptState, PayoutState};
+use escrow_core::stage::{CancelReason, Stage};
 
-use super::{Mail, Town};
-use crate::people::{Scene, envelope};
+use super::Town;
+use crate::people::Scene;
 
-/// Rounds that a run has to come to rest.
-const LAST_ROUNDS: usize = 400;
+/// In this time the node finishes what needs nobody else: a payee takes up to
+/// a thousand seconds, and three tries with a minute between them fail before
+/// the buyer is asked for another invoice.
+const OWN_LIFE_SECS: u64 = 1_800;
 
-/// Seconds between two of them: a hold is opened well within the node's patience.
+/// Between two rounds in which there is something to do: a hold is opened well
+/// within the node's patience.
 const ROUND_SECS: u64 = 4;
+
+/// The same while nothing is to be done but to wait for Lightning.
+const SWEEP_SECS: u64 = 60;
+
+/// Everything is over by then: the longest life of an order, an escrow after
+/// it, and a day by which the clock was wrong.
+const LONGEST_LIFE_SECS: u64 = 20 * 86_400;
+
+/// Longer than a clock that jumped must go right until it is believed.
+const PROBATION_SECS: u64 = 100;
+
+/// Rounds in which mirrors that behave get all that waits for them.
+const MIRROR_ROUNDS: usize = 400;
 
 impl Town {
     /// The trouble is over: first the node, alone, brings to an end what needs
-    /// nobody else; then the traders finish what they have begun.
+    /// nobody else; then those traders who are still there finish what they
+    /// have begun, and time ends the rest. A claim alone waits for ever, for
+    /// the buyer or for his heirs (rule P10).
     pub(super) fn come_to_rest(&mut self) {
-        self.line.is_good = true;
-        self.line.act(FailPayments { count: 0 });
-        self.watch_rest(|town| town.needs_nobody_else().is_empty());
-        let view = self.view();
-        let is_idle = view.outbox_len().unwrap() == 0;
-        assert!(is_idle, "rows are left in the outbox");
+        self.line.heal();
+        self.mirrors.heal_mail();
+        self.clock_is_right_again();
+        let needs_nobody = |town: &Town| {
+            town.mirrors.are_read() && !town.living().iter().any(|order| town.waits(order))
+        };
+        self.goes_on(OWN_LIFE_SECS, |_| {}, needs_nobody);
+        assert_eq!(
+            self.view().outbox_len().unwrap(),
+            0,
+            "rows are left in the outbox"
+        );
         self.witness.all_are_answered();
-        self.watch_rest(|town| {
-            town.everybody_finishes();
-            let view = town.view();
-            let living = view.living_orders().unwrap().map(Result::unwrap);
-            living
-                .into_iter()
-                .all(|order| order.stage == Stage::Pending)
-        });
+        let all_are_claims = |town: &Town| town.living().iter().all(|order| town.is_claim(order));
+        self.goes_on(LONGEST_LIFE_SECS, Town::everybody_finishes, all_are_claims);
+        if !self.living().is_empty() {
+            self.tally.add("claim left to heirs");
+            self.people.come_back();
+            let nobody_lives = |town: &Town| town.living().is_empty();
+            self.goes_on(OWN_LIFE_SECS, Town::everybody_finishes, nobody_lives);
+        }
         self.witness.all_are_answered();
+        self.nothing_is_left();
+        self.mirrors_are_served();
         self.count_endings();
     }
 
-    fn watch_rest(&mut self, mut is_done: impl FnMut(&mut Town) -> bool) {
-        for _ in 0..LAST_ROUNDS {
+    /// The time of the ledger has been ahead at most as far as the clock was.
+    fn clock_is_right_again(&mut self) {
+        self.hours.set_wrong(0);
+        for _ in 0..3 {
+            let batch = self.batch();
+            self.commit(&batch);
+            self.pass_time(PROBATION_SECS);
+        }
+        self.sleep(self.ledger_time.secs_since(self.hours.now));
+    }
+
+    /// What the node publishes itself has not waited for mirrors, which are
+    /// served last.
+    fn mirrors_are_served(&mut self) {
+        self.mirrors.heal();
+        for _ in 0..MIRROR_ROUNDS {
             self.pass_time(ROUND_SECS);
-            let is_over = is_done(self);
-            let reports = self.work();
-            let batch: Vec<_> = reports.into_iter().map(Submission::Report).collect();
-            let mail = self.arrivals();
-            let delivered = self.deliveries();
-            let is_quiet = batch.is_empty() && mail.is_empty() && delivered.is_empty();
-            let next = self.engine().next_timer().unwrap();
-            if !is_quiet || next.is_some_and(|at| at <= self.now) {
-                self.commit(batch, &mail, &delivered);
-            } else if is_over && self.post.is_empty() {
+            let batch = self.batch();
+            self.commit(&batch);
+            let view = self.view();
+            if self.mirrors.are_served(&view) {
+                return self.mirrors.show_the_truth(&view, &mut self.tally);
+            }
+        }
+        panic!("a mirror is never served");
+    }
+
+    /// Goes on until it is over. `lets_act` brings the traders in.
+    fn goes_on(
+        &mut self,
+        longest_secs: u64,
+        lets_act: fn(&mut Town),
+        is_over: impl Fn(&Town) -> bool,
+    ) {
+        let latest = self.hours.now.plus(longest_secs);
+        while self.hours.now < latest {
+            lets_act(self);
+            let batch = self.batch();
+            let is_idle = batch.is_idle() && self.post.is_empty() && !self.is_timer_due();
+            self.commit(&batch);
+            if is_idle && is_over(self) {
                 let view = self.view();
                 return self.witness.audits(&view, &self.line, &self.people);
             }
+            let nap_secs = match is_idle {
+                false => ROUND_SECS,
+                true if self.living().iter().any(|order| self.waits(order)) => SWEEP_SECS,
+                true => self.nap_secs(),
+            };
+            self.pass_time(nap_secs);
         }
-        let view = self.view();
-        let living: Vec<_> = view.living_orders().unwrap().map(Result::unwrap).collect();
-        let stuck = self.needs_nobody_else();
-        panic!("no rest; stuck: {stuck:#?}; living: {living:#?}");
+        panic!("no end; living: {:#?}", self.living());
     }
 
-    /// Orders that wait for the node or for Lightning.
-    fn needs_nobody_else(&self) -> Vec<(OrderId, Stage, Option<PayoutState>)> {
+    fn living(&self) -> Vec<Order> {
         let view = self.view();
-        let waits = |stage: &Stage| match stage {
-            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => {
-                Some(None)
-            }
-            Stage::PayingBuyer { payout, .. } => {
-                let state = view.payout(*payout).unwrap().unwrap().state;
-                let waits = matches!(state, PayoutState::NeedInvoice { .. });
-                (!waits).then_some(Some(state))
-            }
+        view.living_orders().unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Whether the order waits for nothing but its buyer's invoice.
+    fn is_claim(&self, order: &Order) -> bool {
+        let payout = order.stage.payout();
+        let payout = payout.map(|id| self.view().payout(id).unwrap().unwrap());
+        payout.is_some_and(|payout| matches!(payout.state, PayoutState::NeedInvoice { .. }))
+    }
+
+    /// Whether the order waits for the node or for Lightning.
+    fn waits(&self, order: &Order) -> bool {
+        match &order.stage {
+            Stage::OpeningHold { .. } | Stage::Releasing { .. } | Stage::Canceling { .. } => true,
+            Stage::PayingBuyer { .. } => !self.is_claim(order),
             Stage::Pending
             | Stage::WaitingInvoice { .. }
             | Stage::WaitingPayment { .. }
@@ -82,16 +142,8 @@ impl Town {
             | Stage::Dispute { .. }
             | Stage::Success { .. }
             | Stage::Canceled { .. }
-            | Stage::Expired => None,
-        };
-        let living = view.living_orders().unwrap().map(Result::unwrap);
-        let mut waiting = Vec::new();
-        for order in living {
-            if let Some(payout) = waits(&order.stage) {
-                waiting.push((order.id, order.stage, payout));
-            }
+            | Stage::Expired => false,
         }
-        waiting
     }
 
     fn everybody_finishes(&mut self) {
@@ -99,8 +151,7 @@ impl Town {
             return;
         }
         let view = self.view();
-        let living: Vec<_> = view.living_orders().unwrap().map(Result::unwrap).collect();
-        for order in living {
+        for order in self.living() {
             if order.stage == Stage::Pending {
                 continue;
             }
@@ -108,29 +159,73 @@ impl Town {
                 view: &view,
                 line: &mut self.line,
                 dice: &mut self.dice,
-                now: self.now,
+                tally: &mut self.tally,
+                now: self.hours.now,
             };
-            for request in self.people.next_move(&order, &mut scene) {
-                self.witness.asks(&request);
-                let message = envelope(request, &mut self.dice);
-                self.post.push(Mail {
-                    arrives: self.now,
-                    message,
-                });
+            let mut requests = self.people.next_move(&order, &mut scene);
+            if matches!(order.stage, Stage::Dispute { .. }) {
+                requests.extend(self.people.solvers_move(&mut scene));
+            }
+            for request in requests {
+                self.send(request, 0);
             }
         }
     }
 
+    fn nothing_is_left(&self) {
+        let view = self.view();
+        let holds = view.living_holds().unwrap();
+        assert!(holds.is_empty(), "holds are left: {holds:#?}");
+        let attempts = view.sent_attempts().unwrap();
+        assert!(attempts.is_empty(), "payments are left: {attempts:#?}");
+        let rows = view.outbox_len().unwrap();
+        assert_eq!(rows, 0, "rows are left in the outbox");
+        assert_eq!(self.next_timer(), None, "a timer is left");
+    }
+
     fn count_endings(&mut self) {
+        self.witness.tells_rarities(&mut self.tally);
         let view = self.view();
         for id in &self.witness.orders {
             let order = view.order(*id).unwrap().unwrap();
-            match order.stage {
-                Stage::Success { .. } => self.tally.add("success"),
-                Stage::Canceled { .. } => self.tally.add("canceled"),
-                Stage::Expired => self.tally.add("expired"),
-                _ => self.tally.add("pending at the end"),
+            self.tally.ended(ending(&order.stage));
+            if let (Stage::Success { .. }, Price::Market { .. }) = (&order.stage, order.offer.price)
+            {
+                self.tally.add("success at market price");
             }
         }
+        for payment in self.line.payments() {
+            let attempt = view.attempt(payment.hash).unwrap();
+            if attempt.is_some_and(|it| matches!(it.state, AttemptState::Lost { .. })) {
+                self.tally.add("attempt given up as lost");
+            }
+        }
+    }
+}
+
+fn ending(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Success { .. } => "success",
+        Stage::Expired => "expired",
+        Stage::Canceled { why, .. } => match why {
+            CancelReason::ByMaker => "canceled by its maker",
+            CancelReason::NotPaid => "canceled: not paid in time",
+            CancelReason::NoInvoice => "canceled: no invoice in time",
+            CancelReason::ByBoth => "canceled by both",
+            CancelReason::EscrowEnding => "canceled: escrow near its end",
+            CancelReason::EscrowLost => "canceled: escrow gone back",
+            CancelReason::ByAdmin => "canceled by a solver",
+        },
+        Stage::Pending
+        | Stage::OpeningHold { .. }
+        | Stage::WaitingInvoice { .. }
+        | Stage::WaitingPayment { .. }
+        | Stage::PaidWaitingInvoice { .. }
+        | Stage::Active { .. }
+        | Stage::FiatSent { .. }
+        | Stage::Dispute { .. }
+        | Stage::Canceling { .. }
+        | Stage::Releasing { .. }
+        | Stage::PayingBuyer { .. } => panic!("{stage:?} is no ending"),
     }
 }

@@ -1,5 +1,6 @@
 //! The ledger against its promises.
 
+mod chain;
 mod mirrors;
 mod model;
 mod orders;

@@ -8,7 +8,7 @@ use escrow_core::party::Identity;
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
 use escrow_core::stage::Stage;
 use escrow_core::timer::TimerKind;
-use escrow_core::{PaymentHash, UnixTime};
+use escrow_core::{Destination, PaymentHash, UnixTime};
 use proptest::prelude::*;
 
 use super::samples::{hash, identity, order_id, trade_key};
@@ -46,9 +46,12 @@ impl Model {
                 .payout
                 .iter()
                 .chain(taken)
+                .filter_map(Destination::invoice)
                 .any(|invoice| invoice.hash == hash)
         };
-        let of_payout = |p: &&Payout| p.state != PayoutState::Paid && p.destination.hash == hash;
+        let of_payout = |p: &&Payout| {
+            p.state != PayoutState::Paid && p.invoice().is_some_and(|it| it.hash == hash)
+        };
         let orders = self.living().filter(of_order).map(|order| order.id);
         orders
             .chain(self.payouts.values().filter(of_payout).map(|p| p.order))
@@ -65,6 +68,7 @@ impl Model {
             .get(&order.id)
             .is_some_and(|o| o.stage.is_terminal());
         let taken = order.stage.take().and_then(|take| take.payout.as_ref());
+        let taken = taken.and_then(Destination::invoice);
         order.stage.is_terminal()
             || !has_ended && taken.is_none_or(|invoice| self.is_free_for(invoice.hash, order.id))
     }
@@ -84,7 +88,9 @@ impl Model {
             .get(&payout.id)
             .is_none_or(|before| before.order == payout.order)
             && (payout.state == PayoutState::Paid
-                || self.is_free_for(payout.destination.hash, payout.order))
+                || payout
+                    .invoice()
+                    .is_none_or(|it| self.is_free_for(it.hash, payout.order)))
     }
 
     pub(super) fn takes_attempt(&self, attempt: &Attempt) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use escrow_core::Destination;
 use escrow_core::order::Order;
 
 use super::samples::{
@@ -157,7 +158,7 @@ fn one_key_may_be_party_of_two_orders() {
 #[test]
 fn both_invoices_of_an_order_are_known_while_it_lives() {
     let mut order = at_line(pending(1), 4, 9, Some(hash(6)));
-    order.offer.payout = Some(payout_invoice(hash(5)));
+    order.offer.payout = Some(Destination::Invoice(payout_invoice(hash(5))));
     let mut ledger = Ledger::in_memory();
     let mut page = ledger.page().unwrap();
     page.put_order(order.clone()).unwrap();

@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::samples::{attempts, fixture, holds, orders, payouts};
+use crate::ledger::journal::ChainedEntry;
 use crate::ledger::record::{Record, decode, encode};
 use crate::ledger::seen::Seen;
 use crate::ledger::table::Table;
 use crate::ledger::{
-    JournalEntry, Latch, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside,
-    StorageError, UnknownPayment,
+    Latch, Ledger, LightningNode, Mirror, NodeIdentity, OutboxRow, SetAside, StorageError,
+    UnknownPayment,
 };
 
 /// Reads the bytes that version 1 wrote, and what this version makes of them.
@@ -56,7 +57,7 @@ fn records_of_version_1_are_read() {
     );
     survives::<Seen>(Table::Seen, include_bytes!("../fixtures/seen.v1"));
     survives::<OutboxRow>(Table::Outbox, include_bytes!("../fixtures/outbox.v1"));
-    survives::<JournalEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
+    survives::<ChainedEntry>(Table::Journal, include_bytes!("../fixtures/journal.v1"));
     survives::<SetAside>(Table::SetAside, include_bytes!("../fixtures/set_aside.v1"));
     survives::<Mirror>(Table::Mirrors, include_bytes!("../fixtures/mirrors.v1"));
     survives::<NodeIdentity>(Table::Node, include_bytes!("../fixtures/node.v1"));
@@ -97,6 +98,10 @@ fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
     survives::<Payout>(
         Table::Payouts,
         include_bytes!("../fixtures/payouts_queued.v2"),
+    );
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_to_addresses.v2"),
     );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {

@@ -5,7 +5,7 @@ use escrow_core::order::{Order, OrderId, Take};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
 use escrow_core::stage::Stage;
-use escrow_core::{PaymentHash, PayoutInvoice, UnixTime};
+use escrow_core::{Destination, PaymentHash, PayoutInvoice, UnixTime};
 use nostr::event::EventId;
 use nostr::key::PublicKey;
 use uuid::Uuid;
@@ -96,16 +96,17 @@ pub(super) fn at_line(
     if let Some(take) = take_mut(&mut order.stage) {
         take.taker.trade_key = trade_key(taker);
         take.taker.identity = Identity::Known(identity(taker));
-        take.payout = invoice.map(payout_invoice);
+        take.payout = invoice.map(payout_invoice).map(Destination::Invoice);
     }
     order
 }
 
 /// An invoice with this hash.
 pub(super) fn payout_invoice(hash: PaymentHash) -> PayoutInvoice {
+    let first = payouts().remove(0);
     PayoutInvoice {
         hash,
-        ..payouts().remove(0).destination
+        ..first.invoice().unwrap().clone()
     }
 }
 
@@ -133,7 +134,7 @@ pub(super) fn payout(n: u8, order: u8, hash: PaymentHash, state: PayoutState) ->
     Payout {
         id: payout_id(n),
         order: order_id(order),
-        destination: payout_invoice(hash),
+        destination: Destination::Invoice(payout_invoice(hash)),
         state,
         ..payouts().remove(0)
     }

@@ -193,6 +193,10 @@ fn the_journal_is_read_by_number_and_pruned_by_age() {
     let numbers = |rows: Vec<(u64, JournalEntry)>| rows.iter().map(|row| row.0).collect::<Vec<_>>();
     assert_eq!(numbers(page.journal_from(0, 100).unwrap()), [4, 5, 6]);
     assert_eq!(numbers(page.journal_from(5, 1).unwrap()), [5]);
+    assert_eq!(numbers(page.journal_since(UnixTime(5), 9).unwrap()), [5, 6]);
+    assert_eq!(numbers(page.journal_since(UnixTime(0), 2).unwrap()), [5, 6]);
+    assert_eq!(numbers(page.journal_of(order_id(1)).unwrap()), [4, 5, 6]);
+    assert_eq!(numbers(page.journal_of(order_id(2)).unwrap()), [0; 0]);
 }
 
 #[test]

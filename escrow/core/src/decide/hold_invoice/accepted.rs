@@ -2,7 +2,7 @@
 
 use crate::amount::Msat;
 use crate::decide::opening::given_up;
-use crate::decide::payout_invoice::outlives_window;
+use crate::decide::payout_invoice::will_be_payable;
 use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision, Effect};
 use crate::facts::Now;
@@ -43,7 +43,7 @@ pub fn hold_accepted(
         return alarm(Alarm::UnexpectedHold(hold.hash));
     };
     let mut decision = match &take.payout {
-        Some(payout) if outlives_window(payout, now) => begin_trade(order, take, hold, now),
+        Some(payout) if will_be_payable(payout, now) => begin_trade(order, take, hold, now),
         Some(_) | None => ask_for_invoice(order, take, hold, taker, now),
     };
     decision.holds = vec![Hold {
@@ -221,8 +221,7 @@ mod tests {
         let with_life = |secs| {
             let mut scene = waiting_payment(Side::Sell);
             if let Stage::WaitingPayment { take, .. } = &mut scene.order.stage {
-                let dying = invoice(50).edit(|i| i.expires_at = UnixTime(NOW.0 + secs));
-                take.payout = Some(dying);
+                take.payout = Some(dying_at(UnixTime(NOW.0 + secs)));
             }
             accepted(&scene, FULL)
         };

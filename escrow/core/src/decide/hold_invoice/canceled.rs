@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn h8_e3_s7_an_unpaid_buy_order_is_back_in_the_book() {
         let mut scene = waiting_payment(Side::Buy);
-        scene.order.offer.payout = Some(invoice(50));
+        scene.order.offer.payout = Some(to_address());
         let back = scene.order.moved(Stage::Pending, NOW);
         let again = Notice::BackInBook(Box::new(view::back(&back)));
         let expected = Decision {

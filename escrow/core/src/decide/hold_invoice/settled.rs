@@ -134,7 +134,7 @@ mod tests {
     fn r4_p9_a_dying_invoice_is_asked_for_after_the_good_news() {
         let mut scene = releasing(Side::Sell);
         let owed = scene.owed.as_mut().unwrap();
-        owed.payout.destination.expires_at = UnixTime(NOW.0 + 59);
+        owed.payout.destination = dying_at(UnixTime(NOW.0 + 59));
         let decision = settled(&scene, 0);
         assert_eq!(decision.payouts[0].state, need_invoice());
         assert_eq!(decision.pushes.len(), 3);

@@ -39,6 +39,7 @@ pub fn adopt(
     let waits = match payout.state {
         PayoutState::Ready { .. }
         | PayoutState::Queued { .. }
+        | PayoutState::Resolving { .. }
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Parked => true,

@@ -3,6 +3,7 @@
 use crate::decide::{alarm, nothing};
 use crate::decision::{Alarm, Decision};
 use crate::facts::Now;
+use crate::lightning::Destination;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutState};
@@ -29,7 +30,7 @@ pub fn payment_failed(
     else {
         return alarm(contradiction);
     };
-    let mut decision = match blame(reason, in_trouble) {
+    let mut decision = match blame(reason, in_trouble, &payout.destination) {
         Blame::Route => count(order, take, payout, now),
         Blame::Invoice => {
             let mut decision = ask_for_another(order, take, payout, now);
@@ -39,6 +40,7 @@ pub fn payment_failed(
             decision
         }
         Blame::Time => ask_for_another(order, take, payout, now),
+        Blame::Nobody => try_again(payout, now),
         Blame::Node => own_fault(payout, attempt.hash, now),
     };
     let state = AttemptState::Failed {
@@ -55,19 +57,23 @@ pub fn payment_failed(
 
 /// What a failure is put down to, and so what follows from it.
 enum Blame {
-    /// Counted; the same invoice is tried again.
+    /// Counted; the same invoice is tried again, or another from an address.
     Route,
     /// It will never be paid; another one is wanted at once.
     Invoice,
     /// It has expired; another one is wanted, nothing is counted.
     Time,
+    /// An address's invoice has expired before it was tried; not counted.
+    Nobody,
     /// Our own fault; not counted, tried again.
     Node,
 }
 
 /// What a node in trouble hears of routes and payees proves nothing: with a
-/// stale height even the right details are refused (rule P7).
-fn blame(reason: PaymentFailure, in_trouble: bool) -> Blame {
+/// stale height even the right details are refused (rule P7). An address that
+/// gave a bad invoice may give a better one (rule P6e).
+fn blame(reason: PaymentFailure, in_trouble: bool, destination: &Destination) -> Blame {
+    let is_address = destination.invoice().is_none();
     match reason {
         PaymentFailure::NoRoute
         | PaymentFailure::Timeout
@@ -78,7 +84,9 @@ fn blame(reason: PaymentFailure, in_trouble: bool) -> Blame {
             Blame::Node
         }
         PaymentFailure::NoRoute | PaymentFailure::Timeout | PaymentFailure::Error => Blame::Route,
+        PaymentFailure::WrongDetails | PaymentFailure::InvoiceRefused if is_address => Blame::Route,
         PaymentFailure::WrongDetails | PaymentFailure::InvoiceRefused => Blame::Invoice,
+        PaymentFailure::InvoiceExpired if is_address => Blame::Nobody,
         PaymentFailure::InvoiceExpired => Blame::Time,
         PaymentFailure::InsufficientBalance
         | PaymentFailure::Canceled
@@ -88,7 +96,7 @@ fn blame(reason: PaymentFailure, in_trouble: bool) -> Blame {
 
 /// Rule P5: the buyer hears of the first counted failure, and is asked for
 /// another invoice after the last.
-fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
+pub(super) fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
     let tries = payout.tries.saturating_add(1);
     let left = now.terms.payment_attempts.saturating_sub(tries);
     let payout = Payout {
@@ -213,6 +221,22 @@ mod tests {
             };
             assert_eq!(failing(reason, 0), expected, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn p6e_a_refused_invoice_of_an_address_is_counted() {
+        let mut payout = payout(PayoutState::Paying);
+        payout.destination = Destination::Address(ADDRESS.to_owned());
+        let (order, sent) = (paying(Side::Sell).order, attempt(AttemptState::Sent));
+        let after = |reason| {
+            let decision = payment_failed(&order, &payout, &sent, (reason, false), now());
+            let payout = &decision.payouts[0];
+            (payout.tries, payout.state)
+        };
+        for reason in [PaymentFailure::WrongDetails, PaymentFailure::InvoiceRefused] {
+            assert_eq!(after(reason), (1, later()), "{reason:?}");
+        }
+        assert_eq!(after(PaymentFailure::InvoiceExpired), (0, later()));
     }
 
     #[test]

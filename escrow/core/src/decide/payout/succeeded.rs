@@ -43,6 +43,7 @@ pub fn payment_succeeded(
         PayoutState::Paying => was_sent,
         PayoutState::Ready { .. }
         | PayoutState::Queued { .. }
+        | PayoutState::Resolving { .. }
         | PayoutState::NeedInvoice { .. } => !was_sent,
         PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
     };

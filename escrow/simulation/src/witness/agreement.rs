@@ -1,0 +1,252 @@
+//! Book, ledger, Lightning and wallets agree.
+
+use std::collections::BTreeSet;
+
+use escrow_core::due;
+use escrow_core::hold::{Hold, HoldState};
+use escrow_core::order::OrderId;
+use escrow_core::payout::{Payout, PayoutState};
+use escrow_core::stage::{BackTo, Stage};
+use escrow_core::terms::Terms;
+use escrow_core::{Msat, UnixTime};
+use escrow_engine::known_keys::KnownKeys;
+use escrow_lightning::backend::{HoldState as Seen, PaymentState};
+use storage::ledger::View;
+
+use super::Witness;
+use crate::lightning::{Line, Task, Workers};
+use crate::people::People;
+
+impl Witness {
+    /// What must be true after every step.
+    pub(crate) fn inspects(&mut self, view: &View, line: &Line) {
+        let ended = &self.ended;
+        let living = |id: &&OrderId| !ended.contains_key(id);
+        let living: Vec<OrderId> = self.orders.iter().filter(living).copied().collect();
+        for order in living {
+            self.inspects_order(order, view);
+            inspects_holds(order, view, line);
+        }
+        let world = &line.world;
+        assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
+        let sent = view.sent_attempts().unwrap();
+        let payouts: BTreeSet<_> = sent.iter().map(|attempt| attempt.payout).collect();
+        assert_eq!(payouts.len(), sent.len(), "two attempts of one payout");
+    }
+
+    /// What stays wrong once it is wrong; looked at from time to time.
+    pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
+        for order in self.orders.clone() {
+            self.inspects_order(order, view);
+            inspects_holds(order, view, line);
+        }
+        self.audits_money(view, line, people);
+        let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
+        for (identity, index) in unburnt {
+            let user = view.user(*identity).unwrap();
+            let last = user.map_or(0, |user| i64::from(user.last_index.0));
+            assert_ne!(last, *index, "a refusal has used an index");
+        }
+        let set_aside = view.set_aside(1).unwrap();
+        assert!(set_aside.is_empty(), "{set_aside:?}");
+    }
+
+    fn inspects_order(&mut self, id: OrderId, view: &View) {
+        let order = view.order(id).unwrap().expect("an order in the book");
+        let stage = &order.stage;
+        let shown = match stage {
+            Stage::Pending
+            | Stage::OpeningHold {
+                back_to: BackTo::Pending,
+                ..
+            } => "pending",
+            Stage::Success { .. } => "success",
+            Stage::Canceled { .. } | Stage::Expired => "canceled",
+            Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
+            | Stage::Canceling { .. }
+            | Stage::Releasing { .. }
+            | Stage::PayingBuyer { .. } => "in-progress",
+        };
+        assert_eq!(
+            self.book[&id], shown,
+            "book and ledger of {id:?}: {stage:?}"
+        );
+        if let Some(dispute) = order.dispute {
+            let row = view.dispute(dispute).unwrap().unwrap();
+            assert_eq!(self.disputes[&dispute], row.status().as_str());
+            let is_open = matches!(stage, Stage::Dispute { .. });
+            assert!(!is_open || row.is_open());
+            assert!(!stage.is_terminal() || !row.is_open());
+        }
+        let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
+        let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
+        let rarity = rarity(stage, payout.as_ref(), hold.as_ref());
+        self.rarities.extend(rarity.map(|name| (name, id)));
+        let mover = due::mover(&order, hold.as_ref(), payout.as_ref());
+        assert!(
+            mover.is_some() != stage.is_terminal(),
+            "{mover:?} moves {order:?}"
+        );
+        for timer in due::due(&order, payout.as_ref(), None) {
+            let set = view.timer_of(id, timer.kind).unwrap();
+            assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);
+        }
+        if let Some(end) = self.ended.get(&id) {
+            assert_eq!(stage, end, "an ended order moved");
+        } else if stage.is_terminal() {
+            self.ended.insert(id, stage.clone());
+        }
+    }
+
+    fn audits_money(&self, view: &View, line: &Line, people: &People) {
+        let world = &line.world;
+        let mut node = self.outbound_at_first.0;
+        let mut wallets = vec![People::funds().0; people.persons.len()];
+        for hold in self
+            .orders
+            .iter()
+            .flat_map(|id| view.holds_of(*id).unwrap())
+        {
+            let owner = people.selves[&hold.seller.trade_key].owner;
+            match world.hold(hold.hash).map(|seen| seen.state) {
+                Some(Seen::Settled { paid }) => {
+                    wallets[owner] -= paid.0;
+                    node += paid.0;
+                }
+                Some(Seen::Accepted(acceptance)) => wallets[owner] -= acceptance.paid.0,
+                Some(Seen::Open { partial }) => wallets[owner] -= partial.0,
+                Some(Seen::Canceled) | None => {}
+            }
+        }
+        let mut paid = BTreeSet::new();
+        for payment in line.payments() {
+            let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
+            assert_eq!(attempt.amount, payment.amount);
+            let fee = match payment.state {
+                PaymentState::Succeeded { fee, .. } => fee,
+                // It never left (rule P13).
+                PaymentState::InFlight { .. } if world.lost_payment(payment.hash).is_some() => {
+                    continue;
+                }
+                PaymentState::InFlight { .. } => Msat(0),
+                PaymentState::Failed { .. } | PaymentState::NotFound => continue,
+            };
+            let is_first = paid.insert(attempt.order);
+            assert!(is_first, "two live payments for {:?}", attempt.order);
+            inspects_cover(attempt.order, payment.amount, view, line);
+            if matches!(payment.state, PaymentState::Succeeded { .. }) {
+                node -= payment.amount.0 + fee.0;
+                wallets[people.payees[&payment.hash]] += payment.amount.0;
+            }
+        }
+        let liquidity = world.liquidity();
+        assert_eq!(
+            liquidity.outbound.0 + liquidity.held_out.0,
+            node,
+            "the node's sats"
+        );
+        for (person, expected) in people.persons.iter().zip(wallets) {
+            assert_eq!(
+                world.balance(&person.wallet).0,
+                expected,
+                "{}",
+                person.wallet
+            );
+        }
+    }
+}
+
+/// After the height was judged at `now`, no trade runs on that stood there
+/// before and whose escrow is about to end (rules X3, X4).
+pub(crate) fn inspects_horizon(view: &View, height: u32, now: UnixTime) {
+    let margin = Terms::default().escrow_deadline_margin_blocks;
+    for order in view.living_orders().unwrap().map(Result::unwrap) {
+        let runs = matches!(order.stage, Stage::Active { .. } | Stage::FiatSent { .. });
+        if !runs || order.stage_since >= now {
+            continue;
+        }
+        let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
+        if let HoldState::Accepted(acceptance) = hold.state {
+            let left = acceptance.expiry_height.saturating_sub(height);
+            assert!(left > margin, "{left} blocks left to {order:?}");
+        }
+    }
+}
+
+/// What few orders come through.
+fn rarity(stage: &Stage, payout: Option<&Payout>, hold: Option<&Hold>) -> Option<&'static str> {
+    let asked = match payout.map(|payout| payout.state) {
+        Some(PayoutState::NeedInvoice { asked, .. }) => asked,
+        _ => 0,
+    };
+    match stage {
+        Stage::OpeningHold {
+            back_to: BackTo::WaitingPayment { .. },
+            ..
+        } => Some("hold opened anew"),
+        Stage::PaidWaitingInvoice { .. } => Some("paid before the invoice came"),
+        Stage::Dispute { .. } => Some("dispute"),
+        Stage::PayingBuyer { .. } if asked > 1 => Some("payout asked for again"),
+        Stage::PayingBuyer { .. } if asked > 0 => Some("payout asked for"),
+        _ => match hold?.state {
+            HoldState::Lost => Some("escrow gone during a release"),
+            _ => None,
+        },
+    }
+}
+
+/// Known keys are those of living orders, and everything alive is tended.
+pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, people: &People) {
+    let living = view.living_trade_keys().unwrap();
+    for key in people.selves.keys() {
+        assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
+    }
+    for hold in view.living_holds().unwrap() {
+        assert!(
+            workers.tends(Task::Hold(hold.hash)),
+            "nobody tends {hold:?}"
+        );
+    }
+    for attempt in view.sent_attempts().unwrap() {
+        let task = Task::Payment(attempt.hash);
+        assert!(workers.tends(task), "nobody tends {attempt:?}");
+    }
+}
+
+/// Where a hold stands in ledger and world.
+fn inspects_holds(order: OrderId, view: &View, line: &Line) {
+    for hold in view.holds_of(order).unwrap() {
+        let seen = line.world.hold(hold.hash).map(|seen| seen.state);
+        let agrees = match &hold.state {
+            HoldState::Settled(_) => matches!(seen, Some(Seen::Settled { .. })),
+            // One that opened very late is closed by its own expiry.
+            HoldState::Canceled => {
+                matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
+            }
+            HoldState::Lost => seen == Some(Seen::Canceled),
+            HoldState::New => !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_))),
+            // A paid one is on its way back to the seller.
+            HoldState::Canceling => !matches!(seen, Some(Seen::Settled { .. })),
+            HoldState::Open { .. } | HoldState::Accepted(_) => {
+                !matches!(seen, Some(Seen::Settled { .. }) | None)
+            }
+            HoldState::Settling(_) => !matches!(seen, Some(Seen::Open { .. }) | None),
+        };
+        assert!(agrees, "ledger {:?}, Lightning {seen:?}", hold.state);
+    }
+}
+
+/// A payment goes out only against a settled hold that covers it (promise 3).
+fn inspects_cover(order: OrderId, amount: Msat, view: &View, line: &Line) {
+    let order = view.order(order).unwrap().unwrap();
+    let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
+    let seen = line.world.hold(hold.hash).unwrap();
+    assert!(matches!(seen.state, Seen::Settled { .. }), "{order:?}");
+    assert!(amount <= seen.value, "more goes out than came in");
+}
