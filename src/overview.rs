@@ -6,12 +6,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use escrow_core::UnixTime;
 use escrow_core::dispute::{Dispute, DisputeId};
-use escrow_core::order::{Order, OrderId, Price};
-use escrow_core::party::{Identity, Party};
-use escrow_core::solver::Permission;
-use escrow_core::wire::Status;
+use escrow_core::order::{Order, OrderId, Price, Side};
+use escrow_core::party::{Identity, IdentityKey, Party};
+use escrow_core::solver::{Permission, Solver};
+use escrow_core::wire::{Initiator, Status};
 use escrow_engine::EscrowHandle;
 use http::StatusCode;
+use nostr::key::PublicKey;
 use nostr::nips::nip19::ToBech32;
 use serde::{Deserialize, Serialize};
 use storage::ledger::{JournalEntry, StorageError, View};
@@ -192,7 +193,7 @@ pub fn disputes(view: &View) -> Result<Vec<DisputeLine>, StorageError> {
 /// If the ledger cannot be read.
 pub fn solvers(view: &View) -> Result<Vec<SolverLine>, StorageError> {
     let solvers = view.solvers()?.into_iter();
-    let line = |(key, solver): (escrow_core::party::IdentityKey, escrow_core::solver::Solver)| {
+    let line = |(key, solver): (IdentityKey, Solver)| {
         let permission = match solver.permission {
             Permission::Read => "read",
             Permission::ReadWrite => "read-write",
@@ -221,8 +222,8 @@ impl OrderLine {
             status: order.stage.status(),
             since: order.stage_since,
             kind: match offer.side {
-                escrow_core::order::Side::Buy => "buy".into(),
-                escrow_core::order::Side::Sell => "sell".into(),
+                Side::Buy => "buy".into(),
+                Side::Sell => "sell".into(),
             },
             fiat: format!("{fiat} {}", offer.fiat_code),
             sats: amounts.map(|amounts| amounts.sats.0),
@@ -236,14 +237,14 @@ impl DisputeLine {
         DisputeLine {
             id: dispute.id,
             order: dispute.order,
-            opened_by: escrow_core::wire::Initiator::from(dispute.opened_by).to_string(),
+            opened_by: Initiator::from(dispute.opened_by).to_string(),
             opened_at: dispute.opened_at,
             solver: dispute.assigned().map(|assigned| npub(assigned.solver.0)),
         }
     }
 }
 
-fn npub(key: nostr::key::PublicKey) -> String {
+fn npub(key: PublicKey) -> String {
     key.to_bech32().unwrap_or_else(|_| key.to_hex())
 }
 

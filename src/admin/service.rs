@@ -4,6 +4,7 @@ use escrow_core::dispute::DisputeId;
 use escrow_core::order::OrderId;
 use escrow_core::wire::info_event::COMPATIBLE_VERSION;
 use escrow_engine::{EscrowHandle, LightningHealth};
+use storage::ledger::View;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -163,8 +164,9 @@ impl AdminService for Service {
         request: Request<GetMaintenanceStatusRequest>,
     ) -> Answer<GetMaintenanceStatusResponse> {
         self.turnstile.admit(&request, Need::Nothing)?;
-        let rest = operator::read(&self.escrow, Rest::of_ledger).await;
-        let rest = rest.map_err(|why| Status::internal(why.to_string()))?;
+        let both = |view: &View| Ok((Rest::of_ledger(view)?, view.lightning_node()?));
+        let both = operator::read(&self.escrow, both).await;
+        let (rest, stored) = both.map_err(|why| Status::internal(why.to_string()))?;
         let drained = rest.is_drained();
         let since = rest.maintenance.as_ref();
         let since = since.and_then(|present| i64::try_from(present.since.0).ok());
@@ -180,7 +182,7 @@ impl AdminService for Service {
             }),
             drained,
             ln_node_pubkey: self.node_pubkey(),
-            stored_ln_node_pubkey: None,
+            stored_ln_node_pubkey: stored.map(|node| node.pubkey),
         }))
     }
 

@@ -96,12 +96,12 @@ async fn takes(node: &Node, rounds: usize, times: &mut AskingTimes) -> anyhow::R
             let mut made = maker.new_trade().await?;
             maker.offers(&mut made, &offer(price)).await?;
             let order = made.order.context("the offer has no name")?;
-            let mut taken = taker.new_trade().await?;
-            let answered = taker.takes_sell(&mut taken, order, None).await?;
+            let mut take = taker.new_trade().await?;
+            let answered = taker.takes_sell(&mut take, order, None).await?;
             spent.add(answered.answered_after);
-            taker.cancels(&taken).await?;
+            taker.cancels(&take).await?;
             maker.cancels(&made).await?;
-            taker.forget(&taken).await?;
+            taker.forget(&take).await?;
             maker.forget(&made).await?;
         }
     }

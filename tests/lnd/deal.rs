@@ -3,7 +3,7 @@
 use escrow_core::amount::{Fiat, Sats};
 use escrow_core::wire::{Action, OrderKind, Payload};
 use escrow_regtest::Payment;
-use mostro_relay::trader::{Ask, Heard, Offer, Trade, Trader};
+use mostro_relay::trader::{Ask, Asking, Heard, Offer, Trade, Trader};
 use uuid::Uuid;
 
 use crate::town::Town;
@@ -38,8 +38,10 @@ impl Person {
     pub(crate) async fn offers(&mut self, kind: OrderKind) -> Uuid {
         let offer = Offer {
             kind,
-            sats: Sats(SATS),
-            fiat: Fiat(10),
+            price: Asking::Fixed {
+                sats: Sats(SATS),
+                fiat: Fiat(10),
+            },
             fiat_code: "USD".into(),
             payment_method: "cash".into(),
         };

@@ -1,7 +1,7 @@
 //! Disputes over real sockets: who may take them, who may rule, and rulings
 //! that a restart does not undo (rules D1–D6, A1–A13).
 
-use escrow_core::wire::{Action, BondResolution, BookStatus, Payload, Transport};
+use escrow_core::wire::{Action, BondResolution, BookStatus, OrderKind, Payload, Transport};
 use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 use mostro_relay::trader::Ask;
 use nostr::key::Keys;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::mishaps::a_trade_before_its_release;
 use crate::person::Person;
+use crate::ranges::{buys, offers_a_range};
 use crate::refusals::NOWHERE;
 use crate::town::Town;
 
@@ -133,6 +134,19 @@ async fn a11_a_restart_between_a_cancel_and_the_refund() {
     a_ruling_outlives_a_restart(Action::AdminCancel, Op::CancelHold, Transport::GiftWrap).await;
 }
 
+/// Rule L1: the trade is told as a dispute, with the solver to write to.
+async fn restored_in_dispute(party: &mut Person, dispute: Uuid, solver: &str) {
+    let ask = Ask::about(Action::RestoreSession, None);
+    let heard = party.asks_anything(ask).await;
+    let Some(Payload::RestoreData(found)) = &heard.message.payload else {
+        panic!("nothing is restored: {}", heard.json);
+    };
+    assert!(found.orders.is_empty(), "{}", heard.json);
+    assert_eq!(found.disputes[0].dispute_id, dispute);
+    let told = found.disputes[0].solver_pubkey.as_deref();
+    assert_eq!(told, Some(solver));
+}
+
 /// From a reader to a writer to the operator, who rules; at each step nobody
 /// else can.
 #[tokio::test]
@@ -177,6 +191,10 @@ async fn a1_to_a9_a_dispute_goes_from_hand_to_hand() {
     writer.asks(take(dispute), TOOK).await;
     both_hear(&mut alice, &mut bob, &taken_by(&writer)).await;
     reader.hears(&taken_by(&writer)).await;
+    restored_in_dispute(&mut alice, dispute, &writer.key()).await;
+    let again = Ask::about(Action::Dispute, Some(order));
+    bob.is_refused([("D1 one is open", again, "not_allowed_by_status")])
+        .await;
     reader
         .is_refused([
             ("A1 lost", take(dispute), "invalid_pubkey"),
@@ -214,6 +232,34 @@ async fn a1_to_a9_a_dispute_goes_from_hand_to_hand() {
     for person in [&mut alice, &mut bob, &mut reader, &mut writer] {
         person.hears_no_more().await;
     }
+}
+
+/// The buyer has named a key for the rest before the dispute, so a ruling for
+/// him does not end his range.
+#[tokio::test]
+async fn n3_up_s9_a_settled_range_goes_on() {
+    let mut town = Town::new().await;
+    let (mut alice, mut bob) = town.pair(Transport::GiftWrap, Transport::Direct).await;
+    let order = offers_a_range(&mut alice, OrderKind::Buy).await;
+    let next = alice.trader.new_trade().await.unwrap();
+    let sent = Ask::about(Action::FiatSent, Some(order)).naming(Some(&next));
+    buys(&mut alice, &mut bob, 20, sent).await;
+    let opened = bob
+        .says(Action::Dispute, "dispute-initiated-by-you{dispute} E")
+        .await;
+    alice.hears("dispute-initiated-by-peer{dispute}").await;
+    let mut judge = a_judge(&mut town, "judge", Transport::Direct, "", order).await;
+    judge.asks(take(opened.dispute().unwrap()), TOOK).await;
+    both_hear(&mut alice, &mut bob, &taken_by(&judge)).await;
+    let settle = Ask::about(Action::AdminSettle, Some(order));
+    judge.asks(settle, "admin-settled E").await;
+    bob.hears("admin-settled").await;
+    for news in ["admin-settled", "purchase-completed", "rate"] {
+        alice.hears(news).await;
+    }
+    alice.turns_to(next);
+    alice.inherits("new-order{ack 0 expires} idx").await;
+    assert_ne!(alice.order(), order);
 }
 
 /// The solver hears how the parties have ended it without him.

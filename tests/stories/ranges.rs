@@ -23,7 +23,7 @@ fn sellers(dollars: u64) -> u64 {
 
 const ACK: &str = "new-order{ack 0 expires} E idx";
 
-async fn offers_a_range(maker: &mut Person, kind: OrderKind) -> Uuid {
+pub(crate) async fn offers_a_range(maker: &mut Person, kind: OrderKind) -> Uuid {
     let offer = Offer {
         kind,
         price: Asking::Range {
@@ -75,7 +75,7 @@ async fn sells(alice: &mut Person, bob: &mut Person, part: u64) {
 
 /// Bob takes a part of what Alice buys; she names the key for the rest when
 /// she says that the fiat is sent (rule N5).
-async fn buys(alice: &mut Person, bob: &mut Person, part: u64, next: Ask) {
+pub(crate) async fn buys(alice: &mut Person, bob: &mut Person, part: u64, next: Ask) {
     let (pays, gets) = (sellers(part), buyers(part));
     let asked = format!("pay-invoice{{payment_request pay {pays} expires}} E idx");
     let request = takes(bob, Action::TakeBuy, alice.order(), part, &asked).await;

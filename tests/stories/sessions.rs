@@ -1,9 +1,11 @@
 //! What a client asks to find its way back, and how an offer moves to another
 //! key (rules L1–L7).
 
-use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, RestoreData, Status, Transport};
-use mostro_relay::trader::{Ask, HouseEnvelope, Persona, Trade};
 use std::sync::Arc;
+
+use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, RestoreData, Status, Transport};
+use escrow_lightning::sandbox::{Fault, FaultAction, Op};
+use mostro_relay::trader::{Ask, HouseEnvelope, Persona, Trade};
 use uuid::Uuid;
 
 use crate::person::Person;
@@ -227,4 +229,26 @@ async fn l6_l7_an_offer_moves_between_two_takes_and_never_during_one() {
     let heard: Vec<_> = alice.trader.unread(&first).collect();
     let actions: Vec<_> = heard.iter().map(|heard| heard.message.action).collect();
     assert_eq!(actions, [Action::NewOrder], "when Bob had left");
+}
+
+/// A take whose hold invoice is being opened, as long as Lightning thinks.
+#[tokio::test]
+async fn l6_an_offer_does_not_move_while_a_hold_is_opened() {
+    let mut town = Town::new().await;
+    let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::GiftWrap).await;
+    let order = alice.offers(OrderKind::Buy, 10_000).await;
+    town.sandbox()
+        .add_fault(Fault::on(Op::CreateHold, FaultAction::Hang));
+    let take = Ask::about(Action::TakeBuy, Some(order)).with_index();
+    let event = bob.trader.wrap(&bob.trade, &take, Some(1)).unwrap();
+    assert!(bob.publishes(&event).await.taken);
+    let moves = || Ask::about(Action::TradePubkey, Some(order));
+    let fresh = next_key(&mut alice).await;
+    alice.turns_to(fresh);
+    alice
+        .is_refused([("L6 opening", moves(), "not_allowed_by_status")])
+        .await;
+    bob.turns_the_page().await;
+    bob.is_refused([("L6 not his", moves(), "invalid_pubkey")])
+        .await;
 }

@@ -568,7 +568,7 @@ async fn x13_a_latch_outlives_a_restart_stops_payments_and_refuses_takers_until_
     dave.says(&house, Action::TakeBuy, Some(other), None).await;
     let mut dave = dave;
     let refusal = dave.hears(&house, Action::CantDo).await;
-    assert_eq!(reason(&refusal), CantDo::TooManyRequests);
+    assert_eq!(reason(&refusal), CantDo::MaintenanceMode);
     alice.says(&house, Action::Release, Some(order), None).await;
     bob.hears(&house, Action::Released).await;
     tokio::time::sleep(Duration::from_secs(600)).await;

@@ -52,7 +52,7 @@ impl Cast {
     ) -> anyhow::Result<Cast> {
         let stand = Stand::open(differ, teller).await?;
         let url = stand.url();
-        Cast::at(stand, &url, title, teller).await
+        Box::pin(Cast::at(stand, &url, title, teller)).await
     }
 
     /// The same in a box that stands; Bob's relay is another one perhaps.
@@ -138,7 +138,7 @@ impl Stand {
         teller: &mut Storyteller,
     ) -> anyhow::Result<Stand> {
         let began = Instant::now();
-        let stand = Site::new(differ)?.open().await?;
+        let stand = Box::pin(Site::new(differ)?.open()).await?;
         teller.opens(
             &stand.url(),
             stand.node.public_key(),

@@ -26,7 +26,7 @@ const PUBLIC_URL: &str = "wss://box.example";
 
 pub(super) async fn play(teller: &mut Storyteller) -> anyhow::Result<()> {
     let elsewhere = Site::new(|settings| settings.escrow.enabled = false)?;
-    let mut elsewhere = elsewhere.open().await?;
+    let mut elsewhere = Box::pin(elsewhere.open()).await?;
     let relay = elsewhere.node.relay_address();
     let stand = Stand::open(mirrored_to(relay)?, teller).await?;
     let url = elsewhere.url();

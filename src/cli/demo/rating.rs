@@ -2,6 +2,7 @@
 
 use anyhow::{bail, ensure};
 use escrow_core::wire::{Action, BookStatus, CantDo, Payload};
+use uuid::Uuid;
 
 use super::cast::Cast;
 use super::storyteller::Storyteller;
@@ -116,13 +117,13 @@ async fn reads(
 
 fn the_offer_shows_it(
     reader: &Seat<'_>,
-    order: uuid::Uuid,
+    order: Uuid,
     teller: &mut Storyteller,
 ) -> anyhow::Result<()> {
     let shown = r#""total_rating":2.0,"total_reviews":1"#;
     let offered = reader.revisions(order).iter().any(|event| {
-        let mut tags = event.tags.iter().map(|tag| tag.as_slice());
-        tags.any(|tag| tag.iter().any(|said| said.contains(shown)))
+        let mut tags = event.tags.iter();
+        tags.any(|tag| tag.as_slice().iter().any(|said| said.contains(shown)))
     });
     ensure!(offered, "her offer does not say {shown}");
     teller.checks("her offer says that she has 2 stars from 1 vote");

@@ -51,7 +51,7 @@ pub(super) async fn play(teller: &mut Storyteller) -> anyhow::Result<()> {
     );
     let site = cast.stand.dies([&mut alice, &mut bob]).await;
     two_hours_pass(&site, order).await?;
-    cast.stand = site.open().await?;
+    cast.stand = Box::pin(site.open()).await?;
     come_back([&mut alice, &mut bob], &cast.stand, teller).await?;
     bob_has_lost_no_time(&cast.stand, order, deadline, teller)?;
 
@@ -65,7 +65,7 @@ pub(super) async fn play(teller: &mut Storyteller) -> anyhow::Result<()> {
     );
     alice.posts(Action::Release).await?;
     let site = cast.stand.dies([&mut alice, &mut bob]).await;
-    cast.stand = site.open().await?;
+    cast.stand = Box::pin(site.open()).await?;
     come_back([&mut alice, &mut bob], &cast.stand, teller).await?;
     let sellers = [Action::HoldInvoicePaymentSettled, Action::Rate];
     alice.finds_in_the_mail(&sellers, teller).await?;
