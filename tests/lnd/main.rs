@@ -13,6 +13,7 @@ mod bad_lines;
 mod crashes;
 mod deal;
 mod lost_payments;
+mod measuring;
 mod node_troubles;
 mod refusals;
 mod running_box;
