@@ -76,14 +76,13 @@ pub struct Lnd {
     gate: Arc<Gate>,
     hints: PrivateHints,
     capabilities: Capabilities,
-    can_do_too_much: bool,
     meeting: Mutex<Meeting>,
 }
 
 /// Whether it was looked what this LND is and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meeting {
-    /// At start, or whoever made this does not want it to be looked at.
+    /// At start.
     Over,
     /// It was away at start.
     Due,
@@ -110,7 +109,12 @@ impl Lnd {
             return Err(LndProblems(problems));
         }
         let alone = |problem| LndProblems(vec![problem]);
-        let can_do_too_much = access.read().map_err(alone)?.can_do_too_much;
+        if access.read().map_err(alone)?.can_do_too_much {
+            tracing::warn!(
+                "the macaroon allows more than the escrow needs; whoever steals it takes \
+                 everything: make a small one with `{BAKE}`"
+            );
+        }
         let line = Line::new(access, tempo).map_err(alone)?;
         Ok(Lnd {
             gate: Arc::new(Gate::new(line)),
@@ -121,7 +125,6 @@ impl Lnd {
                 max_cltv_limit: MAX_CLTV_LIMIT,
                 simulated: false,
             },
-            can_do_too_much,
             meeting: Mutex::new(Meeting::Over),
         })
     }
@@ -175,12 +178,6 @@ impl Lnd {
     /// [`LndRefusal::Problems`] are for the operator; with the others it may be worth
     /// while to wait.
     pub async fn introduce(&self) -> Result<NodeInfo, LndRefusal> {
-        if self.can_do_too_much {
-            tracing::warn!(
-                "the macaroon allows more than the escrow needs; whoever steals it takes \
-                 everything: make a small one with `{BAKE}`"
-            );
-        }
         let line = match self.gate.active_line().await {
             Ok(line) => line,
             Err(LnError::Auth(why)) => return Err(LndProblems(vec![why]).into()),
