@@ -279,6 +279,7 @@ async fn x10_a_maintenance_is_announced_at_once_and_ends_with_the_operators_word
     let mut town = town_with_admin(None).await;
     // Upstream's library of this version cannot read the reason of the refusal.
     let mut alice = town.person_of_the_house("alice", Transport::Direct).await;
+    alice.trader.watch_book().await.unwrap();
     let mut admin = admin(&town).await;
     announced(&town, 38_385, |event| !rests(event)).await;
     let begin = maintenance(true, Some("new channels"));
