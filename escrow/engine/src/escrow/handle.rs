@@ -23,7 +23,7 @@ impl EscrowHandle {
         self.mailbox.report(Submission::AnnounceHealth(event)).await
     }
 
-    /// The numbers of the mirrors, in the order of [`Parts::mirrors`].
+    /// The numbers of the mirrors, in the order of [`Parts::mirrors`](crate::Parts::mirrors).
     #[must_use]
     pub fn mirrors(&self) -> &[MirrorNo] {
         &self.mirrors
