@@ -96,13 +96,8 @@ impl Person {
     /// Asks the node and returns whatever it answers; it must be the next letter.
     pub(crate) async fn asks_anything(&mut self, ask: Ask) -> Heard {
         let order = ask.order;
-        let is_question = ask.wrapper() == Wrapper::Restore || ask.action == Action::Orders;
         let heard = self.trader.request(&self.trade, ask).await.unwrap().heard;
-        if is_question {
-            self.is_in_its_place(&heard);
-        } else {
-            self.is_next(&heard);
-        }
+        self.is_next(&heard);
         assert!(
             order.is_none() || heard.message.id == order,
             "{}",
@@ -298,18 +293,14 @@ impl Person {
     }
 
     /// A letter of the trade's history: it is in its place, and later than all
-    /// before it. What answers a question is no part of that history.
+    /// before it.
     fn is_next(&mut self, heard: &Heard) {
         if self.trade.transport == Transport::Direct {
             let at = heard.event.created_at;
             assert!(at > self.last_at, "the stamps rise: {}", heard.json);
             self.last_at = at;
         }
-        self.is_in_its_place(heard);
-    }
-
-    /// A letter that came out of turn is a failure, although it was found.
-    fn is_in_its_place(&mut self, heard: &Heard) {
+        // A letter that came out of turn is a failure, although it was found.
         self.read += 1;
         assert_eq!(heard.place, self.read, "{}: {}", self.name(), heard.json);
     }

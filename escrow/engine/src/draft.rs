@@ -19,6 +19,7 @@ use storage::ledger::{Lane, MirrorNo, OutboxRow, Page, SeenKey, StorageError};
 
 use crate::book;
 use crate::desk::{Desk, Sealing};
+use crate::letter_times::LetterTimes;
 use crate::submission::Announcement;
 
 /// Fewer pieces than this are not worth a thread.
@@ -27,6 +28,7 @@ const PIECES_PER_THREAD: usize = 4;
 /// Words and effects of a batch, in order.
 #[derive(Default)]
 pub(crate) struct Draft {
+    letter_times: LetterTimes,
     pieces: Vec<Piece>,
     pub(crate) letters: Vec<Letter>,
     pub(crate) effects: Vec<Effect>,
@@ -51,6 +53,13 @@ enum PieceContent {
 }
 
 impl Draft {
+    pub(crate) fn new(letter_times: LetterTimes) -> Draft {
+        Draft {
+            letter_times,
+            ..Draft::default()
+        }
+    }
+
     /// Adds a letter, stamped later than all before it to the same key.
     pub(crate) fn letter(
         &mut self,
@@ -63,7 +72,9 @@ impl Draft {
         if desk.sealing == Sealing::Off {
             return Ok(());
         }
-        let stamp = page.next_letter_stamp(letter.to, now)?;
+        let last = page.letter_stamp(letter.to)?;
+        let next = self.letter_times.next(letter.to, last, now);
+        let stamp = page.next_letter_stamp(letter.to, next)?;
         self.pieces.push(Piece {
             stamp,
             seed: desk.entropy.seed(),

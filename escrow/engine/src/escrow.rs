@@ -155,6 +155,7 @@ impl Escrow {
             views: engine.views(),
             publisher: Arc::downgrade(&parts.publisher),
             clock: parts.clock.clone(),
+            letter_times: engine.letter_times(),
             memory: Mutex::new(Memory::new(Entropy::from_os())),
         });
         let guard = ClockGuard::new(parts.clock);

@@ -30,6 +30,7 @@ mod fair_queue;
 mod gather;
 pub mod intake;
 pub mod known_keys;
+mod letter_times;
 pub mod mailbox;
 mod mailroom;
 pub mod preimages;

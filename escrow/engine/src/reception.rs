@@ -16,6 +16,7 @@ use storage::ledger::Views;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::letter_times::LetterTimes;
 use crate::questions;
 use crate::submission::{Path, Receipt, TraderMessage};
 use crate::workers::courier::Publisher;
@@ -35,6 +36,7 @@ pub(crate) struct Reception {
     /// this: neither would ever end.
     pub(crate) publisher: Weak<dyn Publisher>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) letter_times: LetterTimes,
     pub(crate) memory: Mutex<Memory>,
 }
 
@@ -117,23 +119,27 @@ impl Reception {
     ) -> Result<(), String> {
         let view = self.views.view().map_err(|why| why.to_string())?;
         let answer = questions::answer(&view, request, question, (self.most_orders, now));
-        drop(view);
         let letter = answer
             .map_err(|why| why.to_string())?
             .unwrap_or_else(|why| Letter::refusal(&request.asker(), request.order, why));
-        let event = self.sealed(&letter, now)?;
+        let last = view
+            .letter_stamp(letter.to)
+            .map_err(|why| why.to_string())?;
+        drop(view);
+        let stamp = self.letter_times.next(letter.to, last, now);
+        let event = self.sealed(&letter, stamp)?;
         let publisher = self.publisher.upgrade().ok_or("the escrow has ended")?;
         let told = publisher.publish(vec![event]).await;
         told.map_err(|why| why.to_string())
     }
 
-    fn sealed(&self, letter: &Letter, now: UnixTime) -> Result<Event, String> {
+    fn sealed(&self, letter: &Letter, stamp: UnixTime) -> Result<Event, String> {
         let envelope = wire::Letter {
             message_json: &letters::message(letter).to_json(),
             to: letter.to.0,
             transport: letter.transport,
-            created_at: now,
-            expiration: Some(now.plus(self.letter_secs)),
+            created_at: stamp,
+            expiration: Some(stamp.plus(self.letter_secs)),
         };
         let seed = self.memory().entropy.seed();
         wire::seal(&envelope, &self.keys, &seed).map_err(|why| why.to_string())

@@ -21,6 +21,7 @@ use crate::desk::Desk;
 use crate::draft::Draft;
 use crate::escrow::EscrowError;
 use crate::known_keys::KnownKeys;
+use crate::letter_times::LetterTimes;
 use crate::recovery;
 use crate::submission::{Receipt, Submission};
 use crate::treasury::Promises;
@@ -49,6 +50,7 @@ pub struct Engine {
     ledger: Ledger,
     desk: Desk,
     known: KnownKeys,
+    letter_times: LetterTimes,
     /// The external relays that get a copy of what is published.
     mirrors: Vec<MirrorNo>,
     /// Time inside the ledger never runs backwards.
@@ -93,6 +95,7 @@ impl Engine {
             ledger,
             desk,
             known,
+            letter_times: LetterTimes::default(),
             mirrors: Vec::new(),
             latest: UnixTime(0),
             timers_are_held: false,
@@ -194,6 +197,11 @@ impl Engine {
         self.latest
     }
 
+    /// The stamps of letters, for whoever writes some beside the writer.
+    pub(crate) fn letter_times(&self) -> LetterTimes {
+        self.letter_times.clone()
+    }
+
     /// When the next timer fires.
     ///
     /// # Errors
@@ -260,7 +268,7 @@ impl Engine {
         failed: fn(StorageError) -> E,
     ) -> Result<(T, Outcome), E> {
         let mut page = self.ledger.page().map_err(failed)?;
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(self.letter_times.clone());
         let mut turn = Turn {
             page: &mut page,
             desk: &mut self.desk,
