@@ -1,7 +1,7 @@
 //! Where messages from one mirror enter: the gate of the node's own relay, the
 //! signature, and then the intake.
 
-use std::future::ready;
+use std::future::{Future, ready};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use storage::ledger::MirrorNo;
 use tokio::time::sleep;
 
 use super::Post;
+use super::in_hand::Decides;
 use super::tempo::Backoff;
 
 /// Times that a message is brought which the node could not decide.
@@ -39,7 +40,7 @@ pub(super) struct Doorstep {
 impl Doorstep {
     pub(super) fn new(post: &Post, terms: GateTerms) -> Doorstep {
         // Who sends too much cannot be told so here. He waits for his turn with
-        // all others of this mirror, and they are read one after the other.
+        // all others of this mirror, and so many at once are in hand.
         let terms = GateTerms {
             per_address: None,
             per_author: None,
@@ -58,7 +59,7 @@ impl Doorstep {
 
     /// Returns when the message is decided, or can never be. Nobody hears why:
     /// who sent it has only spoken to the mirror.
-    pub(super) async fn decide(&self, event: Event) {
+    async fn brings(&self, event: Event) {
         if !self.is_for_us(&event) {
             return;
         }
@@ -105,6 +106,13 @@ impl Doorstep {
             Verdict::Taken(_) => true,
             Verdict::Keep | Verdict::Refuse(_) => false,
         }
+    }
+}
+
+impl Decides for Arc<Doorstep> {
+    fn decide(&self, event: Event) -> impl Future<Output = ()> + Send + 'static {
+        let doorstep = Self::clone(self);
+        async move { doorstep.brings(event).await }
     }
 }
 

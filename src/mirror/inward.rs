@@ -5,13 +5,14 @@
 //! the ledger knows what was decided, and copies cost a look. Relays show the
 //! newest first and only so many, so the past is read page by page and then
 //! decided from its beginning. It is read again every hour, because a mirror may
-//! keep back what it should have told, or forget that it was asked. One message
-//! is decided after the other: while one waits, the mirror waits too, and
-//! nothing piles up here.
+//! keep back what it should have told, or forget that it was asked. Only so many
+//! messages are in hand at once: beyond, the mirror waits, and nothing piles up
+//! here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::mem;
+use std::sync::Arc;
 
 use escrow_core::UnixTime;
 use escrow_core::party::TradeKey;
@@ -26,6 +27,7 @@ use storage::ledger::{SeenKey, StorageError};
 use tokio::time::{Instant, sleep_until};
 
 use super::doorstep::Doorstep;
+use super::in_hand::InHand;
 use super::kept_line::Talk;
 use super::line::{Line, Proof};
 use super::{Ended, Post};
@@ -51,7 +53,7 @@ const PAST: &str = "past";
 /// The way from one mirror to the node.
 pub(super) struct Inward {
     post: Post,
-    doorstep: Doorstep,
+    doorstep: Arc<Doorstep>,
     /// Whether it has told all of its past since that was last asked.
     has_told: bool,
 }
@@ -60,6 +62,7 @@ pub(super) struct Inward {
 struct Reading {
     since: Timestamp,
     past: Past,
+    in_hand: InHand<Arc<Doorstep>>,
     /// Whether the mirror was asked again after it learned who we are.
     is_admitted: bool,
     /// When it was last written down how far the mirror was read.
@@ -97,6 +100,7 @@ impl Talk for Inward {
         let mut reading = Reading {
             since: self.since()?,
             past: Past::Coming(Pages::default()),
+            in_hand: InHand::new(self.doorstep.clone()),
             is_admitted: false,
             marked_at: Instant::now(),
             told_at: Instant::now(),
@@ -106,7 +110,10 @@ impl Talk for Inward {
         loop {
             let mark_at = reading.marked_at + tempo.mark;
             tokio::select! {
-                heard = line.hear() => self.heard(&mut line, &mut reading, heard?).await?,
+                heard = line.hear(), if reading.in_hand.has_room() => {
+                    self.heard(&mut line, &mut reading, heard?).await?;
+                }
+                () = reading.in_hand.one_is_decided(), if reading.in_hand.oldest().is_some() => {}
                 () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
                 () = sleep_until(reading.again_at) => self.read_again(&mut line, &mut reading).await?,
             }
@@ -121,7 +128,7 @@ impl Talk for Inward {
 impl Inward {
     pub(super) fn new(post: Post, terms: GateTerms) -> Inward {
         Inward {
-            doorstep: Doorstep::new(&post, terms),
+            doorstep: Arc::new(Doorstep::new(&post, terms)),
             has_told: false,
             post,
         }
@@ -211,7 +218,7 @@ impl Inward {
             Past::Coming(pages) if is_past || !pages.is_again => pages,
             Past::Coming(_) | Past::Decided => {
                 if is_new {
-                    self.doorstep.decide(event).await;
+                    reading.in_hand.take(event).await;
                 }
                 return Ok(());
             }
@@ -225,7 +232,8 @@ impl Inward {
         }
         if pages.held.len() >= MOST_HELD {
             // So many are a flood: its order matters less than room.
-            self.decide_all(mem::take(&mut pages.held)).await;
+            let held = mem::take(&mut pages.held);
+            reading.in_hand.all(held.into_values()).await;
         }
         Ok(())
     }
@@ -254,19 +262,13 @@ impl Inward {
             return ask(line, PAST, page.limit(PAGE)).await;
         }
         let held = mem::take(&mut pages.held);
-        self.decide_all(held).await;
+        reading.in_hand.all(held.into_values()).await;
         reading.past = Past::Decided;
         self.has_told = true;
         let close = ClientMessage::close(SubscriptionId::new(PAST));
         line.say(close.as_json()).await?;
         line.flush().await?;
         self.mark(line, reading).await
-    }
-
-    async fn decide_all(&self, held: BTreeMap<(Timestamp, EventId), Event>) {
-        for event in held.into_values() {
-            self.doorstep.decide(event).await;
-        }
     }
 
     /// Writes down how far the mirror is read, if all of that is decided. What
@@ -279,7 +281,8 @@ impl Inward {
             }
             return Ok(());
         }
-        let quiet_secs = line.heard_at().elapsed().as_secs() + 1;
+        let oldest = reading.in_hand.oldest().unwrap_or(line.heard_at());
+        let quiet_secs = oldest.min(line.heard_at()).elapsed().as_secs() + 1;
         let read_until = UnixTime(SystemClock.now().0.saturating_sub(quiet_secs));
         let report = MirrorReport {
             mirror: self.post.mirror,
