@@ -26,6 +26,9 @@ use house::{FEE, House, SATS, Trader};
 
 const BOB: &str = "bob@wallet.example";
 
+/// Longer than an address waits for its next turn, by the paused clock.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// The server behind every address; it answers when the story says so.
 struct Server {
     door: TcpListener,
@@ -43,7 +46,8 @@ impl Server {
 
     /// The next question, which must be of this kind.
     async fn is_asked(&self, path: &str) -> Visit {
-        let (mut line, _) = self.door.accept().await.unwrap();
+        let visit = timeout(PATIENCE, self.door.accept()).await;
+        let (mut line, _) = visit.expect("nobody asks").unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(line.read_u8().await.unwrap());
@@ -152,7 +156,7 @@ async fn p2_p3_a_power_cut_while_an_address_is_asked_does_not_pay_twice_or_never
         bob_is_paid_once(&house).await;
 
         // Nothing is left that could ask, or pay, again.
-        let again = timeout(Duration::from_secs(3_600), server.door.accept()).await;
+        let again = timeout(PATIENCE, server.door.accept()).await;
         assert!(again.is_err(), "{cut:?}");
         assert!(house.view().living_payouts().unwrap().is_empty());
         bob_is_paid_once(&house).await;
