@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use escrow_core::wire::Action;
-use escrow_regtest::Line;
+use escrow_regtest::{Line, Payment};
 
-use crate::deal::{Deal, TRADED};
-use crate::node_troubles::{Pending, payout_is_on_its_way};
+use crate::deal::{Deal, PAID, TRADED};
+use crate::node_troubles::{Pending, only_the_payout_is_left, payout_is_on_its_way};
 use crate::town::Town;
 
 #[tokio::test]
@@ -35,6 +35,28 @@ async fn the_answer_to_a_settle_is_lost() {
     town.line.becomes(Line::Cut);
     town.line.becomes(Line::Good);
     deal.is_settled().await;
+    deal.is_paid().await;
+    town.adds_up(TRADED).await;
+}
+
+#[tokio::test]
+#[ignore = "needs real nodes: run .ci/lnd"]
+async fn the_answer_to_a_payment_is_lost() {
+    let town = Town::new().await;
+    let mut deal = only_the_payout_is_left(&town).await;
+    let (pending, buyer) = (Pending::new(), town.network.buyer());
+    let invoice = buyer.hold_invoice(&pending.hash, PAID).await.unwrap();
+    town.line.becomes(Line::Slow(Duration::from_millis(700)));
+    let there = deal.bob.is_paid_at(&invoice.bolt11);
+    deal.bob.sends_ask(&there).await;
+    buyer.invoice_is(&pending.hash, "ACCEPTED").await.unwrap();
+    // What the node says from here on does not arrive, the end included.
+    town.line.becomes(Line::Cut);
+    buyer.settles(&pending.preimage).await.unwrap();
+    let operator = town.network.operator();
+    let end = operator.payment_ends(&pending.hash).await.unwrap();
+    assert!(matches!(end, Payment::Succeeded { .. }), "{end:?}");
+    town.line.becomes(Line::Good);
     deal.is_paid().await;
     town.adds_up(TRADED).await;
 }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use escrow_core::payout::AttemptState;
 use escrow_core::wire::Transport::{Direct, GiftWrap};
 use escrow_core::wire::{Action, OrderKind, Payload};
 use escrow_regtest::{Line, Payment};
 use tokio::time::sleep;
 
 use crate::deal::{Deal, NOTHING, PAID, TRADED, locks};
-use crate::node_troubles::{Pending, payout_is_on_its_way};
+use crate::node_troubles::{Pending, only_the_payout_is_left, payout_is_on_its_way};
 use crate::town::Town;
 
 /// How far a call gets whose answer the box does not live to hear.
@@ -55,7 +56,7 @@ async fn the_box_dies_while_it_opens_a_hold() {
         town.box_starts(&mut [&mut alice, &mut bob]).await;
 
         let request = alice.hears_what_to_pay().await;
-        let hold = locks(&town, &request).await;
+        let hold = locks(&town.network, &request).await;
         assert_eq!(self::holds(&town).await, holds + 1, "one hold, not two");
         let mut deal = Deal { alice, bob, hold };
         deal.is_active().await;
@@ -74,7 +75,7 @@ async fn the_box_is_dead_when_a_hold_is_paid() {
     let take = alice.take(Action::TakeBuy, order);
     let request = alice.asks(take).await;
     town.box_dies().await;
-    let hold = locks(&town, &request).await;
+    let hold = locks(&town.network, &request).await;
     town.box_starts(&mut [&mut alice, &mut bob]).await;
 
     bob.hears(Action::AddInvoice).await;
@@ -131,6 +132,58 @@ async fn the_box_dies_while_it_cancels_a_hold() {
     }
 }
 
+/// The node is told to pay, does it, and the box hears nothing of it, neither
+/// that it has begun nor how it ended.
+#[tokio::test]
+#[ignore = "needs real nodes: run .ci/lnd"]
+async fn the_box_dies_while_it_pays() {
+    for call in CALLS {
+        let mut town = Town::new().await;
+        let mut deal = only_the_payout_is_left(&town).await;
+        let (pending, before) = (Pending::new(), payments(&town).await);
+        let buyer = town.network.buyer();
+        let invoice = buyer.hold_invoice(&pending.hash, PAID).await.unwrap();
+
+        town.line.becomes(match call {
+            Call::Lost => call.line(),
+            // It takes several words to and fro until the node is asked to pay.
+            Call::CarriedOut => Line::Slow(Duration::from_millis(700)),
+        });
+        let there = deal.bob.is_paid_at(&invoice.bolt11);
+        deal.bob.sends_ask(&there).await;
+        if call == Call::CarriedOut {
+            buyer.invoice_is(&pending.hash, "ACCEPTED").await.unwrap();
+        }
+        town.line.becomes(Line::Silent);
+        town.box_dies().await;
+        assert_eq!(town.attempt(&pending.hash).state, AttemptState::Sent);
+        let operator = town.network.operator();
+        match call {
+            Call::Lost => assert_eq!(payments(&town).await, before),
+            Call::CarriedOut => {
+                let buyer = town.network.buyer();
+                buyer.settles(&pending.preimage).await.unwrap();
+                let end = operator.payment_ends(&pending.hash).await.unwrap();
+                assert!(matches!(end, Payment::Succeeded { .. }), "{end:?}");
+            }
+        }
+
+        town.line.becomes(Line::Good);
+        town.box_starts(&mut deal.people()).await;
+        if call == Call::Lost {
+            let buyer = town.network.buyer();
+            buyer.invoice_is(&pending.hash, "ACCEPTED").await.unwrap();
+            buyer.settles(&pending.preimage).await.unwrap();
+        }
+        deal.is_paid().await;
+        town.adds_up(TRADED).await;
+        assert_eq!(payments(&town).await, before + 1, "one payment, not two");
+        town.box_dies().await;
+        let paid = town.attempt(&pending.hash).state;
+        assert!(matches!(paid, AttemptState::Succeeded { .. }), "{paid:?}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs real nodes: run .ci/lnd"]
 async fn the_box_is_dead_when_its_payout_arrives() {
@@ -171,6 +224,13 @@ async fn the_box_dies_at_any_moment_after_the_release() {
 /// How many invoices the operator's node has ever written.
 async fn holds(town: &Town) -> u64 {
     let asked = ["listinvoices", "--max_invoices=1"];
+    let answer = town.network.operator().ask(&asked).await.unwrap();
+    answer.number("/last_index_offset").unwrap()
+}
+
+/// How many payments the operator's node has ever begun.
+async fn payments(town: &Town) -> u64 {
+    let asked = ["listpayments", "--include_incomplete", "--max_payments=1"];
     let answer = town.network.operator().ask(&asked).await.unwrap();
     answer.number("/last_index_offset").unwrap()
 }

@@ -2,7 +2,7 @@
 
 use escrow_core::amount::{Fiat, Sats};
 use escrow_core::wire::{Action, OrderKind, Payload};
-use escrow_regtest::Payment;
+use escrow_regtest::{Network, Payment};
 use mostro_relay::trader::{Ask, Asking, Heard, Offer, Trade, Trader};
 use uuid::Uuid;
 
@@ -118,19 +118,19 @@ pub(crate) struct Deal {
 }
 
 impl Deal {
-    /// Alice sells, and Bob takes with this invoice; her sats are locked.
+    /// Alice sells, and Bob takes with this invoice or address; her sats are locked.
     pub(crate) async fn of(
-        town: &Town,
+        network: &Network,
         (mut alice, mut bob): (Person, Person),
-        bolt: &str,
+        invoice: &str,
     ) -> Deal {
         let order = alice.offers(OrderKind::Sell).await;
-        let invoice = Payload::PaymentRequest(None, bolt.to_owned(), None);
+        let invoice = Payload::PaymentRequest(None, invoice.to_owned(), None);
         let take = bob.take(Action::TakeSell, order).with(invoice);
         let answer = bob.asks(take).await;
         assert_eq!(answer.message.action, Action::WaitingSellerToPay);
         let request = alice.hears_what_to_pay().await;
-        let hold = locks(town, &request).await;
+        let hold = locks(network, &request).await;
         let mut deal = Deal { alice, bob, hold };
         deal.is_active().await;
         deal
@@ -141,7 +141,7 @@ impl Deal {
         use escrow_core::wire::Transport::{Direct, GiftWrap};
         let invoice = town.network.buyer().invoice(PAID).await.unwrap();
         let pair = town.pair(Direct, GiftWrap).await;
-        Deal::of(town, pair, &invoice.bolt11).await
+        Deal::of(&town.network, pair, &invoice.bolt11).await
     }
 
     pub(crate) async fn is_active(&mut self) {
@@ -189,8 +189,8 @@ impl Deal {
 }
 
 /// Alice pays the hold invoice; the operator's node holds it.
-pub(crate) async fn locks(town: &Town, request: &Heard) -> String {
-    let (seller, operator) = (town.network.seller(), town.network.operator());
+pub(crate) async fn locks(network: &Network, request: &Heard) -> String {
+    let (seller, operator) = (network.seller(), network.operator());
     let hold = seller.starts_to_pay(&bolt11(request)).await.unwrap();
     operator.invoice_is(&hold, "ACCEPTED").await.unwrap();
     hold

@@ -7,14 +7,13 @@ use escrow_core::UnixTime;
 use escrow_core::payout::Missing;
 use escrow_core::wire::Action;
 use escrow_core::wire::Transport::{Direct, GiftWrap};
+use escrow_lightning::LightningBackend;
 use escrow_lightning::backend::PaymentState;
-use escrow_lightning::lnd::{LndAccess, Macaroon};
-use escrow_lightning::{LightningBackend, Lnd};
 use escrow_regtest::{Invoice, Payment};
 use tokio::time::sleep;
 
 use crate::deal::{Deal, PAID, TRADED};
-use crate::town::{Town, payment_hash};
+use crate::town::{Town, lnd, payment_hash};
 
 /// The moment is some 40 ms long, so that it can be missed on a busy machine.
 const TRIES: usize = 8;
@@ -37,7 +36,7 @@ async fn p13_a_payment_that_was_written_down_and_never_sent_is_told_and_made_ane
         let mut town = Town::new().await;
         let invoice = town.network.buyer().invoice(PAID).await.unwrap();
         let pair = town.pair(Direct, GiftWrap).await;
-        let mut deal = Deal::of(&town, pair, &invoice.bolt11).await;
+        let mut deal = Deal::of(&town.network, pair, &invoice.bolt11).await;
         deal.fiat_is_sent().await;
         tokio::join!(
             deal.alice.sends(Action::Release),
@@ -62,18 +61,12 @@ async fn p13_a_payment_that_was_written_down_and_never_sent_is_told_and_made_ane
 
 /// Kills the operator's node as soon as it says that a part of a payment is out.
 async fn dies_with_the_first_part(town: &Town, invoice: &Invoice) {
-    let operator = town.network.operator();
-    let access = LndAccess {
-        address: format!("https://{}", operator.grpc()),
-        certificate: operator.certificate(),
-        macaroon: Macaroon::File(operator.admin_macaroon()),
-    };
-    let lnd = Lnd::new(access, 18).unwrap();
+    let lnd = lnd(&town.network);
     let hash = payment_hash(&invoice.hash);
     while let PaymentState::NotFound | PaymentState::InFlight { parts: 0 } =
         lnd.lookup_payment(hash).await.unwrap()
     {}
-    operator.kill().await.unwrap();
+    town.network.operator().kill().await.unwrap();
 }
 
 /// Whether the node calls a payment in flight that none of its channels carries.

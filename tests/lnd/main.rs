@@ -9,12 +9,14 @@
     reason = "a story that cannot go on shall stop there"
 )]
 
+mod addresses;
 mod bad_lines;
 mod crashes;
 mod deal;
 mod lost_payments;
 mod measuring;
 mod node_troubles;
+mod own_box;
 mod refusals;
 mod running_box;
 mod town;

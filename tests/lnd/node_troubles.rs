@@ -8,10 +8,8 @@ use nostr::key::Keys;
 use sha2::{Digest, Sha256};
 
 use crate::deal::{Deal, NOTHING, PAID, TRADED};
-use crate::town::Town;
+use crate::town::{AUTO_CANCEL_MARGIN, Town};
 
-/// Blocks before the end of a hold at which LND gives it back by itself.
-const LND_GIVES_BACK: u64 = 18;
 /// Blocks before the end of a hold at which the box acts.
 const BOX_ACTS: u64 = 36;
 
@@ -43,11 +41,15 @@ async fn the_node_is_dead_at_the_release() {
 
 #[tokio::test]
 #[ignore = "needs real nodes: run .ci/lnd"]
-async fn the_node_is_killed_while_a_payout_is_on_its_way() {
+async fn the_node_is_killed_and_then_restarted_while_a_payout_is_on_its_way() {
     let town = Town::new().await;
     let pending = Pending::new();
     let mut deal = payout_is_on_its_way(&town, &pending).await;
     dies_and_starts(&town).await;
+    let operator = town.network.operator();
+    operator.stop().await.unwrap();
+    operator.start().unwrap();
+    town.network.is_ready().await.unwrap();
     town.network
         .buyer()
         .settles(&pending.preimage)
@@ -57,16 +59,34 @@ async fn the_node_is_killed_while_a_payout_is_on_its_way() {
     town.adds_up(TRADED).await;
 }
 
+/// The box neither settles nor forgets while its node waits for a password.
+#[tokio::test]
+#[ignore = "needs real nodes: run .ci/lnd"]
+async fn the_wallet_is_locked_at_the_release() {
+    let town = Town::new().await;
+    let mut deal = Deal::usual(&town).await;
+    deal.fiat_is_sent().await;
+    let operator = town.network.operator();
+    operator.stop().await.unwrap();
+    operator.start_locked().unwrap();
+    operator.state_is("LOCKED").await.unwrap();
+    deal.alice.sends(Action::Release).await;
+    town.box_is_ready_but("its wallet is locked").await;
+    operator.stop().await.unwrap();
+    operator.start().unwrap();
+    town.network.is_ready().await.unwrap();
+    deal.is_settled().await;
+    deal.is_paid().await;
+    town.adds_up(TRADED).await;
+    town.box_is_ready().await;
+}
+
 #[tokio::test]
 #[ignore = "needs real nodes: run .ci/lnd"]
 async fn a_payee_who_refuses_after_a_while_is_asked_for_another_invoice() {
     let town = Town::new().await;
-    let pending = Pending::new();
-    let mut deal = payout_is_on_its_way(&town, &pending).await;
-    let buyer = town.network.buyer();
-    buyer.cancels(&pending.hash).await.unwrap();
-    deal.bob.hears(Action::AddInvoice).await;
-    let invoice = buyer.invoice(PAID).await.unwrap();
+    let mut deal = only_the_payout_is_left(&town).await;
+    let invoice = town.network.buyer().invoice(PAID).await.unwrap();
     let another = deal.bob.is_paid_at(&invoice.bolt11);
     deal.bob.sends_ask(&another).await;
     deal.is_paid().await;
@@ -140,7 +160,7 @@ async fn a_hold_that_lnd_gave_back_while_the_box_was_away_ends_its_trade() {
     let mut town = Town::new().await;
     let mut deal = Deal::usual(&town).await;
     town.box_dies().await;
-    mines_until_left(&town, &deal, LND_GIVES_BACK).await;
+    mines_until_left(&town, &deal, u64::from(AUTO_CANCEL_MARGIN)).await;
     let operator = town.network.operator();
     operator.invoice_is(&deal.hold, "CANCELED").await.unwrap();
     town.box_starts(&mut deal.people()).await;
@@ -170,7 +190,7 @@ pub(crate) async fn payout_is_on_its_way(town: &Town, pending: &Pending) -> Deal
     let buyer = town.network.buyer();
     let invoice = buyer.hold_invoice(&pending.hash, PAID).await.unwrap();
     let pair = town.pair(Direct, GiftWrap).await;
-    let mut deal = Deal::of(town, pair, &invoice.bolt11).await;
+    let mut deal = Deal::of(&town.network, pair, &invoice.bolt11).await;
     deal.fiat_is_sent().await;
     deal.alice.sends(Action::Release).await;
     deal.is_settled().await;
@@ -182,6 +202,16 @@ pub(crate) async fn payout_is_on_its_way(town: &Town, pending: &Pending) -> Deal
         .await
         .unwrap();
     assert_eq!(payment, Payment::OnItsWay { parts: 1 });
+    deal
+}
+
+/// A deal that is settled, and whose buyer, having refused the payout, is asked
+/// for another invoice: with that the box has nothing to do but to pay.
+pub(crate) async fn only_the_payout_is_left(town: &Town) -> Deal {
+    let pending = Pending::new();
+    let mut deal = payout_is_on_its_way(town, &pending).await;
+    town.network.buyer().cancels(&pending.hash).await.unwrap();
+    deal.bob.hears(Action::AddInvoice).await;
     deal
 }
 

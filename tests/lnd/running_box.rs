@@ -75,15 +75,24 @@ impl RunningBox {
 
     /// Waits until it takes new trades.
     pub(crate) async fn is_ready(&self) {
+        self.answers(r#"{"ready":true}"#).await;
+    }
+
+    /// Waits until it takes no new trades, and says that this is why.
+    pub(crate) async fn is_ready_but(&self, why: &str) {
+        self.answers(why).await;
+    }
+
+    async fn answers(&self, words: &str) {
         let mut last = String::new();
         let looking = async {
-            while !last.starts_with("HTTP/1.1 200") {
+            while !last.contains(words) {
                 sleep(LOOK_EVERY).await;
                 last = self.asked("/readyz").await.unwrap_or_default();
             }
         };
-        let ready = timeout(PATIENCE, looking).await;
-        ready.unwrap_or_else(|_| panic!("the box is not ready: {last}"));
+        let answered = timeout(PATIENCE, looking).await;
+        answered.unwrap_or_else(|_| panic!("the box does not answer {words} but {last}"));
     }
 
     /// Waits until it has said so in its log.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use escrow_core::PaymentHash;
 use escrow_core::payout::Attempt;
 use escrow_core::wire::Transport;
-use escrow_lightning::lnd::BAKE;
+use escrow_lightning::Lnd;
+use escrow_lightning::lnd::{BAKE, LndAccess, Macaroon};
 use escrow_regtest::{Balances, Network, Proxy};
 use mostro_relay::trader::{Persona, Trader};
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use storage::ledger::Ledger;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -22,6 +23,9 @@ use crate::running_box::RunningBox;
 /// Longer than anything here may take on a busy machine, a payment that is
 /// tried again included.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Blocks before the end of a hold at which LND gives it back by itself.
+pub(crate) const AUTO_CANCEL_MARGIN: u32 = 18;
 
 static NETWORK: OnceCell<Mutex<Network>> = OnceCell::const_new();
 static BIRTHS: AtomicU8 = AtomicU8::new(1);
@@ -42,13 +46,10 @@ pub(crate) struct Town {
 impl Town {
     pub(crate) async fn new() -> Town {
         let network = network().await;
-        let owned = network.balances().await.unwrap().owned_msat();
-        let before = network.comes_to_rest(owned).await.unwrap();
+        let before = at_rest(&network).await;
         let line = Proxy::to(network.operator().grpc()).await.unwrap();
         let keys = Keys::generate();
-        let operator = network.operator();
-        let macaroon = operator.certificate().with_file_name("mostro.macaroon");
-        let access = (operator.certificate(), macaroon);
+        let access = (network.operator().certificate(), macaroon(&network));
         let settings = settings(&access, line.address(), &keys);
         let folder = tempfile::tempdir().unwrap();
         let running = RunningBox::starts(folder.path(), &settings).await;
@@ -66,13 +67,8 @@ impl Town {
 
     /// A trader who does not have anything to do with Lightning.
     pub(crate) async fn person(&self, name: &str, transport: Transport) -> Person {
-        let seed = BIRTHS.fetch_add(1, Ordering::Relaxed);
-        let persona = Persona {
-            patience: PATIENCE,
-            ..Persona::new(name, [seed; 32], transport)
-        };
-        let joined = Trader::join(persona, &self.running.url(), self.keys.public_key()).await;
-        Person::new(joined.unwrap()).await
+        let url = self.running.url();
+        joins(name, transport, (&url, self.keys.public_key())).await
     }
 
     /// Alice, who sells, and Bob, who buys.
@@ -96,32 +92,70 @@ impl Town {
         self.running.is_ready().await;
     }
 
+    pub(crate) async fn box_is_ready_but(&self, why: &str) {
+        self.running.is_ready_but(why).await;
+    }
+
     pub(crate) async fn box_says(&self, words: &str) {
         self.running.says(words).await;
+    }
+
+    /// What the dead box has written down of a payment.
+    pub(crate) fn attempt(&self, hash: &str) -> Attempt {
+        let attempt = self.ledger().views().view().unwrap();
+        let attempt = attempt.attempt(payment_hash(hash)).unwrap();
+        attempt.expect("the payment was decided")
     }
 
     /// Rewrites what the dead box has written down of a payment, as if its past
     /// had been another.
     pub(crate) fn rewrites_attempt(&self, hash: &str, rewrite: impl FnOnce(&mut Attempt)) {
-        let path = self.folder.path().join("data/ledger.redb");
-        let mut ledger = Ledger::open(&path).unwrap();
-        let attempt = ledger.views().view().unwrap().attempt(payment_hash(hash));
-        let mut attempt = attempt.unwrap().expect("the payment is under way");
+        let mut attempt = self.attempt(hash);
         rewrite(&mut attempt);
+        let mut ledger = self.ledger();
         let mut page = ledger.page().unwrap();
         page.put_attempt(&attempt).unwrap();
         page.commit().unwrap();
     }
 
+    fn ledger(&self) -> Ledger {
+        Ledger::open(&self.folder.path().join("data/ledger.redb")).unwrap()
+    }
+
     /// Waits until the nodes own together what they did before, and each has
     /// gained what it should have, in sats.
     pub(crate) async fn adds_up(&self, gains: [i128; 3]) {
-        let owned = self.before.owned_msat();
-        let after = self.network.comes_to_rest(owned).await.unwrap();
-        let gained = ["seller", "operator", "buyer"].map(|n| after.gain_msat(n, &self.before));
-        let wanted = gains.map(|sats| sats * 1_000);
-        assert_eq!(gained, wanted, "before:\n{}\nafter:\n{after}", self.before);
+        adds_up(&self.network, &self.before, gains).await;
     }
+}
+
+/// As [`Town::adds_up`], after these balances.
+pub(crate) async fn adds_up(network: &Network, before: &Balances, gains: [i128; 3]) {
+    let after = network.comes_to_rest(before.owned_msat()).await.unwrap();
+    let gained = ["seller", "operator", "buyer"].map(|name| after.gain_msat(name, before));
+    let wanted = gains.map(|sats| sats * 1_000);
+    assert_eq!(gained, wanted, "before:\n{before}\nafter:\n{after}");
+}
+
+/// What the nodes have when nothing is on its way.
+pub(crate) async fn at_rest(network: &Network) -> Balances {
+    let owned = network.balances().await.unwrap().owned_msat();
+    network.comes_to_rest(owned).await.unwrap()
+}
+
+/// A trader at this box of this key.
+pub(crate) async fn joins(
+    name: &str,
+    transport: Transport,
+    (url, node): (&str, PublicKey),
+) -> Person {
+    let seed = BIRTHS.fetch_add(1, Ordering::Relaxed);
+    let persona = Persona {
+        patience: PATIENCE,
+        ..Persona::new(name, [seed; 32], transport)
+    };
+    let joined = Trader::join(persona, url, node).await;
+    Person::new(joined.unwrap()).await
 }
 
 pub(crate) fn payment_hash(hex: &str) -> PaymentHash {
@@ -139,6 +173,9 @@ pub(crate) async fn network() -> MutexGuard<'static, Network> {
     for node in [network.seller(), network.operator(), network.buyer()] {
         node.thaws().unwrap();
         if !node.is_running() {
+            node.start().unwrap();
+        } else if node.state().await.is_ok_and(|state| state == "LOCKED") {
+            node.stop().await.unwrap();
             node.start().unwrap();
         }
     }
@@ -159,9 +196,25 @@ async fn new_network() -> Network {
     let operator = network.operator();
     let rights = BAKE.split_whitespace();
     let rights: Vec<_> = rights.filter(|word| word.starts_with("uri:")).collect();
-    let file = operator.certificate().with_file_name("mostro.macaroon");
+    let file = macaroon(&network);
     operator.bakes_macaroon(&file, &rights).await.unwrap();
     network
+}
+
+fn macaroon(network: &Network) -> PathBuf {
+    let beside = network.operator().certificate();
+    beside.with_file_name("mostro.macaroon")
+}
+
+/// The operator's node, as a box sees it.
+pub(crate) fn lnd(network: &Network) -> Lnd {
+    let operator = network.operator();
+    let access = LndAccess {
+        address: format!("https://{}", operator.grpc()),
+        certificate: operator.certificate(),
+        macaroon: Macaroon::File(macaroon(network)),
+    };
+    Lnd::new(access, AUTO_CANCEL_MARGIN).unwrap()
 }
 
 /// The settings of a box with this certificate and this macaroon.

@@ -13,7 +13,7 @@ async fn a_sell_order_over_each_transport() {
         let town = Town::new().await;
         let invoice = town.network.buyer().invoice(PAID).await.unwrap();
         let pair = town.pair(transports.0, transports.1).await;
-        let mut deal = Deal::of(&town, pair, &invoice.bolt11).await;
+        let mut deal = Deal::of(&town.network, pair, &invoice.bolt11).await;
         assert_eq!(locked(&town).await, HELD * 1_000);
         deal.fiat_is_sent().await;
         deal.succeeds().await;
@@ -31,7 +31,7 @@ async fn a_buy_order_over_each_transport() {
         let order = bob.offers(OrderKind::Buy).await;
         let take = alice.take(Action::TakeBuy, order);
         let request = alice.asks(take).await;
-        let hold = locks(&town, &request).await;
+        let hold = locks(&town.network, &request).await;
         bob.hears(Action::AddInvoice).await;
         let invoice = town.network.buyer().invoice(PAID).await.unwrap();
         let added = bob.asks(bob.is_paid_at(&invoice.bolt11)).await;

@@ -104,6 +104,19 @@ impl Lnd {
     /// # Errors
     /// When the system refuses.
     pub fn start_with(&self, flags: &[&str]) -> Result<()> {
+        self.start_as(self.wallet, flags)
+    }
+
+    /// As [`Lnd::start`], but its wallet stays locked until it is stopped and
+    /// started in the usual way.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start_locked(&self) -> Result<()> {
+        self.start_as(Wallet::Locked, &[])
+    }
+
+    fn start_as(&self, wallet: Wallet, flags: &[&str]) -> Result<()> {
         let mut arguments: Vec<String> = [
             format!("--lnddir={}", self.folder.display()),
             format!("--alias={}", self.name),
@@ -117,7 +130,7 @@ impl Lnd {
                      --db.batch-commit-interval=10ms --maxpendingchannels=10 --minbackoff=500ms \
                      --maxbackoff=2s";
         arguments.extend(fixed.split_whitespace().map(str::to_owned));
-        if self.wallet == Wallet::Open {
+        if wallet == Wallet::Open {
             arguments.push("--noseedbackup".to_owned());
         }
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
