@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn g3_work_is_asked_of_messages_to_the_node_only() {
+    fn g3_u1_work_is_asked_of_messages_to_the_node_only() {
         let node = Keys::generate().public_key();
         let terms = GateTerms {
             pow: 64,

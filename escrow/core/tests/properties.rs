@@ -368,7 +368,7 @@ proptest! {
 
     /// Twenty things happen to an order, each reported twice.
     #[test]
-    fn s1_s3_s4_s8_s9_a_trade_keeps_its_promises_whatever_happens(
+    fn s1_s3_s4_s8_s9_w4_up_s6_a_trade_keeps_its_promises_whatever_happens(
         scene in any_scene(),
         happenings in prop::collection::vec((happening(), any_now()), 20),
     ) {

@@ -112,7 +112,7 @@ async fn lightning_is_away_for(house: &House, time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e2_e8_a_buyer_who_is_late_loses_the_order_and_it_is_on_offer_again() {
+async fn e2_e8_up_s12_a_buyer_who_is_late_loses_the_order_and_it_is_on_offer_again() {
     let house = House::open().await;
     let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
     assert_eq!(

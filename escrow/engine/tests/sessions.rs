@@ -115,7 +115,7 @@ async fn g2_g6_a_question_is_answered_once_and_only_while_it_is_fresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn y8_who_is_banned_gets_no_answers_and_no_trades() {
+async fn y8_up_s16_who_is_banned_gets_no_answers_and_no_trades() {
     let mut house = House::build().await;
     let mut alice = alice();
     house.start().await.unwrap();
@@ -141,7 +141,7 @@ async fn y8_who_is_banned_gets_no_answers_and_no_trades() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l6_l7_an_order_moves_to_another_key_at_once() {
+async fn l6_l7_up_r5_up_s10_an_order_moves_to_another_key_at_once() {
     let house = House::open().await;
     let mut alice = alice();
     let order = alice.offers(&house, OrderKind::Sell).await;

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn r1_a_release_is_refused() {
+    fn r1_u17_a_release_is_refused() {
         for scene in scenes(Side::Sell) {
             let facts = scene.release_facts();
             for party in [taker(), stranger()] {
