@@ -216,6 +216,34 @@ mod tests {
     }
 
     #[test]
+    fn l1_up_r7_whatever_lives_is_restored_to_both() {
+        for scene in scenes(Side::Sell).into_iter().chain(scenes(Side::Buy)) {
+            let order = &scene.order;
+            if order.stage.is_terminal() {
+                continue;
+            }
+            for party in [maker(), taker()] {
+                let data = restored(&party, vec![scene.clone()]);
+                let told = (data.orders.len(), data.disputes.len());
+                let expected = match order.stage {
+                    Stage::Pending if party == taker() => (0, 0),
+                    Stage::Dispute { .. } => (0, 1),
+                    _ => (1, 0),
+                };
+                assert_eq!(told, expected, "{}, {party:?}", scene.name);
+            }
+        }
+    }
+
+    #[test]
+    fn l1_u29_an_order_of_unknown_index_is_restored_with_0() {
+        let scene = active(Side::Sell);
+        let scene = scene.edit(|scene| scene.order.maker.trade_index = TradeIndex(0));
+        let data = restored(&maker(), vec![scene]);
+        assert_eq!(data.orders[0].trade_index, 0);
+    }
+
+    #[test]
     fn l1_the_newest_orders_are_told_and_fit_into_an_envelope() {
         let old = UnixTime(MADE.0 - 1);
         let many = (0..200u64).map(|n| {

@@ -146,6 +146,7 @@ async fn g15_up_s18_a_commit_fails_and_the_same_message_is_taken_later() {
         .await
         .unwrap();
     assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(alice.mail(&house), [], "nobody hears what is not on disk");
     assert_eq!(
         house.handle().submit(SOURCE, letter.clone()).await,
         Receipt::Decided

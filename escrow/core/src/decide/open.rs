@@ -474,6 +474,9 @@ mod tests {
         assert_eq!(ends(in_secs(1)), 1);
         assert_eq!(ends(in_secs(15 * 86_400 + 1)), 15 * 86_400);
         assert_eq!(ends(Some(i64::MAX)), 15 * 86_400);
+        let over = new_order(Side::Sell).edit(|o| o.expires_at = in_secs(0));
+        let refused = opening(&over, &open_facts());
+        assert_eq!(refused, Err(CantDo::InvalidParameters), "o7");
     }
 
     #[test]

@@ -226,6 +226,8 @@ mod tests {
         for (case, scene, facts) in table {
             let decision = settled(&scene, facts);
             assert_eq!(decision.orders.len(), 1, "{case}");
+            let stage = &decision.orders[0].stage;
+            assert!(matches!(stage, Stage::PayingBuyer { .. }), "r2: {case}");
             let told = decision.pushes.last().unwrap();
             assert_eq!(told.to, maker().trade_key, "{case}");
             let Notice::Plain(text) = &told.notice else {

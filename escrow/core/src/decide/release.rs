@@ -137,6 +137,12 @@ mod tests {
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
         }
+        let untaken = scene("pending", Side::Buy, Stage::Pending);
+        for party in [maker(), stranger()] {
+            let facts = untaken.release_facts();
+            let refused = release(&untaken.order, &says(&party), None, now(), &facts);
+            assert_eq!(refused, Err(CantDo::InvalidPeer), "nobody sells yet");
+        }
     }
 
     #[test]

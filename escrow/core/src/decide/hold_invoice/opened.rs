@@ -320,6 +320,7 @@ mod tests {
             deadline,
         };
         assert_eq!(decision.orders, [waiting.order.moved(asked_again, NOW)]);
+        assert_eq!(decision.answer, expected.answer, "after add-invoice");
     }
 
     #[test]
