@@ -211,9 +211,9 @@ async fn pays_for_a_part(house: &House, order: OrderId, alice: &mut Trader, bob:
 }
 
 /// The key that Alice names for the rest.
-fn naming(next: &Trader) -> Option<Payload> {
+fn naming(next: &Trader) -> Payload {
     let key = next.keys.public_key().to_hex();
-    Some(Payload::NextTrade(key, u32::try_from(next.index).unwrap()))
+    Payload::NextTrade(key, u32::try_from(next.index).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,7 +229,7 @@ async fn n2_n4_n8_the_rest_of_a_range_is_offered_under_the_next_key() {
     pays_for_a_part(&house, order, &mut alice, &mut bob).await;
 
     let mut next = alices_next();
-    let named = naming(&next);
+    let named = Some(naming(&next));
     alice
         .says(&house, Action::Release, Some(order), named)
         .await;
@@ -261,7 +261,7 @@ async fn n10_the_rest_of_a_range_counts_for_the_quota_and_is_never_refused_by_it
     let mut another = alices_next();
     let full = another.offers(&house, OrderKind::Sell).await;
     let mut next = Trader::new(1, "alice", Transport::Direct).under_another_key(12, 3);
-    let named = naming(&next);
+    let named = Some(naming(&next));
     alice
         .says(&house, Action::Release, Some(order), named)
         .await;
