@@ -32,6 +32,43 @@ const BANNED_NAMES: [&str; 8] = [
     "process_data",
 ];
 
+/// The parts of the rule book, each with its highest number, and after them the
+/// guarantees that go beyond other implementations.
+const RULES: [(&str, u32); 29] = [
+    ("w", 10),
+    ("f", 8),
+    ("s", 9),
+    ("g", 19),
+    ("b", 8),
+    ("o", 15),
+    ("t", 12),
+    ("v", 9),
+    ("h", 8),
+    ("m", 3),
+    ("r", 6),
+    ("e", 14),
+    ("c", 10),
+    ("p", 16),
+    ("n", 10),
+    ("q", 14),
+    ("k", 7),
+    ("l", 7),
+    ("d", 10),
+    ("a", 16),
+    ("x", 18),
+    ("j", 6),
+    ("y", 8),
+    ("z", 4),
+    ("u", 33),
+    ("up_m", 19),
+    ("up_r", 13),
+    ("up_s", 21),
+    ("up_a", 19),
+];
+
+/// Numbers of what the node does not do yet.
+const NOT_YET: [(&str, u32); 3] = [("up_s", 14), ("up_a", 12), ("up_a", 13)];
+
 #[test]
 fn every_key_stands_in_the_settings_file_and_no_other() {
     let text = fs::read_to_string(house().join("settings.toml")).unwrap();
@@ -163,6 +200,94 @@ fn no_module_is_named_after_nothing() {
             );
         }
     }
+}
+
+#[test]
+fn every_rule_is_named_by_a_test_and_no_other() {
+    let book: BTreeSet<Rule> = RULES
+        .iter()
+        .flat_map(|(part, last)| (1..=*last).map(|number| ((*part).to_owned(), number)))
+        .filter(|(part, number)| !NOT_YET.contains(&(part, *number)))
+        .collect();
+    let mut named = BTreeSet::new();
+    for file in all_rust_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        for rule in test_names(&text).flat_map(rules_in) {
+            let (part, number) = &rule;
+            let name = format!("{}: {part}{number}", file.display());
+            assert!(book.contains(&rule), "{name} is in no rule book");
+            named.insert(rule);
+        }
+    }
+    let missing = book.difference(&named);
+    let missing: Vec<_> = missing
+        .map(|(part, number)| format!("{part}{number}"))
+        .collect();
+    assert_eq!(missing, [""; 0], "no test proves them by its name");
+}
+
+#[test]
+fn the_rules_in_a_name_are_those_that_it_begins_with() {
+    let table = [
+        ("b6_up_m11_lightning_hangs", "b6 up_m11"),
+        ("t2_to_t4_p6a_a_take", "t2 t3 t4 p6"),
+        ("up_s2_up_s17_a_child", "up_s2 up_s17"),
+        ("a_good_invoice_of_a1", ""),
+        ("up_and_away", ""),
+    ];
+    for (name, expected) in table {
+        let rules = rules_in(name).into_iter();
+        let rules: Vec<_> = rules
+            .map(|(part, number)| format!("{part}{number}"))
+            .collect();
+        assert_eq!(rules.join(" "), expected, "{name}");
+    }
+}
+
+/// A part of the rule book, and a number in it.
+type Rule = (String, u32);
+
+/// The names of the tests in a file.
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_test = false;
+    text.lines().map(str::trim).filter_map(move |line| {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+            return None;
+        }
+        let declared = line.strip_prefix("async ").unwrap_or(line);
+        let (name, _) = declared.strip_prefix("fn ")?.split_once('(')?;
+        std::mem::take(&mut is_test).then_some(name)
+    })
+}
+
+/// `b6_up_m11_t2_to_t4_the_taker_is_told` begins with `b6`, `up_m11`, `t2`, `t3` and `t4`.
+fn rules_in(name: &str) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut words = name.split('_');
+    while let Some(word) = words.next() {
+        let read = match word {
+            "up" => words.next().and_then(|word| rule_in("up_", word)),
+            "to" => words.next().and_then(|word| rule_in("", word)),
+            word => rule_in("", word),
+        };
+        let Some((part, number)) = read else {
+            break;
+        };
+        let first = match rules.last() {
+            Some((before, last)) if word == "to" && *before == part => last + 1,
+            Some(_) | None => number,
+        };
+        rules.extend((first..=number).map(|number| (part.clone(), number)));
+    }
+    rules
+}
+
+/// `p6a` is one row of the rule `p6`.
+fn rule_in(kind: &str, word: &str) -> Option<Rule> {
+    let (part, number) = word.split_at_checked(1)?;
+    let number = number.trim_end_matches(|row: char| row.is_ascii_lowercase());
+    Some((format!("{kind}{part}"), number.parse().ok()?))
 }
 
 /// Adds `file` and the files of its modules, which lie in `folder`.

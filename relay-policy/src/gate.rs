@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn g3_work_is_asked_of_messages_to_the_node_only() {
+    fn g3_u1_work_is_asked_of_messages_to_the_node_only() {
         let node = Keys::generate().public_key();
         let terms = GateTerms {
             pow: 64,
@@ -263,7 +263,10 @@ mod tests {
         let gate = Gate::new(node, terms, Arc::new(BTreeSet::new()), None);
         let (ours, sender) = (node.to_hex(), Keys::generate());
         let to_us = event(&sender, 14, &[&["p", &ours]]);
-        assert!(outcome(&gate, &to_us).starts_with("Refuse(pow: "));
+        assert_eq!(
+            outcome(&gate, &to_us),
+            "Refuse(pow: 64 leading zero bits of the id are required)"
+        );
         let chat = event(&sender, 14, &[&["p", &sender.public_key().to_hex()]]);
         assert_eq!(outcome(&gate, &chat), "Keep");
     }

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_another_node_is_refused_while_a_hold_is_open_unless_the_operator_says_so() {
+    fn x12_up_m17_another_node_is_refused_while_a_hold_is_open_unless_the_operator_says_so() {
         let (old, new) = (node('1', Network::Regtest), node('2', Network::Regtest));
         let mut ledger = Ledger::in_memory();
         admit(&mut ledger, None, &old, false).unwrap();

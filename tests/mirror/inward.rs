@@ -233,3 +233,16 @@ async fn what_a_lying_mirror_shows_is_not_believed_and_the_truth_in_it_is() {
         assert_eq!(here.hears().await, (Some(request_id), NOT_FOUND));
     }
 }
+
+/// Nothing but the end of the question brings it to ask again.
+#[tokio::test]
+async fn g8_up_r2_a_mirror_that_ends_what_was_asked_of_it_is_asked_again() {
+    let liar = Liar::saying(|event, _| vec![json!(["OK", event.id.to_hex(), true, ""])]).await;
+    liar.ends(2);
+    let place = Place::with_mirrors(&[liar.url()]).await;
+    let mut here = Somebody::at(place.relay(), &place, Transport::Direct).await;
+    liar.has_ended_them().await;
+    let event = here.signs(Action::Cancel, 1, 0);
+    liar.shows(serde_json::to_value(&event).unwrap());
+    assert_eq!(here.hears().await, (Some(1), NOT_FOUND));
+}

@@ -22,6 +22,8 @@ struct Mind {
     shown: Vec<Value>,
     /// How often it has heard each event.
     heard: BTreeMap<EventId, usize>,
+    /// How many questions it will end after it has answered them.
+    ends: usize,
 }
 
 pub(crate) struct Liar {
@@ -56,6 +58,18 @@ impl Liar {
         self.mind.lock().unwrap().shown.push(event);
     }
 
+    /// Ends so many questions, once it has told what it knows.
+    pub(crate) fn ends(&self, questions: usize) {
+        self.mind.lock().unwrap().ends = questions;
+    }
+
+    /// Waits until those questions were asked and ended.
+    pub(crate) async fn has_ended_them(&self) {
+        while self.mind.lock().unwrap().ends > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
@@ -74,9 +88,15 @@ async fn talk(stream: TcpStream, answers: Answers, mind: Arc<Mutex<Mind>>) {
                 answers(&event, *times)
             }
             "REQ" => {
-                let shown = mind.lock().unwrap().shown.clone();
-                let shown = shown.into_iter().map(|it| json!(["EVENT", words[1], it]));
-                shown.chain([json!(["EOSE", words[1]])]).collect()
+                let mut mind = mind.lock().unwrap();
+                let shown = mind.shown.iter();
+                let shown = shown.map(|it| json!(["EVENT", words[1], it]));
+                let mut said: Vec<_> = shown.chain([json!(["EOSE", words[1]])]).collect();
+                if mind.ends > 0 {
+                    mind.ends -= 1;
+                    said.push(json!(["CLOSED", words[1], "error: shutting down"]));
+                }
+                said
             }
             _ => Vec::new(),
         };

@@ -82,7 +82,7 @@ async fn nothing_is_held(town: &Town) {
 }
 
 #[tokio::test]
-async fn c4_s7_a_taker_who_leaves_puts_the_order_back_and_it_can_be_taken_again() {
+async fn c4_s7_up_r9_a_taker_who_leaves_puts_the_order_back_and_it_can_be_taken_again() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = crossed(&mut town).await;
     an_invoice_is_owed(&mut alice, &mut bob).await;

@@ -55,7 +55,7 @@ fn spoiled(event: &Event, from: &str, to: &str) -> Event {
 }
 
 #[tokio::test]
-async fn g1_g4_kind_14_that_cannot_be_opened() {
+async fn g1_g4_u2_kind_14_that_cannot_be_opened() {
     let mut town = Town::new().await;
     let mut alice = town.person("alice", Transport::Direct).await;
     let (keys, node) = (alice.trade.keys.clone(), town.key());
@@ -110,7 +110,7 @@ async fn g1_g4_kind_14_that_cannot_be_opened() {
 }
 
 #[tokio::test]
-async fn g4_gift_wraps_that_prove_nobody() {
+async fn g4_u2_gift_wraps_that_prove_nobody() {
     let mut town = Town::new().await;
     let mut alice = town.person("alice", Transport::GiftWrap).await;
     let (keys, node, town_keys) = (alice.trade.keys.clone(), town.key(), town.keys.clone());
@@ -154,7 +154,7 @@ async fn g4_gift_wraps_that_prove_nobody() {
 
 /// The author of a kind 14 is proven, so he is told (rules G5, G9, U5, U9).
 #[tokio::test]
-async fn g5_g9_messages_of_a_proven_author_are_answered() {
+async fn g5_g9_u5_u9_messages_of_a_proven_author_are_answered() {
     let mut town = Town::new().await;
     let mut alice = town.hidden("alice", Transport::Direct).await;
     let (keys, node) = (alice.trade.keys.clone(), town.key());

@@ -37,6 +37,8 @@ mod ranges;
 mod ratings;
 mod refusals;
 mod sessions;
+mod silence;
+mod terms;
 mod timing;
 mod town;
 mod trades;

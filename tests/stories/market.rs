@@ -117,7 +117,7 @@ async fn o9_f7_offers_that_the_market_does_not_carry() {
 
 /// The price decides when somebody takes, and it may have left since.
 #[tokio::test]
-async fn t9_takes_that_the_market_does_not_carry_any_more() {
+async fn t9_u11_up_s5_takes_that_the_market_does_not_carry_any_more() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::GiftWrap).await;
     let offer = market(OrderKind::Sell, 10, "USD", 0);

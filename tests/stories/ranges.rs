@@ -172,7 +172,7 @@ async fn n5_n8_a_range_is_bought_until_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn n7_who_names_no_key_hears_that_the_rest_is_gone() {
+async fn n7_u31_up_s8_who_names_no_key_hears_that_the_rest_is_gone() {
     let mut town = Town::new().await;
     let mut alice = town.person_of_the_house("alice", Transport::Direct).await;
     let mut bob = town.person("bob", Transport::GiftWrap).await;
@@ -211,7 +211,7 @@ async fn t8_a_part_must_be_named_and_within_the_range() {
 
 /// A take that ends, by whoever or whatever, takes nothing from the range.
 #[tokio::test]
-async fn s7_a_range_comes_back_whole() {
+async fn s7_up_s6_a_range_comes_back_whole() {
     let hasty = |settings: &mut mostro_relay::settings::Settings| {
         settings.mostro.expiration_seconds = Duration::from_secs(2);
     };

@@ -40,7 +40,7 @@ async fn sells_and_rates(alice: &mut Person, bob: &mut Person, worth: &str, star
 }
 
 #[tokio::test]
-async fn k3_k5_three_votes_and_a_restart_between_them() {
+async fn k3_k5_up_r11_three_votes_and_a_restart_between_them() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = town.pair(Transport::GiftWrap, Transport::Direct).await;
     alice.trader.watch_notices().await.unwrap();

@@ -66,7 +66,7 @@ fn take_buy(order: Option<Uuid>) -> Ask {
 }
 
 #[tokio::test]
-async fn g12_an_index_must_be_above_all_before() {
+async fn g12_u6_an_index_must_be_above_all_before() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::GiftWrap).await;
     let order = alice.offers(OrderKind::Sell, SATS).await;
@@ -101,7 +101,7 @@ async fn g12_an_index_must_be_above_all_before() {
 }
 
 #[tokio::test]
-async fn g13_g14_requests_without_order_or_with_a_foreign_payload() {
+async fn g13_g14_u7_u8_u16_requests_without_order_or_with_a_foreign_payload() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::Direct).await;
     let order = Some(alice.offers(OrderKind::Sell, SATS).await);

@@ -92,7 +92,7 @@ async fn both_begin_anew(alices: Transport, bobs: Transport) {
 }
 
 #[tokio::test]
-async fn l1_l2_both_sides_restore_in_mid_trade() {
+async fn l1_l2_up_r7_both_sides_restore_in_mid_trade() {
     both_begin_anew(Transport::Direct, Transport::GiftWrap).await;
 }
 
@@ -184,7 +184,7 @@ async fn next_key(person: &mut Person) -> Trade {
 }
 
 #[tokio::test]
-async fn l6_l7_an_offer_moves_between_two_takes_and_never_during_one() {
+async fn l6_l7_up_s10_an_offer_moves_between_two_takes_and_never_during_one() {
     let mut town = Town::new().await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::GiftWrap).await;
     let mut carol = town.person("carol", Transport::Direct).await;

@@ -31,7 +31,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn g6_what_is_too_old_or_ahead_is_not_decided() {
+async fn g6_u4_what_is_too_old_or_ahead_is_not_decided() {
     let mut town = Town::new().await;
     let node = town.key();
     for transport in TRANSPORTS {
@@ -78,7 +78,7 @@ async fn g6_clocks_may_differ_a_little() {
 
 /// What waited for us counts, if its sender had seen the order as it is.
 #[tokio::test]
-async fn g7_up_r1_a_late_command_on_an_order_that_has_not_moved_is_honoured() {
+async fn g7_u4_up_r1_a_late_command_on_an_order_that_has_not_moved_is_honoured() {
     let mut town = Town::new().await;
     let node = town.key();
     let mut makers = Vec::new();
@@ -102,7 +102,7 @@ async fn g7_up_r1_a_late_command_on_an_order_that_has_not_moved_is_honoured() {
 }
 
 #[tokio::test]
-async fn g2_up_r6_the_same_event_again_is_a_duplicate_for_days() {
+async fn g2_u3_up_r6_the_same_event_again_is_a_duplicate_for_days() {
     const DUPLICATE: &str = "duplicate: this message is decided already";
     let mut town = Town::new().await;
     let node = town.key();

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_view_of_an_order_shows_what_its_reader_may_see() {
+    fn w5_each_view_of_an_order_shows_what_its_reader_may_see() {
         let (b, s) = keys();
         let (sell, take) = (sell_order(), take_with_invoice());
         let both = format!(r#""buyer_trade_pubkey":"{b}","seller_trade_pubkey":"{s}""#);

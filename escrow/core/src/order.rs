@@ -288,3 +288,26 @@ impl Order {
         std::iter::once(&self.maker).chain(self.stage.take().map(|take| &take.taker))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{active, buy_order, maker, sell_order, stranger, taker};
+
+    #[test]
+    fn w2_the_side_of_an_offer_makes_its_maker_buyer_or_seller() {
+        let (sell, buy) = (sell_order(), buy_order());
+        assert_eq!((sell.seller(), sell.buyer()), (Some(&maker()), None));
+        assert_eq!((buy.seller(), buy.buyer()), (None, Some(&maker())));
+        for (side, makers, takers) in [
+            (Side::Sell, Role::Seller, Role::Buyer),
+            (Side::Buy, Role::Buyer, Role::Seller),
+        ] {
+            let order = active(side).order;
+            let role = |party: &Party| order.role_of(party.trade_key);
+            assert_eq!(role(&maker()), Some(makers), "{side:?}");
+            assert_eq!(role(&taker()), Some(takers), "{side:?}");
+            assert_eq!(role(&stranger()), None, "{side:?}");
+        }
+    }
+}

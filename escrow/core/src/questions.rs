@@ -216,6 +216,28 @@ mod tests {
     }
 
     #[test]
+    fn l1_up_r7_whatever_lives_is_restored_to_both() {
+        for scene in scenes(Side::Sell).into_iter().chain(scenes(Side::Buy)) {
+            let order = scene.order.clone();
+            let is_disputed = matches!(order.stage, Stage::Dispute { .. });
+            let expected = if is_disputed { (0, 1) } else { (1, 0) };
+            for party in order.parties().filter(|_| !order.stage.is_terminal()) {
+                let data = restored(party, vec![scene.clone()]);
+                let told = (data.orders.len(), data.disputes.len());
+                assert_eq!(told, expected, "{}, {party:?}", scene.name);
+            }
+        }
+    }
+
+    #[test]
+    fn l1_u29_an_order_of_unknown_index_is_restored_with_0() {
+        let scene = active(Side::Sell);
+        let scene = scene.edit(|scene| scene.order.maker.trade_index = TradeIndex(0));
+        let data = restored(&maker(), vec![scene]);
+        assert_eq!(data.orders[0].trade_index, 0);
+    }
+
+    #[test]
     fn l1_the_newest_orders_are_told_and_fit_into_an_envelope() {
         let old = UnixTime(MADE.0 - 1);
         let many = (0..200u64).map(|n| {

@@ -83,7 +83,7 @@ fn o9_f7_both_ends_are_within_the_limits_with_the_premium() {
 }
 
 #[test]
-fn q12_o9_an_order_needs_a_price() {
+fn q12_o9_u11_u12_an_order_needs_a_price() {
     let table = [
         (PriceAnswer::Stale, CantDo::PriceTooStale),
         (PriceAnswer::Unknown, CantDo::InvalidFiatCurrency),
@@ -206,7 +206,7 @@ fn n1_t8_the_taker_of_a_range_chooses_within_it() {
 }
 
 #[test]
-fn t9_f7_price_and_limits_are_tested_again_at_the_take() {
+fn t9_f7_u11_u12_up_s5_price_and_limits_are_tested_again_at_the_take() {
     let order = offered(Side::Sell, range());
     let take = |fiat, price| struck(take_sell(&order, Some(fiat), &taking(price))).err();
     let fallen = PriceAnswer::Served(PRICE / 2.0);

@@ -368,10 +368,11 @@ proptest! {
 
     /// Twenty things happen to an order, each reported twice.
     #[test]
-    fn s1_s3_s4_s8_s9_a_trade_keeps_its_promises_whatever_happens(
+    fn s1_s3_s4_s8_s9_w4_up_s6_a_trade_keeps_its_promises_whatever_happens(
         scene in any_scene(),
         happenings in prop::collection::vec((happening(), any_now()), 20),
     ) {
+        let first = scene.order.clone();
         let mut scene = scene;
         let mut moment = NOW;
         let mut payments_made = 0;
@@ -394,6 +395,11 @@ proptest! {
             prop_assert!(changed == is_published(&decision) || is_refresh, "s4: {happening:?}");
             let ended = usize::from(ends_a_take(&scene, &next));
             prop_assert_eq!(decision.ended_takes.len(), ended, "s8: {:?}", happening);
+            prop_assert_eq!(&next.order.offer, &first.offer, "w4: {:?}", happening);
+            if *to == Stage::Pending {
+                let again = first.moved(Stage::Pending, next.order.stage_since);
+                prop_assert_eq!(&next.order, &again, "up-s6: {:?}", happening);
+            }
             let payout = next.owed.as_ref().map(|owed| &owed.payout);
             let is_parked = payout.is_some_and(|payout| payout.state == PayoutState::Parked);
             let moved_by = mover(&next.order, next.hold.as_ref(), payout);

@@ -453,6 +453,26 @@ mod tests {
     }
 
     #[test]
+    fn n5_a_next_key_that_is_no_key_counts_as_none() {
+        let naming = |key: &str| {
+            format!(
+                r#"{{"order":{{"version":2,"id":"6c344bed-a726-47f5-8e21-fdf0d98ed6af","action":"release","payload":{{"next_trade":["{key}",4]}}}}}}"#
+            )
+        };
+        for key in ["", "me", &"0".repeat(64), &"f".repeat(64)] {
+            let asked = asks(&naming(key), Transport::Direct);
+            assert_eq!(asked, Ask::Release { next: None }, "{key}");
+        }
+        let key = keys(5).public_key();
+        let next = Some(NextTrade {
+            key: TradeKey(key),
+            index: TradeIndex(4),
+        });
+        let asked = asks(&naming(&key.to_hex()), Transport::GiftWrap);
+        assert_eq!(asked, Ask::Release { next });
+    }
+
+    #[test]
     fn a_good_message_is_read_on_both_transports() {
         for transport in [Transport::Direct, Transport::GiftWrap] {
             let message = intake().read(&letter(TAKE, transport)).unwrap();

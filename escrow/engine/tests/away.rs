@@ -12,6 +12,7 @@ mod house;
 
 use std::time::Duration;
 
+use escrow_core::command::{Ask, Govern};
 use escrow_core::hold::HoldState;
 use escrow_core::order::OrderId;
 use escrow_core::stage::{CancelReason, Stage};
@@ -19,7 +20,8 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
 use escrow_core::{Sats, UnixTime};
 use escrow_engine::clock::Clock;
-use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op, World};
+use escrow_engine::submission::OperatorWord;
+use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op, WalletPays, World};
 use storage::ledger::Ledger;
 use tokio::time::sleep;
 
@@ -112,7 +114,7 @@ async fn lightning_is_away_for(house: &House, time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e2_e8_a_buyer_who_is_late_loses_the_order_and_it_is_on_offer_again() {
+async fn e2_e8_up_s12_a_buyer_who_is_late_loses_the_order_and_it_is_on_offer_again() {
     let house = House::open().await;
     let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
     assert_eq!(
@@ -389,4 +391,83 @@ async fn e13_at_start_what_lightning_did_is_decided_before_what_is_due() {
     let stage = house.order(order).stage;
     assert!(matches!(stage, Stage::WaitingPayment { .. }), "{stage:?}");
     bob.hears(&house, Action::PayInvoice).await;
+}
+
+/// While Lightning is away nobody cancels the invoice, so that only its own end
+/// is left.
+#[tokio::test(start_paused = true)]
+async fn b2_up_m9_an_invoice_cannot_be_paid_after_its_step() {
+    for (late_secs, can_be_paid) in [(0, true), (31, false)] {
+        let house = House::open().await;
+        let (order, mut alice, _bob) = alice_owes_a_payment(&house).await;
+        let wanted = alice.hears(&house, Action::PayInvoice).await;
+        let Some(Payload::PaymentRequest(_, bolt11, _)) = &wanted.payload else {
+            panic!("{wanted:?} asks for no payment");
+        };
+        let ends = deadline(&house, order);
+        secs(STEP - 60).await;
+        lightning_is_away_for(&house, Duration::from_secs(600)).await;
+        secs(ends.secs_since(house.clock.now()) + late_secs).await;
+        let stage = house.order(order).stage;
+        assert!(matches!(stage, Stage::WaitingPayment { .. }), "{stage:?}");
+        let payment = WalletPays::exactly(alice.wallet, bolt11);
+        let paid = house.sandbox.apply(payment).await.unwrap();
+        assert_eq!(paid.is_ok(), can_be_paid, "{late_secs} s: {paid:?}");
+    }
+}
+
+/// Registers a judge, who takes the dispute that Alice opens.
+async fn judged(house: &House, order: OrderId, alice: &mut Trader, bob: &mut Trader) -> Trader {
+    let mut judge = Trader::new(7, "carol", Transport::Direct).under_his_identity();
+    let text = Some(judge.keys.public_key().to_hex());
+    let ask = Box::new(Ask::Govern(Govern::AddSolver { text }));
+    let word = OperatorWord::Asks { ask, order: None };
+    assert!(house.handle().operate(word).await.is_some());
+    alice.says(house, Action::Dispute, Some(order), None).await;
+    let opened = alice.hears(house, Action::DisputeInitiatedByYou).await;
+    bob.hears(house, Action::DisputeInitiatedByPeer).await;
+    let Some(Payload::Dispute(dispute, None)) = opened.payload else {
+        panic!("no dispute");
+    };
+    let take = Action::AdminTakeDispute;
+    judge.says(house, take, Some(OrderId(dispute)), None).await;
+    for reader in [alice, bob, &mut judge] {
+        reader.hears(house, Action::AdminTookDispute).await;
+    }
+    judge
+}
+
+/// Who gives the sats back, or lets them go, hears of it when it is done.
+#[tokio::test(start_paused = true)]
+async fn b8_u18_what_lightning_cannot_do_at_once_is_done_and_answered_later() {
+    let half_a_minute = FaultAction::restart(Duration::from_secs(30));
+    for (ruling, hangs, done) in [
+        (
+            Action::Cancel,
+            Op::CancelHold,
+            Action::CooperativeCancelAccepted,
+        ),
+        (Action::AdminCancel, Op::CancelHold, Action::AdminCanceled),
+        (Action::AdminSettle, Op::SettleHold, Action::AdminSettled),
+    ] {
+        let house = House::open().await;
+        let (order, mut alice, mut bob) = fiat_sent(&house).await;
+        let mut decider = if ruling == Action::Cancel {
+            bob.says(&house, ruling, Some(order), None).await;
+            let you = Action::CooperativeCancelInitiatedByYou;
+            bob.hears(&house, you).await;
+            let peer = Action::CooperativeCancelInitiatedByPeer;
+            alice.hears(&house, peer).await;
+            alice
+        } else {
+            judged(&house, order, &mut alice, &mut bob).await
+        };
+        house.sandbox.add_fault(Fault::on(hangs, half_a_minute));
+        let asked_at = house.clock.now();
+        decider.says(&house, ruling, Some(order), None).await;
+        let answer = decider.hears(&house, done).await;
+        assert_eq!(answer.request_id, None, "{ruling:?}: too late for an echo");
+        assert!(house.clock.now().secs_since(asked_at) >= 30, "{ruling:?}");
+        bob.hears(&house, done).await;
+    }
 }

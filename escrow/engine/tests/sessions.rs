@@ -115,7 +115,7 @@ async fn g2_g6_a_question_is_answered_once_and_only_while_it_is_fresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn y8_who_is_banned_gets_no_answers_and_no_trades() {
+async fn y8_up_s16_who_is_banned_gets_no_answers_and_no_trades() {
     let mut house = House::build().await;
     let mut alice = alice();
     house.start().await.unwrap();
@@ -141,7 +141,7 @@ async fn y8_who_is_banned_gets_no_answers_and_no_trades() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l6_l7_an_order_moves_to_another_key_at_once() {
+async fn l6_l7_up_r5_up_s10_an_order_moves_to_another_key_at_once() {
     let house = House::open().await;
     let mut alice = alice();
     let order = alice.offers(&house, OrderKind::Sell).await;
@@ -175,24 +175,15 @@ fn range(kind: OrderKind) -> SmallOrder {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn n2_n4_n8_the_rest_of_a_range_is_offered_under_the_next_key() {
-    let house = House::open().await;
-    let (mut alice, mut bob) = (alice(), bob());
+async fn offers_a_range(house: &House, alice: &mut Trader) -> OrderId {
     let payload = Some(Payload::Order(range(OrderKind::Sell)));
-    alice.says(&house, Action::NewOrder, None, payload).await;
-    let ack = alice.hears(&house, Action::NewOrder).await;
-    let order = OrderId(ack.id.unwrap());
+    alice.says(house, Action::NewOrder, None, payload).await;
+    let ack = alice.hears(house, Action::NewOrder).await;
+    OrderId(ack.id.unwrap())
+}
 
-    bob.says(
-        &house,
-        Action::TakeSell,
-        Some(order),
-        Some(Payload::Amount(401)),
-    )
-    .await;
-    let why = refused(&bob.hears(&house, Action::CantDo).await);
-    assert_eq!(why, CantDo::OutOfRangeSatsAmount);
+/// Bob takes a part of Alice's range, and has sent the fiat.
+async fn pays_for_a_part(house: &House, order: OrderId, alice: &mut Trader, bob: &mut Trader) {
     // 100 EUR are 200,000 sats, and each side pays a fee of 600.
     let invoice = house
         .sandbox
@@ -207,20 +198,40 @@ async fn n2_n4_n8_the_rest_of_a_range_is_offered_under_the_next_key() {
         .unwrap()
         .unwrap();
     let take = Some(Payload::PaymentRequest(None, invoice, Some(100)));
-    bob.says(&house, Action::TakeSell, Some(order), take).await;
-    bob.hears(&house, Action::WaitingSellerToPay).await;
-    alice.hears(&house, Action::PayInvoice).await;
-    let wanted = alice.hears(&house, Action::PayInvoice).await;
-    alice.pays(&house, &wanted).await;
-    bob.hears(&house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(&house, Action::BuyerTookOrder).await;
-    bob.says(&house, Action::FiatSent, Some(order), None).await;
-    alice.hears(&house, Action::FiatSentOk).await;
+    bob.says(house, Action::TakeSell, Some(order), take).await;
+    bob.hears(house, Action::WaitingSellerToPay).await;
+    alice.hears(house, Action::PayInvoice).await;
+    let wanted = alice.hears(house, Action::PayInvoice).await;
+    alice.pays(house, &wanted).await;
+    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
+    alice.hears(house, Action::BuyerTookOrder).await;
+    bob.says(house, Action::FiatSent, Some(order), None).await;
+    bob.hears(house, Action::FiatSentOk).await;
+    alice.hears(house, Action::FiatSentOk).await;
+}
+
+/// The key that Alice names for the rest.
+fn naming(next: &Trader) -> Payload {
+    let key = next.keys.public_key().to_hex();
+    Payload::NextTrade(key, u32::try_from(next.index).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn n2_n4_n8_the_rest_of_a_range_is_offered_under_the_next_key() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = offers_a_range(&house, &mut alice).await;
+    let too_much = Some(Payload::Amount(401));
+    bob.says(&house, Action::TakeSell, Some(order), too_much)
+        .await;
+    let why = refused(&bob.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::OutOfRangeSatsAmount);
+    pays_for_a_part(&house, order, &mut alice, &mut bob).await;
 
     let mut next = alices_next();
-    let named = Payload::NextTrade(next.keys.public_key().to_hex(), 2);
+    let named = Some(naming(&next));
     alice
-        .says(&house, Action::Release, Some(order), Some(named))
+        .says(&house, Action::Release, Some(order), named)
         .await;
     alice.hears(&house, Action::HoldInvoicePaymentSettled).await;
     let told = next.hears(&house, Action::NewOrder).await;
@@ -236,4 +247,78 @@ async fn n2_n4_n8_the_rest_of_a_range_is_offered_under_the_next_key() {
     assert!(house.handle().known_keys().knows(&next.keys.public_key()));
     let last = house.view().user(alice.identity()).unwrap().unwrap();
     assert_eq!(last.last_index, TradeIndex(2));
+}
+
+/// Her quota is full when the rest comes back; the rest counts like any other.
+#[tokio::test(start_paused = true)]
+async fn n10_the_rest_of_a_range_counts_for_the_quota_and_is_never_refused_by_it() {
+    let mut house = House::build().await;
+    house.terms.pending_per_identity = 1;
+    house.start().await.unwrap();
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = offers_a_range(&house, &mut alice).await;
+    pays_for_a_part(&house, order, &mut alice, &mut bob).await;
+    let mut another = alices_next();
+    let full = another.offers(&house, OrderKind::Sell).await;
+    let mut next = Trader::new(1, "alice", Transport::Direct).under_another_key(12, 3);
+    let named = Some(naming(&next));
+    alice
+        .says(&house, Action::Release, Some(order), named)
+        .await;
+    next.hears(&house, Action::NewOrder).await;
+
+    another.says(&house, Action::Cancel, Some(full), None).await;
+    another.hears(&house, Action::Canceled).await;
+    let mut third = Trader::new(1, "alice", Transport::Direct).under_another_key(13, 4);
+    let payload = Some(Payload::Order(offer(OrderKind::Sell)));
+    third.says(&house, Action::NewOrder, None, payload).await;
+    let why = refused(&third.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::TooManyRequests);
+}
+
+/// All of it is said within one second of the paused clock.
+#[tokio::test(start_paused = true)]
+async fn g17_the_answer_comes_before_every_push_and_no_letter_overtakes_another() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let order = offers_a_range(&house, &mut alice).await;
+    pays_for_a_part(&house, order, &mut alice, &mut bob).await;
+    alice.says(&house, Action::Release, Some(order), None).await;
+    let answer = alice.hears(&house, Action::HoldInvoicePaymentSettled).await;
+    assert!(answer.request_id.is_some());
+    for push in [Action::Rate, Action::SendDm] {
+        assert_eq!(alice.hears(&house, push).await.request_id, None);
+    }
+    for push in [Action::Released, Action::PurchaseCompleted, Action::Rate] {
+        bob.hears(&house, push).await;
+    }
+    // Gift wraps are dated at random, and read in the order in which they come.
+    let stamps = alice.stamps(&house);
+    let rises = stamps.windows(2).all(|pair| pair[0] < pair[1]);
+    assert!(rises, "{stamps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g18_up_s3_a_refused_request_uses_no_index_and_makes_no_user() {
+    let house = House::open().await;
+    let mut alice = alice();
+    let nothing = SmallOrder {
+        fiat_amount: 0,
+        ..offer(OrderKind::Sell)
+    };
+    let nowhere = Some(OrderId(uuid::Uuid::from_u128(7)));
+    for (action, order, payload) in [
+        (Action::NewOrder, None, Some(Payload::Order(nothing))),
+        (Action::TakeSell, nowhere, None),
+        (Action::TakeBuy, nowhere, None),
+    ] {
+        alice.says(&house, action, order, payload).await;
+        alice.hears(&house, Action::CantDo).await;
+        let user = house.view().user(alice.identity()).unwrap();
+        assert_eq!(user, None, "{action:?}");
+    }
+    assert!(!house.handle().known_keys().knows(&alice.keys.public_key()));
+    alice.offers(&house, OrderKind::Sell).await;
+    let user = house.view().user(alice.identity()).unwrap().unwrap();
+    assert_eq!(user.last_index, TradeIndex(1));
 }

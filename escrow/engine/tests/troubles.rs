@@ -123,7 +123,7 @@ async fn b6_lightning_hangs_and_the_taker_is_told_within_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
+async fn g15_up_s18_a_commit_fails_and_the_same_message_is_taken_later() {
     let house = House::open().await;
     let (mut alice, mut bob) = (alice(), bob());
     bob.offers(&house, OrderKind::Buy).await;
@@ -146,6 +146,7 @@ async fn g15_a_commit_fails_and_the_same_message_is_taken_later() {
         .await
         .unwrap();
     assert_eq!(house.view().living_order_count().unwrap(), 1);
+    assert_eq!(alice.mail(&house), [], "nobody hears what is not on disk");
     assert_eq!(
         house.handle().submit(SOURCE, letter.clone()).await,
         Receipt::Decided
@@ -210,7 +211,7 @@ async fn g15_a_disk_that_stays_broken_ends_the_escrow_and_leaves_nobody_waiting(
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_lightning_restarts_while_the_escrow_is_being_released() {
+async fn r5_u18_lightning_restarts_while_the_escrow_is_being_released() {
     let house = House::open().await;
     let (mut alice, mut bob) = (alice(), bob());
     let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;
@@ -232,7 +233,7 @@ async fn r5_lightning_restarts_while_the_escrow_is_being_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t12_of_two_takers_in_one_batch_one_wins_and_one_is_told() {
+async fn t12_up_s1_of_two_takers_in_one_batch_one_wins_and_one_is_told() {
     let house = House::open().await;
     let (mut alice, mut bob, mut carol) = (alice(), bob(), carol());
     let order = alice.offers(&house, OrderKind::Buy).await;
@@ -520,7 +521,7 @@ async fn p14_x13_a_restored_ledger_pays_nobody_twice_and_the_operator_maps_the_p
 }
 
 #[tokio::test(start_paused = true)]
-async fn f8_p12_a_trade_is_booked_to_the_millisat_with_the_routing_it_really_cost() {
+async fn f8_p12_up_m18_a_trade_is_booked_to_the_millisat_with_the_routing_it_really_cost() {
     let house = House::open().await;
     let (mut alice, mut bob) = (alice(), bob());
     let order = trade_until_fiat_sent(&house, &mut alice, &mut bob).await;

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_invoice_is_refused() {
+    fn v2_v3_v4_v6_up_m13_up_m15_a_bad_invoice_is_refused() {
         let mut misspelt = draft().with(|_| {});
         misspelt.replace_range(
             30..31,

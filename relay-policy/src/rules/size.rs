@@ -57,7 +57,7 @@ mod tests {
     use crate::rules::samples::{arrival, event};
 
     #[test]
-    fn messages_may_be_larger_than_other_events() {
+    fn g1_u2_messages_may_be_larger_than_other_events() {
         let keys = Keys::generate();
         let terms = GateTerms {
             event_bytes: 1_000,

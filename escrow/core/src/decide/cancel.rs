@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn c4_s7_s8_while_nothing_is_paid_the_taker_leaves_and_the_maker_ends() {
+    fn c4_s7_s8_up_s20_while_nothing_is_paid_the_taker_leaves_and_the_maker_ends() {
         let scene = waiting_invoice();
         let left = canceling_by(&scene, &taker());
         assert_eq!(left, Ok(left_by_taker(&scene)));

@@ -134,7 +134,7 @@ mod tests {
     use crate::fixtures::*;
 
     #[test]
-    fn h1_reports_of_what_is_known_or_over_move_nothing() {
+    fn h1_up_m7_reports_of_what_is_known_or_over_move_nothing() {
         let order = active(Side::Sell).order;
         let accepted = HoldState::Accepted(acceptance());
         let settled = HoldState::Settled(acceptance());

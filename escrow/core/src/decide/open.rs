@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn o5_to_o8_premium_methods_deadline_and_mint() {
+    fn o5_to_o8_up_s21_premium_methods_deadline_and_mint() {
         use CantDo::{InvalidMintUrl, InvalidParameters};
         assert_refused(&[
             ("o5 premium on sats", |o| o.premium = 1, InvalidParameters),
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn o12_the_deadline_is_cut_to_the_longest_life() {
+    fn o12_up_s4_the_deadline_is_cut_to_the_longest_life() {
         let ends = |wished| {
             let new = new_order(Side::Sell).edit(|o| o.expires_at = wished);
             opening(&new, &open_facts()).unwrap().orders[0]
@@ -474,6 +474,9 @@ mod tests {
         assert_eq!(ends(in_secs(1)), 1);
         assert_eq!(ends(in_secs(15 * 86_400 + 1)), 15 * 86_400);
         assert_eq!(ends(Some(i64::MAX)), 15 * 86_400);
+        let over = new_order(Side::Sell).edit(|o| o.expires_at = in_secs(0));
+        let refused = opening(&over, &open_facts());
+        assert_eq!(refused, Err(CantDo::InvalidParameters), "o7");
     }
 
     #[test]

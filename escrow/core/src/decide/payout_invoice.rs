@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_an_invoice_is_refused() {
+    fn v1_u14_u15_an_invoice_is_refused() {
         let wanting = [
             "waiting-invoice",
             "paid-waiting-invoice",
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn p8_while_the_hold_is_settled_another_invoice_takes_the_place() {
+    fn v9_p8_while_the_hold_is_settled_another_invoice_takes_the_place() {
         let scene = releasing(Side::Sell);
         let decision = giving(&scene, &taker()).unwrap();
         let payout = payout(PayoutState::WaitFunds).edit(|p| p.destination = to_invoice(60));
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn p8_up_m19_a_new_invoice_is_paid_at_once_with_all_its_tries() {
+    fn v9_p8_up_m19_a_new_invoice_is_paid_at_once_with_all_its_tries() {
         let scene = needing_invoice(Side::Sell);
         let asker = request(&taker(), Ask::Cancel).asker();
         let sent = attempt(AttemptState::Sent)

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn n4_n6_the_child_is_made_from_the_offer() {
+    fn n4_n6_up_s2_up_s7_up_s17_the_child_is_made_from_the_offer() {
         let scene = released(Side::Sell, 100, Some(next()));
         let decision = settled(&scene, rest_facts());
         let parent = &scene.order;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn n4_n5_n7_without_a_usable_key_the_maker_is_told_what_is_gone() {
+    fn n4_n5_n7_r2_u31_up_s8_without_a_usable_key_the_maker_is_told_what_is_gone() {
         let over = released(Side::Sell, 100, Some(next()))
             .edit(|scene| scene.order.offer.expires_at = NOW);
         let used = rest_facts().edit(|facts| facts.key_is_in_use = true);
@@ -226,6 +226,8 @@ mod tests {
         for (case, scene, facts) in table {
             let decision = settled(&scene, facts);
             assert_eq!(decision.orders.len(), 1, "{case}");
+            let stage = &decision.orders[0].stage;
+            assert!(matches!(stage, Stage::PayingBuyer { .. }), "r2: {case}");
             let told = decision.pushes.last().unwrap();
             assert_eq!(told.to, maker().trade_key, "{case}");
             let Notice::Plain(text) = &told.notice else {
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn n5_only_the_makers_word_counts_and_the_last_one() {
+    fn n5_m2_only_the_makers_word_counts_and_the_last_one() {
         let named = |order: &Order| order.stage.take().unwrap().next_trade;
         let earlier = NextTrade {
             key: trade_key(8),

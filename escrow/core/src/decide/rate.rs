@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn k2_a_vote_is_refused() {
+    fn k2_u24_u25_u26_a_vote_is_refused() {
         for scene in scenes(Side::Sell) {
             let (buyer, seller, other) = match scene.name {
                 "success" => (None, None, Some(CantDo::InvalidPubkey)),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn k4_about_full_privacy_nothing_is_recorded() {
+    fn k4_u27_about_full_privacy_nothing_is_recorded() {
         let scene = done().edit(|scene| {
             if let Stage::Success { take, .. } = &mut scene.order.stage {
                 take.taker.identity = Identity::FullPrivacy;

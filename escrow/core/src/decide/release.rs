@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn r1_a_release_is_refused() {
+    fn r1_u17_a_release_is_refused() {
         for scene in scenes(Side::Sell) {
             let facts = scene.release_facts();
             for party in [taker(), stranger()] {
@@ -136,6 +136,12 @@ mod tests {
                 let refused = release(&scene.order, &says(&maker()), None, now(), &facts);
                 assert_eq!(refused, Err(CantDo::NotAllowedByStatus), "{}", scene.name);
             }
+        }
+        let untaken = scene("pending", Side::Buy, Stage::Pending);
+        for party in [maker(), stranger()] {
+            let facts = untaken.release_facts();
+            let refused = release(&untaken.order, &says(&party), None, now(), &facts);
+            assert_eq!(refused, Err(CantDo::InvalidPeer), "nobody sells yet");
         }
     }
 

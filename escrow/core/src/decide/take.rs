@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn t10_v3_v4_v6_a_take_with_a_useless_invoice_is_refused() {
+    fn t10_v3_v4_v6_up_m13_a_take_with_a_useless_invoice_is_refused() {
         let amount = |msat| invoice(50).edit(|i| i.amount = Some(Msat(msat)));
         let table = [
             ("too little", amount(9_969_000)),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn t11_a_take_without_invoice_asks_the_buyer_for_one() {
+    fn t11_e8_up_s12_a_take_without_invoice_asks_the_buyer_for_one() {
         let order = sell_order();
         let decision = take_sell(
             &order,
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn b1_b2_a_take_with_invoice_and_a_take_of_a_buy_order_open_a_hold() {
+    fn b1_b2_up_m9_a_take_with_invoice_and_a_take_of_a_buy_order_open_a_hold() {
         let sell = sell_order();
         let given = readable(50);
         let by_buyer = take_sell(

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn l6_a_rotation_is_refused() {
+    fn l6_u28_a_rotation_is_refused() {
         for scene in scenes(Side::Sell) {
             let expected = match scene.name {
                 "pending" => continue,

@@ -4,6 +4,8 @@
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod printed;
 #[cfg(test)]
 mod rule_book;

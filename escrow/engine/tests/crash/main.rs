@@ -506,12 +506,12 @@ async fn every_call_of(way: Way) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sell_trade_survives_every_power_cut() {
+async fn u33_up_m7_up_s18_a_sell_trade_survives_every_power_cut() {
     every_cut_of(Way::Sale).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_buy_trade_survives_every_power_cut() {
+async fn u33_up_m7_up_s18_a_buy_trade_survives_every_power_cut() {
     every_cut_of(Way::Purchase).await;
 }
 

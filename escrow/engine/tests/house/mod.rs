@@ -30,6 +30,7 @@ use escrow_lightning::sandbox::{CreateInvoice, Fund, MemoryJournal, Setup, Walle
 use escrow_lightning::{InvoiceRules, LightningBackend, Lnurl, Sandbox};
 use nostr::event::Event;
 use nostr::key::{Keys, PublicKey, SecretKey};
+use nostr::types::Timestamp;
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
 use storage::testing::PowerCutDisk;
@@ -449,16 +450,25 @@ impl Trader {
     /// Everything the node has said to this key, in the order a client shows it.
     pub(crate) fn mail(&self, house: &House) -> Vec<Message> {
         let events = house.recorder.events.lock().unwrap();
-        let own = events.iter().filter(|event| {
-            let is_letter = matches!(event.kind.as_u16(), 14 | 1_059);
-            is_letter && value(event, "p") == self.keys.public_key().to_hex()
-        });
+        let own = events.iter().filter(|event| self.is_letter_to_him(event));
         let node = house.keys.public_key();
         own.map(|event| {
             let json = wire::client::unwrap(event, &self.keys, node).unwrap();
             read_message(&json).unwrap()
         })
         .collect()
+    }
+
+    /// When the letters of [`Trader::mail`] were stamped.
+    pub(crate) fn stamps(&self, house: &House) -> Vec<Timestamp> {
+        let events = house.recorder.events.lock().unwrap();
+        let own = events.iter().filter(|event| self.is_letter_to_him(event));
+        own.map(|event| event.created_at).collect()
+    }
+
+    fn is_letter_to_him(&self, event: &Event) -> bool {
+        let is_letter = matches!(event.kind.as_u16(), 14 | 1_059);
+        is_letter && value(event, "p") == self.keys.public_key().to_hex()
     }
 
     /// The next letter, which must be of this kind.

@@ -138,7 +138,7 @@ fn s9_a_timer_is_due_at_its_moment_and_replaces_the_one_before() {
 }
 
 #[test]
-fn s5_stamps_strictly_increase_also_over_a_restart() {
+fn s5_up_r10_stamps_strictly_increase_also_over_a_restart() {
     let mut ledger = Ledger::in_memory();
     let mut last = UnixTime(0);
     for now in [100, 100, 50, 101, 200] {
@@ -292,7 +292,7 @@ fn opening_format(format: u32) -> StorageError {
 }
 
 #[test]
-fn s8_ended_takes_are_kept_by_order_and_time() {
+fn s8_up_s20_ended_takes_are_kept_by_order_and_time() {
     let ended: EndedTake = fixture(
         Table::EndedTakes,
         include_bytes!("../fixtures/ended_takes.v1"),

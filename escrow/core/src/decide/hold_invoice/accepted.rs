@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_without_an_invoice_the_buyer_is_asked_and_learns_of_his_taker() {
+    fn h3_e8_up_s12_without_an_invoice_the_buyer_is_asked_and_learns_of_his_taker() {
         let mut scene = waiting_payment(Side::Buy);
         if let Stage::WaitingPayment { take, .. } = &mut scene.order.stage {
             take.payout = None;

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn h8_e3_s7_an_unpaid_buy_order_is_back_in_the_book() {
+    fn h8_e3_s7_up_s6_an_unpaid_buy_order_is_back_in_the_book() {
         let mut scene = waiting_payment(Side::Buy);
         scene.order.offer.payout = Some(to_address());
         let back = scene.order.moved(Stage::Pending, NOW);

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_b5_a_taker_of_a_buy_order_is_asked_to_pay() {
+    fn b4_b5_e8_up_s12_a_taker_of_a_buy_order_is_asked_to_pay() {
         let scene = opening(Side::Buy, BackTo::Pending);
         let wanted = payment_wanted(&scene.order, &take(), "lnbcrt-hold");
         let expected = Decision {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_a_hold_that_cannot_be_opened_takes_the_order_back() {
+    fn b6_u13_a_hold_that_cannot_be_opened_takes_the_order_back() {
         let scene = opening(Side::Sell, BackTo::Pending);
         let hold_row = scene.hold.clone().unwrap();
         let refusal = Letter::refusal(&taker_asks(), Some(order_id()), CantDo::TooManyRequests);
@@ -320,6 +320,7 @@ mod tests {
             deadline,
         };
         assert_eq!(decision.orders, [waiting.order.moved(asked_again, NOW)]);
+        assert_eq!(decision.answer, expected.answer, "after add-invoice");
     }
 
     #[test]

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn p6f_p16_up_m16_our_own_fault_costs_the_buyer_no_try() {
+    fn p6f_p16_w10_up_m16_our_own_fault_costs_the_buyer_no_try() {
         for reason in [
             PaymentFailure::InsufficientBalance,
             PaymentFailure::Canceled,
