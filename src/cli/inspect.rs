@@ -31,14 +31,30 @@ pub struct InspectArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// No box was ever started on this folder.
-    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    #[error(
+        "{} does not exist: no box has run with this data directory; --settings or --data-dir \
+         names another",
+        .0.display()
+    )]
     NoLedger(PathBuf),
     /// Only a running box can do it.
     #[error("no box runs with the data directory {}: start it first", .0.display())]
     NotRunning(PathBuf),
     /// There is no folder.
-    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    #[error(
+        "{} does not exist: no box has run with this data directory; --settings or --data-dir \
+         names another",
+        .0.display()
+    )]
     NoBox(PathBuf),
+    /// The rules are against it.
+    #[error("{advice} ({word})")]
+    Unwilling {
+        /// What he can do.
+        advice: &'static str,
+        /// The word of the protocol.
+        word: String,
+    },
     /// He was not sure.
     #[error("nothing is done: answer y, or add --yes")]
     NotConfirmed,
