@@ -82,7 +82,7 @@ async fn is_refused(person: &mut Person, ask: Ask, reason: &str) {
 
 /// A dispute with a ruling, a payment that fails first, and refusals of all kinds.
 #[tokio::test]
-async fn up_a3_up_a4_up_a17_a_trade_spills_no_secret() {
+async fn d10_up_a3_up_a4_up_a17_a_trade_spills_no_secret() {
     let log = Log::begin();
     let token = "a-token-of-the-operators";
     let mut town = Town::with(|settings| {
@@ -127,6 +127,8 @@ async fn up_a3_up_a4_up_a17_a_trade_spills_no_secret() {
     let owed = format!("{:?}", view.payouts_of(OrderId(order)).unwrap());
     let invoice = owed.split('"').find(|word| word.starts_with("lnbcrt"));
     let invoice = invoice.unwrap().to_owned();
+    let journal = format!("{:?}", view.journal_from(0, 1_000).unwrap());
+    assert!(journal.contains("admin-settle") && journal.contains("payment-failed"));
     drop(view);
     town.closes(&mut [&mut alice, &mut bob, &mut judge, &mut operator])
         .await;
@@ -159,5 +161,6 @@ async fn up_a3_up_a4_up_a17_a_trade_spills_no_secret() {
     ] {
         let line = log.lines().find(|line| line.contains(&hidden));
         assert_eq!(line, None, "up-A17");
+        assert!(!journal.contains(&hidden), "D10: {hidden} in {journal}");
     }
 }
