@@ -211,7 +211,9 @@ async fn a14_x10_the_operator_looks_and_acts_by_the_command_line() {
             .await
             .starts_with("box              stopped\n")
     );
-    assert!(refused("maintenance on").await.contains("start it first"));
+    for act in ["maintenance on".into(), format!("order cancel {unknown}")] {
+        assert!(refused(&act).await.contains("start it first"), "{act}");
+    }
 }
 
 /// A trade in dispute is brought to its end with nothing but the command line.

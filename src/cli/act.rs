@@ -19,7 +19,8 @@ pub struct SureArgs {
     yes: bool,
 }
 
-/// Does it, once he has said that he is sure of what `question` asks.
+/// Does it, once he has said that he is sure of what `question` asks. Nobody is asked
+/// for something that cannot be done.
 pub(super) async fn surely(
     sure: SureArgs,
     question: &str,
@@ -27,6 +28,7 @@ pub(super) async fn surely(
     data_dir: &Path,
     act: &Act,
 ) -> Result<(), InspectError> {
+    inspect::must_run(args, data_dir).await?;
     if sure.yes || confirms(question)? {
         at_once(args, data_dir, act).await
     } else {
