@@ -2,8 +2,8 @@
 //! 0), its relays (kind 10002) and its prices (kind 30078).
 //!
 //! Clients trade only while the terms are fresh, so those are said again and
-//! again; the profile and the relays when they change, and once a day; prices
-//! whenever they were looked up.
+//! again; the profile and the relays when they are not as they were said last,
+//! and once a day; prices whenever they were looked up.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,13 +23,10 @@ use nostr::key::PublicKey;
 use nostr::types::{RelayUrl, Timestamp};
 use storage::events::EventStore;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::Settings;
-
-/// How often the terms are published.
-const TERMS_EVERY: Duration = Duration::from_secs(300);
+use crate::settings::{SIMULATED, Settings};
 
 /// Age in seconds at which an unchanged profile or relay list is published again.
 const STALE_SECS: u64 = 24 * 3_600;
@@ -83,14 +80,15 @@ impl Announcer {
     }
 
     async fn announce_forever(&mut self, mut health: watch::Receiver<LightningHealth>) {
-        let mut rounds = interval(TERMS_EVERY);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terms = every(self.settings.mostro.publish_mostro_info_interval);
+        let mut person = every(self.settings.mostro.publish_relays_interval);
         loop {
             tokio::select! {
-                _ = rounds.tick() => {
+                _ = terms.tick() => {
                     self.meet(&health.borrow_and_update());
-                    self.say_all().await;
+                    self.say_terms().await;
                 }
+                _ = person.tick() => self.say_who_it_is().await,
                 () = changed(&mut self.maintenance) => self.say_terms().await,
                 () = changed(&mut self.rates) => {
                     let rates = self.rates.borrow_and_update().clone();
@@ -124,10 +122,10 @@ impl Announcer {
         }
     }
 
-    async fn say_all(&self) {
-        self.say_terms().await;
+    async fn say_who_it_is(&self) {
         let settings = &self.settings;
-        let profile = profile(settings);
+        let about = about(settings);
+        let profile = profile(settings, about.as_deref());
         let silent = profile == Profile::default();
         self.say_if_new(PROFILE, Vec::new(), profile.content(), silent)
             .await;
@@ -203,6 +201,12 @@ impl Announcer {
     }
 }
 
+fn every(time: Duration) -> Interval {
+    let mut rounds = interval(time);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rounds
+}
+
 /// Waits for something new; where nobody finds any, for ever.
 async fn changed<T>(news: &mut watch::Receiver<T>) {
     if news.changed().await.is_err() {
@@ -254,14 +258,28 @@ fn terms(
     .tags()
 }
 
-fn profile(settings: &Settings) -> Profile<'_> {
+fn profile<'a>(settings: &'a Settings, about: Option<&'a str>) -> Profile<'a> {
     let node = &settings.node;
     Profile {
         name: node.name.as_deref(),
-        about: node.about.as_deref(),
+        about,
         picture: node.picture.as_deref(),
         website: node.website.as_deref(),
     }
+}
+
+/// Nobody shall take simulated money for money (rule Z4); a node without a profile
+/// has nothing to say it in.
+fn about(settings: &Settings) -> Option<String> {
+    let node = &settings.node;
+    let about = node.about.clone();
+    if !settings.money_is_simulated() || profile(settings, about.as_deref()) == Profile::default() {
+        return about;
+    }
+    Some(match about {
+        Some(about) => format!("{about} ({SIMULATED})"),
+        None => SIMULATED.to_owned(),
+    })
 }
 
 /// Clients adopt this list, so what only this machine can reach is left out, and

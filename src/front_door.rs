@@ -220,8 +220,11 @@ async fn enter(State(hall): State<Hall>, request: Request) -> Response {
         let kind = [(CONTENT_TYPE, "application/nostr+json")];
         return (kind, cors(), document.to_string()).into_response();
     }
-    let name = &hall.door.profile.name;
-    format!("{name}\nThis is a Nostr relay: open it with a Nostr client.\n").into_response()
+    let RelayProfile {
+        name, description, ..
+    } = &hall.door.profile;
+    format!("{name}\n{description}\nThis is a Nostr relay: open it with a Nostr client.\n")
+        .into_response()
 }
 
 async fn preflight() -> Response {

@@ -113,7 +113,10 @@ async fn serve(stream: UnixStream, routes: Router) {
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
     /// The socket is there, but not for this user, or not usable.
-    #[error("{} cannot be used: {source}", .socket.display())]
+    #[error(
+        "{} cannot be used: {source}; it is there for root and for the user who runs the box",
+        .socket.display()
+    )]
     Closed {
         /// The socket file.
         socket: PathBuf,
@@ -179,7 +182,10 @@ async fn converse<T: DeserializeOwned>(
         .map_err(DoorError::Silence)?;
     if status != StatusCode::OK {
         let words = String::from_utf8_lossy(&body);
-        return Err(DoorError::Refused(format!("{status} {}", words.trim())));
+        return Err(DoorError::Refused(match words.trim() {
+            "" => status.to_string(),
+            words => words.to_owned(),
+        }));
     }
     serde_json::from_slice(&body)
         .map(Some)

@@ -37,6 +37,8 @@ pub const ACT: &str = "/act";
 pub struct BoxStatus {
     /// Of the node.
     pub version: String,
+    /// Whether the box itself says so, or only the ledger that it has left.
+    pub is_running: bool,
     /// When it last said that it is alive.
     pub alive_at: Option<UnixTime>,
     /// Height of the highest block it has seen.
@@ -123,7 +125,18 @@ pub struct SolverLine {
 }
 
 impl BoxStatus {
-    /// Reads it from the ledger.
+    /// As a box that runs tells it.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn of_running_box(view: &View) -> Result<BoxStatus, StorageError> {
+        Ok(BoxStatus {
+            is_running: true,
+            ..BoxStatus::of_ledger(view)?
+        })
+    }
+
+    /// Reads it from the ledger of a box that does not run.
     ///
     /// # Errors
     /// If the ledger cannot be read.
@@ -131,6 +144,7 @@ impl BoxStatus {
         let head = view.journal_head()?;
         Ok(BoxStatus {
             version: env!("CARGO_PKG_VERSION").into(),
+            is_running: false,
             alive_at: view.heartbeat()?,
             block_height: view.tip()?.map(|tip| tip.height),
             rest: Rest::of_ledger(view)?,
@@ -272,7 +286,7 @@ fn is_of(party: &Party, origin: &str) -> bool {
 /// What the operator's door tells of the box, and hears.
 pub fn routes(handle: EscrowHandle) -> Router {
     Router::new()
-        .route(STATUS, get(|State(it)| told(it, BoxStatus::of_ledger)))
+        .route(STATUS, get(|State(it)| told(it, BoxStatus::of_running_box)))
         .route(ORDERS, get(|State(it)| told(it, orders)))
         .route(ORDER, get(told_story))
         .route(DISPUTES, get(|State(it)| told(it, disputes)))

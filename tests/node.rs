@@ -119,8 +119,33 @@ async fn the_terms_are_complete_and_true() {
         assert_eq!(tag(&terms, name), [name, &value]);
     }
     assert_eq!(tag(&terms, "y"), ["y", "mostro", "Casa"]);
-    assert_eq!(announced(&node, 0).await.content, "{\"name\":\"Casa\"}");
+    assert_eq!(
+        announced(&node, 0).await.content,
+        "{\"name\":\"Casa\",\"about\":\"sandbox: all money is simulated\"}"
+    );
     node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn z4_a_sandbox_says_everywhere_that_its_money_is_simulated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&folder);
+    settings.node.about = Some("In town".into());
+    settings.relay.description = "A relay".into();
+    for (escrow, said) in [(true, " (sandbox: all money is simulated)"), (false, "")] {
+        settings.escrow.enabled = escrow;
+        let node = started(settings.clone()).await;
+        let (_, document) = ask(node.relay_address(), "/").await;
+        let document: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(document["description"], format!("A relay{said}"));
+        let (_, page) = ask_as("text/html", node.relay_address(), "/").await;
+        assert!(page.contains(&format!("\nA relay{said}\n")), "{page}");
+        if escrow {
+            let profile = announced(&node, 0).await.content;
+            assert_eq!(profile, format!("{{\"about\":\"In town{said}\"}}"));
+        }
+        node.stop().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,8 +337,13 @@ fn tag<'a>(event: &'a Event, name: &str) -> &'a [String] {
 
 /// Status and body of a `GET`, as a client that prefers the relay's document.
 async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
+    ask_as("application/nostr+json", address, path).await
+}
+
+/// The same, as a client that accepts something else.
+async fn ask_as(accepts: &str, address: SocketAddr, path: &str) -> (u16, String) {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: application/nostr+json\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accepts}\r\n\
          Connection: close\r\n\r\n"
     );
     let mut answer = String::new();

@@ -1,4 +1,7 @@
 //! Who may call the admin service, and how often.
+//!
+//! Each wrong token is logged, and they are few; of the refusals of which there may be
+//! many, only the first in a window.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,6 +34,8 @@ struct Counted {
     since: Instant,
     calls: u32,
     guesses: u32,
+    /// Calls that are only for this machine.
+    misplaced: u32,
 }
 
 /// What a method asks of its callers.
@@ -74,12 +79,9 @@ impl Turnstile {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let counted = counted(&mut addresses, from)?;
-        counted.calls += 1;
-        if counted.calls > CALLS {
-            return Err(Status::resource_exhausted("too many calls: wait a minute"));
-        }
+        counted.call(from)?;
         if need == Need::TokenHere && !from.is_loopback() {
-            return Err(Status::permission_denied("only from this machine"));
+            return Err(counted.misplace(from));
         }
         match need {
             Need::Nothing => Ok(()),
@@ -91,7 +93,9 @@ impl Turnstile {
                 Some(token) if given.is_some_and(|given| token.is(given)) => Ok(()),
                 Some(_) => {
                     counted.guess(from)?;
-                    Err(Status::permission_denied("the token is missing or wrong"))
+                    let why = "the token is missing or wrong";
+                    tracing::warn!(%from, why, "a call to the admin service is refused");
+                    Err(Status::permission_denied(why))
                 }
             },
         }
@@ -99,6 +103,26 @@ impl Turnstile {
 }
 
 impl Counted {
+    fn call(&mut self, from: IpAddr) -> Result<(), Status> {
+        self.calls += 1;
+        if self.calls <= CALLS {
+            return Ok(());
+        }
+        if self.calls == CALLS + 1 {
+            tracing::warn!(%from, "the admin service is called too often; the caller has to wait");
+        }
+        Err(Status::resource_exhausted("too many calls: wait a minute"))
+    }
+
+    fn misplace(&mut self, from: IpAddr) -> Status {
+        self.misplaced += 1;
+        let why = "only from this machine";
+        if self.misplaced == 1 {
+            tracing::warn!(%from, why, "a call to the admin service is refused");
+        }
+        Status::permission_denied(why)
+    }
+
     fn guess(&mut self, from: IpAddr) -> Result<(), Status> {
         self.guesses += 1;
         if self.guesses <= GUESSES {
@@ -125,6 +149,7 @@ fn counted(addresses: &mut HashMap<IpAddr, Counted>, from: IpAddr) -> Result<&mu
         since: now,
         calls: 0,
         guesses: 0,
+        misplaced: 0,
     };
     let counted = addresses.entry(from).or_insert_with(fresh);
     if now - counted.since >= WINDOW {
@@ -140,6 +165,9 @@ fn bearer(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
     use tonic::Code;
 
     use super::*;
@@ -190,6 +218,52 @@ mod tests {
         assert_eq!(right(other), Code::Ok);
         tokio::time::advance(WINDOW).await;
         assert_eq!(right(guesser), Code::Ok);
+    }
+
+    /// What is logged while `calling`.
+    fn logged(calling: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let log = tracing_subscriber::fmt().with_writer({
+            let lines = lines.clone();
+            move || lines.clone()
+        });
+        tracing::subscriber::with_default(log.with_ansi(false).finish(), calling);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_wrong_token_is_logged_and_a_flood_of_calls_once() {
+        let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let turnstile = turnstile();
+        let tries = |from, given, need, times: u32| {
+            let log = logged(|| {
+                for _ in 0..times {
+                    drop(turnstile.admit_from(from, given, need));
+                }
+            });
+            assert!(!log.contains("guessed") && !log.contains(TOKEN), "{log}");
+            log.lines().count()
+        };
+        assert_eq!(tries(here, Some(TOKEN), Need::Token, 3), 0);
+        assert_eq!(tries(here, None, Need::Token, 1), 1);
+        assert_eq!(tries(here, Some("guessed"), Need::TokenHere, 1), 1);
+        assert_eq!(tries(here, Some("guessed"), Need::Token, 50), 8 + 1);
+        assert_eq!(tries(there, Some(TOKEN), Need::TokenHere, 50), 1);
+        assert_eq!(tries(there, None, Need::Nothing, 1_000), 1);
     }
 
     #[test]

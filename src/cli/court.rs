@@ -79,10 +79,16 @@ enum SolverAction {
     /// Let somebody judge no longer; his disputes wait for another.
     Remove {
         /// His key, npub or hex.
+        #[arg(value_parser = key)]
         key: PublicKey,
         #[command(flatten)]
         sure: SureArgs,
     },
+}
+
+fn key(text: &str) -> Result<PublicKey, &'static str> {
+    let key = PublicKey::parse(text);
+    key.map_err(|_| "must be npub1… or 64 hexadecimal digits")
 }
 
 /// Lists the disputes of the box of the settings, unless `args` name another.

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use storage::ledger::{Ledger, StorageError, View};
 use uuid::Uuid;
 
 use crate::node::LEDGER;
 use crate::operator_door::{self, DoorError};
+use crate::overview;
 use crate::prices::KeptError;
 
 /// Which box, and how its answer is printed.
@@ -31,14 +32,30 @@ pub struct InspectArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// No box was ever started on this folder.
-    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    #[error(
+        "{} does not exist: no box has run with this data directory; --settings or --data-dir \
+         names another",
+        .0.display()
+    )]
     NoLedger(PathBuf),
     /// Only a running box can do it.
     #[error("no box runs with the data directory {}: start it first", .0.display())]
     NotRunning(PathBuf),
     /// There is no folder.
-    #[error("{} does not exist: no box has run with this data directory", .0.display())]
+    #[error(
+        "{} does not exist: no box has run with this data directory; --settings or --data-dir \
+         names another",
+        .0.display()
+    )]
     NoBox(PathBuf),
+    /// The rules are against it.
+    #[error("{advice} ({word})")]
+    Unwilling {
+        /// What he can do.
+        advice: &'static str,
+        /// The word of the protocol.
+        word: String,
+    },
     /// He was not sure.
     #[error("nothing is done: answer y, or add --yes")]
     NotConfirmed,
@@ -124,6 +141,18 @@ where
         None => of_stopped_box(data_dir)?,
     };
     show(args, &answer, in_words)
+}
+
+/// Sees that the box runs.
+pub(super) async fn must_run(
+    args: &InspectArgs,
+    data_dir_of_settings: &Path,
+) -> Result<(), InspectError> {
+    let data_dir = args.data_dir.as_deref().unwrap_or(data_dir_of_settings);
+    match operator_door::ask::<IgnoredAny>(data_dir, overview::STATUS).await? {
+        Some(_status) => Ok(()),
+        None => Err(InspectError::NotRunning(data_dir.into())),
+    }
 }
 
 /// Tells the running box under `path` to do something.

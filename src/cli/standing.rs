@@ -81,8 +81,14 @@ fn told(status: &BoxStatus) -> String {
     } else {
         "leave"
     };
+    let box_is = if status.is_running {
+        "running"
+    } else {
+        "stopped"
+    };
     format!(
-        "version          {}\nalive            {}\nblock            {}\n{}payments         {payments}\n\
+        "box              {box_is}\nversion          {}\nalive            {}\n\
+         block            {}\n{}payments         {payments}\n\
          open disputes    {}\naudit journal    {} entries, head {}\n",
         status.version,
         known(status.alive_at.map(moment)),

@@ -113,7 +113,12 @@ impl Watcher {
         let now = Instant::now();
         let mut next = now + LOOK_EVERY;
         if self.parts.settings.enabled {
-            let due = self.due(&report, now);
+            let due = due(
+                self.said.as_ref(),
+                &report.news(),
+                self.parts.settings.interval,
+            );
+            let due = due.unwrap_or(now);
             if due <= now {
                 self.publish(&report).await;
             } else {
@@ -205,15 +210,6 @@ impl Watcher {
         }
     }
 
-    /// When this report is to be published.
-    fn due(&self, report: &Report, now: Instant) -> Instant {
-        match &self.said {
-            None => now,
-            Some((at, news)) if *news == report.news() => *at + self.parts.settings.interval,
-            Some((at, _)) => *at + BREATH,
-        }
-    }
-
     async fn publish(&mut self, report: &Report) {
         let Some(content) = self.content(report) else {
             return;
@@ -264,6 +260,13 @@ impl Watcher {
     }
 }
 
+/// When these news are to be published (rule X14); none for the first.
+fn due(said: Option<&(Instant, News)>, news: &News, interval: Duration) -> Option<Instant> {
+    let (at, before) = said?;
+    let pause = if before == news { interval } else { BREATH };
+    Some(*at + pause)
+}
+
 /// The checks with these states; what did not change has its age.
 fn checks(before: &[Check], states: [CheckState; 4], at: UnixTime) -> Vec<Check> {
     let named = CheckName::ALL.iter().zip(states);
@@ -276,4 +279,43 @@ fn checks(before: &[Check], states: [CheckState; 4], at: UnixTime) -> Vec<Check>
         }
     };
     named.enumerate().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn x14_news_are_said_at_once_but_never_twice_in_ten_seconds() {
+        let news = |state, rests| (vec![(CheckName::LightningSync, state)], rests);
+        let before = news(CheckState::Ok, false);
+        assert_eq!(due(None, &before, INTERVAL), None, "the first is due");
+        let at = Instant::now();
+        let said = (at, before.clone());
+        for (after, secs) in [
+            (before, 60),
+            (news(CheckState::Warn, false), 10),
+            (news(CheckState::Ok, true), 10),
+        ] {
+            let waits = due(Some(&said), &after, INTERVAL).unwrap() - at;
+            assert_eq!(waits.as_secs(), secs, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn x14_a_check_keeps_its_age_until_it_changes() {
+        let (first, second) = (UnixTime(1), UnixTime(2));
+        let well = checks(&[], [CheckState::Ok; 4], first);
+        let states = [
+            CheckState::Fail,
+            CheckState::Ok,
+            CheckState::Ok,
+            CheckState::Ok,
+        ];
+        let ill = checks(&well, states, second);
+        let since: Vec<_> = ill.iter().map(|check| check.since).collect();
+        assert_eq!(since, [second, first, first, first]);
+    }
 }

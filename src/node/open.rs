@@ -142,7 +142,7 @@ pub(super) async fn node(
     doors.hire(Part::Purge, housekeeping(store, gate, doors.stop()));
     let door = FrontDoor {
         relay,
-        profile: terms::relay_profile(&settings.relay, public_key),
+        profile: terms::relay_profile(&settings, public_key),
         readiness,
     };
     let (listener, stop) = (port.open()?, doors.stop());

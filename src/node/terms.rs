@@ -13,7 +13,7 @@ use storage::events::EventStoreOptions;
 
 use super::NodeError;
 use crate::relay::{RelayClock, RelayLimits, RelayProfile};
-use crate::settings::{LightningSettings, RelaySettings, Settings};
+use crate::settings::{LightningSettings, RelaySettings, SIMULATED, Settings};
 
 const HOUR_SECS: u64 = 3_600;
 const DAY_SECS: u64 = 24 * HOUR_SECS;
@@ -152,10 +152,16 @@ pub(super) fn gate_terms(settings: &Settings, limits: &RelayLimits) -> GateTerms
     })
 }
 
-pub(super) fn relay_profile(relay: &RelaySettings, pubkey: PublicKey) -> RelayProfile {
+pub(super) fn relay_profile(settings: &Settings, pubkey: PublicKey) -> RelayProfile {
+    let relay = &settings.relay;
+    let description = if settings.money_is_simulated() {
+        format!("{} ({SIMULATED})", relay.description)
+    } else {
+        relay.description.clone()
+    };
     RelayProfile {
         name: relay.name.clone(),
-        description: relay.description.clone(),
+        description,
         pubkey,
         contact: relay.contact.clone(),
     }

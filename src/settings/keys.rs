@@ -157,6 +157,18 @@ const KEYS: &[Key] = &[
     key("mostro.max_orders_per_response", |s, v| {
         put(&mut s.mostro.max_orders_per_response, v.whole(1..=255))
     }),
+    key("mostro.publish_mostro_info_interval", |s, v| {
+        put(
+            &mut s.mostro.publish_mostro_info_interval,
+            v.seconds(30..=86_400),
+        )
+    }),
+    key("mostro.publish_relays_interval", |s, v| {
+        put(
+            &mut s.mostro.publish_relays_interval,
+            v.seconds(30..=86_400),
+        )
+    }),
     key("mostro.pow", |s, v| put(&mut s.mostro.pow, v.whole(0..=64))),
     key(POW_FIRST_CONTACT, |s, v| {
         put(&mut s.mostro.pow_first_contact, v.whole(0..=64))

@@ -52,6 +52,17 @@ pub struct Settings {
     pub price: PriceSettings,
 }
 
+/// What a node says of itself while its money is simulated (rule Z4).
+pub(crate) const SIMULATED: &str = "sandbox: all money is simulated";
+
+impl Settings {
+    /// Whether there is an escrow, and no sat that it holds is real.
+    #[must_use]
+    pub fn money_is_simulated(&self) -> bool {
+        self.escrow.enabled && self.lightning.backend == Backend::Sandbox
+    }
+}
+
 /// `[node]`: where the data lies, and the node's public face.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSettings {
@@ -150,6 +161,10 @@ pub struct MostroSettings {
     pub fiat_currencies_accepted: Vec<String>,
     /// Most orders in one answer.
     pub max_orders_per_response: usize,
+    /// Time between two announcements of the terms (kind 38385).
+    pub publish_mostro_info_interval: Duration,
+    /// How often the profile and the list of relays (kinds 0 and 10002) are looked after.
+    pub publish_relays_interval: Duration,
     /// Proof of work asked of messages to the node, in leading zero bits.
     pub pow: u8,
     /// The same for authors who are not known; never below `pow`.
@@ -370,6 +385,8 @@ impl Default for MostroSettings {
             expiration_seconds: Duration::from_secs(900),
             fiat_currencies_accepted: Vec::new(),
             max_orders_per_response: 10,
+            publish_mostro_info_interval: Duration::from_secs(300),
+            publish_relays_interval: Duration::from_secs(60),
             pow: 0,
             pow_first_contact: 0,
             serbero_pubkey: None,

@@ -159,6 +159,14 @@ fn values_are_refused() {
             "must be from 120 to 7200, not 119",
         ),
         (
+            "mostro.publish_mostro_info_interval = 29",
+            "must be from 30 to 86400, not 29",
+        ),
+        (
+            "mostro.publish_relays_interval = 86401",
+            "must be from 30 to 86400, not 86401",
+        ),
+        (
             "mostro.max_expiration_days = 61",
             "must be from 1 to 60, not 61",
         ),
@@ -228,6 +236,18 @@ fn keys_that_disagree_are_refused() {
             "sandbox.listen and relay.listen must be different",
         ),
         (
+            "rpc.listen_address = '0.0.0.0'\nrpc.enabled = true",
+            "rpc.listen_address beyond this machine needs rpc.auth_token",
+        ),
+        (
+            "rpc.listen_address = '192.0.2.1'\nrpc.enabled = true",
+            "rpc.listen_address beyond this machine needs rpc.auth_token",
+        ),
+        (
+            "rpc.enabled = true\nescrow.enabled = false",
+            "rpc.enabled needs escrow.enabled",
+        ),
+        (
             "mostro.max_order_amount = 100",
             "mostro.min_payment_amount must be below",
         ),
@@ -284,6 +304,22 @@ fn defaults_follow_the_keys_they_depend_on() {
         Duration::from_secs(600)
     );
     assert_eq!(settings.lightning.escrow_deadline_margin_blocks, 38);
+}
+
+#[test]
+fn mostrods_intervals_of_publication_are_read() {
+    let defaults = settings("", &[]).mostro;
+    let chosen = settings(
+        "[mostro]\npublish_mostro_info_interval = 30\npublish_relays_interval = 3600",
+        &[],
+    );
+    for (mostro, info, relays) in [(defaults, 300, 60), (chosen.mostro, 30, 3_600)] {
+        let found = (
+            mostro.publish_mostro_info_interval.as_secs(),
+            mostro.publish_relays_interval.as_secs(),
+        );
+        assert_eq!(found, (info, relays));
+    }
 }
 
 #[test]

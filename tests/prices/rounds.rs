@@ -196,7 +196,7 @@ async fn q1_all_sources_are_asked_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn q1_a_source_that_hangs_is_left_and_the_others_count() {
+async fn q1_up_a8_a_source_that_hangs_is_left_and_the_others_count() {
     let hung = Puppet::new(SourceId::Coingecko, Act::Hangs);
     let good = Puppet::new(SourceId::Yadio, GOOD);
     let mut stage = Stage::with(&[&hung, &good]);
@@ -269,7 +269,7 @@ async fn q5_what_was_cut_is_told_with_its_deviation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn q6_q7_prices_outlive_failures_and_restarts_until_they_are_too_old() {
+async fn q6_q7_up_a8_prices_outlive_failures_and_restarts_until_they_are_too_old() {
     let puppet = Puppet::new(SourceId::Yadio, GOOD);
     let mut stage = Stage::with(&[&puppet]);
     stage.watcher.round().await;

@@ -15,6 +15,7 @@
 )]
 
 mod addresses;
+mod assistant;
 mod cancels;
 mod discretion;
 mod disputes;
@@ -36,6 +37,7 @@ mod races;
 mod ranges;
 mod ratings;
 mod refusals;
+mod secrets;
 mod sessions;
 mod silence;
 mod terms;

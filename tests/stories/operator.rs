@@ -5,10 +5,12 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_core::maintenance::BegunBy;
 use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, Transport};
+use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 use mostro_relay::admin::Token;
 use mostro_relay::admin::proto::admin_service_client::AdminServiceClient;
 use mostro_relay::admin::proto::{
@@ -16,18 +18,25 @@ use mostro_relay::admin::proto::{
     GetMaintenanceStatusResponse, GetVersionRequest, SetMaintenanceModeRequest, SettleOrderRequest,
     TakeDisputeRequest,
 };
+use mostro_relay::announce::Announcer;
+use mostro_relay::operator::Rest;
+use mostro_relay::settings::Settings;
 use mostro_relay::trader::Ask;
 use nostr::event::{Event, Tag};
 use nostr::key::Keys;
 use nostr::nips::nip44;
 use serde_json::json;
+use storage::events::{EventStore, EventStoreOptions};
 use tokio::process::Command;
+use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::listener::Listener;
+use crate::mishaps::a_trade_before_its_release;
 use crate::person::{Person, offer};
 use crate::town::Town;
 
@@ -216,12 +225,16 @@ async fn a_foreign_client_speaks_to_the_admin_service() {
             return;
         }
     };
-    let town = town_with_admin(Some(TOKEN)).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories/admin_client.py");
-    let (script, address) = (script.display().to_string(), address(&town).to_string());
+    let script = script.display().to_string();
     let token = TOKEN.replace(' ', "-");
-    let said = runs(&python, &[&script, &address, &token]).await;
-    assert_eq!(said.unwrap().trim(), "all is well");
+    let wrong = format!("{token}-");
+    for strangers in ["", &wrong, &token.to_uppercase()] {
+        let town = town_with_admin(Some(TOKEN)).await;
+        let address = address(&town).to_string();
+        let said = runs(&python, &[&script, &address, &token, strangers]).await;
+        assert_eq!(said.unwrap().trim(), "all is well", "{strangers}");
+    }
 }
 
 /// The machine's own Python if it has the package, or else one beside the build.
@@ -272,6 +285,71 @@ fn tag<'a>(event: &'a Event, name: &str) -> &'a str {
 
 fn rests(event: &Event) -> bool {
     tag(event, "maintenance_mode") == "true"
+}
+
+/// A buyer whose payment hangs is owed his sats, and the box is not to be stopped.
+#[tokio::test]
+async fn x11_drained_means_nothing_in_escrow_and_nobody_unpaid() {
+    let mut town = Town::new().await;
+    let rest = |town: &Town| {
+        let view = town.node().escrow().unwrap().views().view().unwrap();
+        let rest = Rest::of_ledger(&view).unwrap();
+        let open = [
+            rest.escrowed_orders,
+            rest.inflight_payouts,
+            rest.pending_orders,
+        ];
+        (open, rest.is_drained())
+    };
+    let (mut alice, mut bob) = town.pair(Transport::GiftWrap, Transport::Direct).await;
+    let mut carol = town.person("carol", Transport::Direct).await;
+    carol.offers(OrderKind::Buy, 10_000).await;
+    assert_eq!(rest(&town), ([0, 0, 1], true), "an offer does not count");
+    a_trade_before_its_release(&mut alice, &mut bob).await;
+    assert_eq!(rest(&town), ([1, 0, 1], false));
+    let hangs = Fault::on(Op::StartPayment, FaultAction::Hang);
+    town.sandbox().add_fault(hangs);
+    alice
+        .says(Action::Release, "hold-invoice-payment-settled E")
+        .await;
+    bob.hears("released").await;
+    assert_eq!(rest(&town), ([0, 1, 1], false));
+    town.restarts(&mut [&mut alice, &mut bob, &mut carol]).await;
+    let found = bob.finds_in_the_mail(2).await;
+    assert_eq!(found, ["purchase-completed", "rate"]);
+    assert_eq!(rest(&town), ([0, 0, 1], true));
+}
+
+/// Said by somebody who never finds what he has said, so that each look is a word.
+#[tokio::test]
+async fn the_terms_and_the_profile_are_said_again_as_often_as_the_operator_wants() {
+    let often = Duration::from_secs(1);
+    let mut settings = Settings::default();
+    settings.node.name = Some("Casa".into());
+    settings.mostro.publish_relays_interval = often;
+    let town = Town::with(|settings| settings.mostro.publish_mostro_info_interval = often).await;
+    let folder = tempfile::tempdir().unwrap();
+    let small = EventStoreOptions {
+        map_size_bytes: 1 << 26,
+        ..EventStoreOptions::default()
+    };
+    let forgetful = EventStore::open(folder.path(), small).await;
+    let announcer = Announcer::new(
+        settings,
+        town.key(),
+        town.node().escrow().unwrap().clone(),
+        Arc::new(forgetful.unwrap()),
+        watch::channel(None).1,
+    );
+    let stop = CancellationToken::new();
+    let twice = async {
+        for kind in [38_385, 0] {
+            let first = announced(&town, kind, |_| true).await;
+            announced(&town, kind, |event| event.created_at > first.created_at).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(announcer.run(stop.clone()), twice);
 }
 
 #[tokio::test]

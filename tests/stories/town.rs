@@ -10,7 +10,7 @@ use escrow_core::order::{Order, OrderId};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::wire::{BookStatus, Transport};
 use escrow_lightning::Sandbox;
-use mostro_relay::node::Node;
+use mostro_relay::node::{Node, NodeError};
 use mostro_relay::settings::Settings;
 use mostro_relay::trader::{Envelope, HouseEnvelope, Persona, Trader, Wallet};
 use nostr::event::Event;
@@ -68,6 +68,12 @@ impl Town {
     pub(crate) async fn opens(&mut self) {
         let node = Box::pin(Node::start(self.settings.clone()));
         self.node = Some(node.await.unwrap());
+    }
+
+    /// Why the node does not start.
+    pub(crate) async fn does_not_open(&self) -> NodeError {
+        let node = Box::pin(Node::start(self.settings.clone())).await;
+        node.err().expect("the node does not start")
     }
 
     /// Stops the node cleanly. Everybody notices, and nobody loses what he has

@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn d8_a_dispute_ends_with_its_escrow_and_at_no_moment_before() {
+        for side in [Side::Sell, Side::Buy] {
+            let scene = disputed(side);
+            assert_eq!(kinds(&scene), []);
+            let moved_by = mover(&scene.order, scene.hold.as_ref(), None);
+            assert_eq!(moved_by, Some(Mover::Horizon));
+        }
+    }
+
+    #[test]
     fn s9_a_parked_payout_waits_for_the_operator_alone() {
         let order = paying(Side::Sell).order;
         let parked = payout(PayoutState::Parked);

@@ -83,7 +83,7 @@ fn o9_f7_both_ends_are_within_the_limits_with_the_premium() {
 }
 
 #[test]
-fn q12_o9_u11_u12_an_order_needs_a_price() {
+fn q12_o9_u11_u12_up_a9_an_order_needs_a_price() {
     let table = [
         (PriceAnswer::Stale, CantDo::PriceTooStale),
         (PriceAnswer::Unknown, CantDo::InvalidFiatCurrency),

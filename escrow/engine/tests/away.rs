@@ -48,6 +48,17 @@ async fn bob_owes_an_invoice(house: &House) -> (OrderId, Trader, Trader) {
     (order, alice, bob)
 }
 
+/// Two others: she sells under the key of this number, he is asked for his invoice.
+async fn bob_owes_an_invoice_to(house: &House, number: u8) -> (OrderId, Trader, Trader) {
+    let mut maker = Trader::new(number, "alice", Transport::Direct);
+    let mut taker = Trader::new(number + 1, "carol", Transport::GiftWrap);
+    let order = maker.offers(house, OrderKind::Sell).await;
+    taker.says(house, Action::TakeSell, Some(order), None).await;
+    taker.hears(house, Action::AddInvoice).await;
+    maker.hears(house, Action::WaitingBuyerInvoice).await;
+    (order, maker, taker)
+}
+
 /// Alice sells, Bob has given his invoice, Alice is asked to pay.
 async fn alice_owes_a_payment(house: &House) -> (OrderId, Trader, Trader) {
     let (mut alice, mut bob) = pair();
@@ -293,6 +304,35 @@ async fn x4_an_escrow_that_ends_after_the_fiat_becomes_a_dispute() {
     assert!(matches!(stage, Stage::Dispute { .. }), "{stage:?}");
 }
 
+/// The node never takes custody: what nobody has ruled in time goes back.
+#[tokio::test(start_paused = true)]
+async fn x5_x6_a_dispute_that_nobody_rules_is_left_to_lightning_which_refunds() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = fiat_sent(&house).await;
+    bob.says(&house, Action::Dispute, Some(order), None).await;
+    bob.hears(&house, Action::DisputeInitiatedByYou).await;
+    alice.hears(&house, Action::DisputeInitiatedByPeer).await;
+    for left in [36, 30, 19] {
+        blocks_until(&house, order, left).await;
+        let stage = house.order(order).stage;
+        assert!(matches!(stage, Stage::Dispute { .. }), "{left}: {stage:?}");
+    }
+    for trader in [&mut alice, &mut bob] {
+        trader.hears(&house, Action::SendDm).await;
+        assert_eq!(trader.mail(&house).last().unwrap().action, Action::SendDm);
+    }
+    house.sandbox.apply(Mine { blocks: 1 }).await.unwrap();
+    for trader in [&mut alice, &mut bob] {
+        trader
+            .hears(&house, Action::HoldInvoicePaymentCanceled)
+            .await;
+    }
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Canceled { .. }), "{stage:?}");
+    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
+    assert!(house.view().open_disputes().unwrap().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn x1_the_end_of_an_escrow_comes_though_lightning_is_away() {
     let house = House::open().await;
@@ -324,6 +364,76 @@ async fn x8_takes_wait_when_lightning_was_away_for_a_minute() {
     secs(300).await;
     bob.says(&house, Action::TakeBuy, Some(order), None).await;
     bob.hears(&house, Action::PayInvoice).await;
+}
+
+/// A trade that was under way is brought to its end, and a new one is made, as soon
+/// as Lightning has come.
+#[tokio::test(start_paused = true)]
+async fn x8_up_a10_a_node_that_starts_without_lightning_works_once_it_is_back() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = fiat_sent(&house).await;
+    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let offered = carol.offers(&house, OrderKind::Buy).await;
+    house.lose_power();
+    let away = FaultAction::restart(Duration::from_secs(600));
+    house.sandbox.add_fault(Fault::on(Op::Info, away));
+    house.start().await.unwrap();
+    let mut dave = Trader::new(4, "alice", Transport::GiftWrap);
+    let take = Action::TakeBuy;
+    dave.says(&house, take, Some(offered), None).await;
+    let refusal = dave.hears(&house, Action::CantDo).await;
+    let reason = Payload::CantDo(Some(CantDo::TooManyRequests));
+    assert_eq!(refusal.payload, Some(reason), "at once, not after a minute");
+    alice.says(&house, Action::Release, Some(order), None).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Releasing { .. }), "{stage:?}");
+
+    secs(620).await;
+    alice.hears(&house, Action::HoldInvoicePaymentSettled).await;
+    bob.hears(&house, Action::Released).await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    dave.says(&house, take, Some(offered), None).await;
+    dave.hears(&house, Action::PayInvoice).await;
+}
+
+/// The fee and the limits of an order are those of its making; the next has the new
+/// ones.
+#[tokio::test(start_paused = true)]
+async fn z3_f3_a_change_of_the_terms_touches_new_orders_and_steps_alone() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = pair();
+    let order = alice.offers(&house, OrderKind::Sell).await;
+    let (taken, ..) = bob_owes_an_invoice_to(&house, 21).await;
+    let before = deadline(&house, taken);
+    house.lose_power();
+    house.terms.fee = 0.1;
+    house.terms.min_amount = Sats(house::SATS + 1);
+    house.terms.step_secs = 1_800;
+    house.terms.pending_per_identity = 1;
+    house.start().await.unwrap();
+
+    let kept = deadline(&house, taken).secs_since(before);
+    assert!(kept < A_BEAT, "a step that runs keeps its window: {kept}");
+    let invoice = bob.invoice(&house).await;
+    bob.says(&house, Action::TakeSell, Some(order), Some(invoice))
+        .await;
+    bob.hears(&house, Action::WaitingSellerToPay).await;
+    let stage = house.order(order).stage;
+    let fee = stage.take().unwrap().amounts.fee;
+    assert_eq!(fee, Sats(house::FEE), "as it was offered");
+    let window = deadline(&house, order).secs_since(house.clock.now());
+    assert_eq!(window, 1_800, "a new step has the new window");
+
+    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let payload = Some(Payload::Order(house::offer(OrderKind::Sell)));
+    carol.says(&house, Action::NewOrder, None, payload).await;
+    let refusal = carol.hears(&house, Action::CantDo).await;
+    let reason = Payload::CantDo(Some(CantDo::OutOfRangeSatsAmount));
+    assert_eq!(
+        refusal.payload,
+        Some(reason),
+        "a new order has the new limits"
+    );
 }
 
 #[tokio::test(start_paused = true)]

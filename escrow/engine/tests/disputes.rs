@@ -13,7 +13,9 @@ use escrow_core::command::{Ask, Govern};
 use escrow_core::maintenance::BegunBy;
 use escrow_core::order::OrderId;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
+use escrow_engine::clock::Clock;
 use escrow_engine::submission::{OperatorWord, Receipt};
+use storage::ledger::JournalEntry;
 
 use house::{House, Trader, offer};
 
@@ -83,7 +85,7 @@ async fn disputed(house: &House, alice: &mut Trader, bob: &mut Trader) -> (Order
 }
 
 #[tokio::test(start_paused = true)]
-async fn a2_a10_a_solver_rules_for_the_buyer_on_both_transports() {
+async fn a2_a10_d5_d9_a_solver_rules_for_the_buyer_on_both_transports() {
     for transport in [Transport::Direct, Transport::GiftWrap] {
         let house = House::open().await;
         let (mut alice, mut bob) = (alice(), bob());
@@ -161,7 +163,7 @@ async fn a11_a_solver_rules_for_the_seller_across_a_power_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() {
+async fn a6_a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() {
     let house = House::open().await;
     let (mut alice, mut bob) = (alice(), bob());
     let mut judge = judge(7, Transport::Direct);
@@ -199,6 +201,110 @@ async fn a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() {
     assert_eq!(operates(&house, remove, None).await, Err(CantDo::NotFound));
     let known = house.handle().known_keys();
     assert!(!known.knows(&judge.keys.public_key()));
+}
+
+/// The solver disappears in the middle of his work.
+#[tokio::test(start_paused = true)]
+async fn a15_up_a7_a_solver_who_is_removed_is_replaced() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let mut removed = judge(7, Transport::GiftWrap);
+    let mut judge = judge(8, Transport::Direct);
+    registers(&house, &removed, "").await;
+    registers(&house, &judge, "").await;
+    let (order, dispute) = disputed(&house, &mut alice, &mut bob).await;
+    let take = Action::AdminTakeDispute;
+    removed.says(&house, take, Some(dispute), None).await;
+    removed.hears(&house, Action::AdminTookDispute).await;
+    judge.says(&house, take, Some(dispute), None).await;
+    let why = refused(&judge.hears(&house, Action::CantDo).await);
+    assert_eq!(why, CantDo::InvalidPubkey, "it is the other's");
+
+    let key = escrow_core::party::IdentityKey(removed.keys.public_key());
+    let remove = Ask::Govern(Govern::RemoveSolver(key));
+    assert_eq!(operates(&house, remove, None).await, Ok(()));
+    for (action, about, expected) in [
+        (Action::AdminSettle, order, CantDo::IsNotYourDispute),
+        (Action::AdminCancel, order, CantDo::IsNotYourDispute),
+        (take, dispute, CantDo::InvalidPubkey),
+    ] {
+        removed.says(&house, action, Some(about), None).await;
+        let why = refused(&removed.hears(&house, Action::CantDo).await);
+        assert_eq!(why, expected, "{action:?}");
+    }
+    judge.says(&house, take, Some(dispute), None).await;
+    judge.hears(&house, Action::AdminTookDispute).await;
+    judge
+        .says(&house, Action::AdminCancel, Some(order), None)
+        .await;
+    judge.hears(&house, Action::AdminCanceled).await;
+    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
+}
+
+/// Who may do what of all that is the operator's or a solver's; each refusal is
+/// written down once, with its sender and its reason, and each ruling too.
+#[tokio::test(start_paused = true)]
+async fn up_a1_d10_nobody_administers_without_authority_and_all_tries_are_written_down() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let mut judge = judge(7, Transport::Direct);
+    let mut strangers = [
+        Trader::new(9, "carol", Transport::Direct).under_his_identity(),
+        Trader::new(10, "carol", Transport::GiftWrap).under_his_identity(),
+        Trader::new(11, "carol", Transport::GiftWrap),
+        self::judge(12, Transport::GiftWrap),
+    ];
+    registers(&house, &judge, "").await;
+    registers(&house, &strangers[3], ":read").await;
+    let (order, dispute) = disputed(&house, &mut alice, &mut bob).await;
+    let mut maker = Trader::new(21, "alice", Transport::Direct);
+    let pending = maker.offers(&house, OrderKind::Sell).await;
+    judge
+        .says(&house, Action::AdminTakeDispute, Some(dispute), None)
+        .await;
+    judge.hears(&house, Action::AdminTookDispute).await;
+
+    let own = |stranger: &Trader| Payload::TextMessage(stranger.keys.public_key().to_hex());
+    let table = [
+        (Action::AdminTakeDispute, dispute, CantDo::InvalidPubkey),
+        (Action::AdminSettle, order, CantDo::IsNotYourDispute),
+        (Action::AdminCancel, order, CantDo::IsNotYourDispute),
+        (Action::AdminSettle, pending, CantDo::IsNotYourDispute),
+        (Action::AdminCancel, pending, CantDo::NotAuthorized),
+        (Action::AdminAddSolver, order, CantDo::NotAuthorized),
+    ];
+    for stranger in &mut strangers {
+        for (action, about, expected) in table {
+            let payload = (action == Action::AdminAddSolver).then(|| own(stranger));
+            stranger.says(&house, action, Some(about), payload).await;
+            let why = refused(&stranger.hears(&house, Action::CantDo).await);
+            assert_eq!(why, expected, "{action:?}");
+        }
+        let journal = house.view().journal_from(0, 1_000).unwrap();
+        let key = stranger.origin();
+        let tries = journal.iter().filter(|(_, entry)| entry.origin == key);
+        let outcomes: Vec<_> = tries.map(|(_, entry)| entry.outcome.as_str()).collect();
+        assert_eq!(outcomes, table.map(|(_, _, why)| why.as_str()));
+    }
+    assert!(house.handle().known_keys().knows(&judge.keys.public_key()));
+    assert_eq!(house.view().solvers().unwrap().len(), 2, "nobody was added");
+
+    let before = house.clock.now();
+    judge
+        .says(&house, Action::AdminSettle, Some(order), None)
+        .await;
+    judge.hears(&house, Action::AdminSettled).await;
+    let journal = house.view().journal_of(order).unwrap();
+    let ruled = |(_, entry): &&(u64, JournalEntry)| entry.command == "admin-settle";
+    let rulings: Vec<_> = journal.iter().filter(ruled).collect();
+    let (_, ruling) = rulings.last().unwrap();
+    assert_eq!(ruling.origin, judge.keys.public_key().to_hex());
+    assert_eq!(
+        (ruling.outcome.as_str(), ruling.order),
+        ("done", Some(order))
+    );
+    assert!(ruling.at >= before);
+    assert_eq!(rulings.len(), strangers.len() + 1);
 }
 
 #[tokio::test(start_paused = true)]

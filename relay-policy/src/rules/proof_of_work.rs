@@ -40,7 +40,7 @@ mod tests {
     use crate::rules::samples::event;
 
     #[test]
-    fn y2_u1_first_contacts_owe_more_work() {
+    fn y1_y2_u1_the_id_shows_the_work_and_first_contacts_owe_more() {
         let (regular, stranger) = (Keys::generate(), Keys::generate());
         let known = BTreeSet::from([regular.public_key()]);
         let table = [

@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn o10_y5_y7_the_quota_of_pending_orders() {
+    fn o10_y5_y7_up_a2_the_quota_of_pending_orders() {
         let with = |pending| open_facts().edit(|f| f.pending_orders = pending);
         let new = || new_order(Side::Sell);
         assert!(opening(&new(), &with(19)).is_ok());

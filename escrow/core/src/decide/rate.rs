@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn k3_k6_a_vote_counts_and_is_shown_when_it_is_given() {
+    fn k3_k6_up_a14_a_vote_counts_and_is_shown_when_it_is_given() {
         let scene = done();
         let asker = request(&maker(), Ask::Cancel).asker();
         let rated = Rating {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn k5_k6_the_worked_votes() {
+    fn k5_k6_up_a14_the_worked_votes() {
         let mut rating = Rating::default();
         let mut totals = Vec::new();
         for stars in [5, 4, 1] {

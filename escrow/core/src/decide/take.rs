@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn t7_y6_a_take_that_lightning_cannot_carry_is_refused() {
+    fn t7_y6_up_a2_a_take_that_lightning_cannot_carry_is_refused() {
         let full = |open_holds, opening_holds| Capacity {
             open_holds,
             opening_holds,

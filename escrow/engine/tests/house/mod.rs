@@ -389,6 +389,12 @@ impl Trader {
         TradeKey(self.keys.public_key())
     }
 
+    /// Who he is in the journal, in hex.
+    pub(crate) fn origin(&self) -> String {
+        let keys = self.identity.as_ref().unwrap_or(&self.keys);
+        keys.public_key().to_hex()
+    }
+
     pub(crate) fn identity(&self) -> escrow_core::party::IdentityKey {
         escrow_core::party::IdentityKey(self.identity.as_ref().unwrap().public_key())
     }

@@ -126,7 +126,7 @@ fn a1_who_may_take_a_dispute() {
 }
 
 #[test]
-fn a2_d5_all_hear_who_judges_and_only_he_what_it_is_about() {
+fn a2_d5_up_a3_all_hear_who_judges_and_only_he_what_it_is_about() {
     let decision = taking(&taken_dispute(), &other(), WRITER, READER).unwrap();
     let assigned = Assigned {
         solver: identity_key(6),
@@ -195,10 +195,19 @@ fn short(found: Result<Decision, CantDo>) -> &'static str {
     }
 }
 
+/// The parties have agreed while the dispute was open.
+fn agreed(side: Side) -> Scene {
+    let why = CancelReason::ByBoth;
+    let take = Some(take());
+    scene("canceled by both", side, Stage::Canceled { why, take })
+}
+
 #[test]
-fn a3_to_a8_who_may_rule_in_which_stage() {
+fn a4_a5_a6_a7_a8_up_a1_who_may_rule_in_which_stage() {
     let rulings: [(&str, Ruling); 2] = [("settle", admin_settle), ("cancel", admin_cancel)];
-    for scene in scenes(Side::Sell) {
+    let sides = [Side::Sell, Side::Buy];
+    let of_side = |side| scenes(side).into_iter().chain([agreed(side)]);
+    for scene in sides.into_iter().flat_map(of_side) {
         let had = has_dispute(&scene);
         let scene = scene.edit(|scene| scene.dispute = had.then(taken_dispute));
         let early = matches!(
@@ -344,7 +353,7 @@ fn a11_d4_a_ruling_for_the_seller_refunds_him() {
 }
 
 #[test]
-fn a12_the_operator_withdraws_an_order_that_nobody_has() {
+fn a12_up_a18_the_operator_withdraws_an_order_that_nobody_has() {
     let pending = scene("pending", Side::Sell, Stage::Pending);
     let taken = opening(Side::Sell, BackTo::Pending);
     for scene in [pending, taken] {
@@ -362,7 +371,7 @@ fn a12_the_operator_withdraws_an_order_that_nobody_has() {
 }
 
 #[test]
-fn d6_d7_the_solver_hears_how_it_ended_without_him() {
+fn d6_d7_up_a6_the_solver_hears_how_it_ended_without_him() {
     let mut scene = releasing(Side::Sell);
     scene.dispute = Some(taken_dispute());
     let hold = scene.hold.as_ref().unwrap();
