@@ -151,6 +151,26 @@ fn values_are_refused() {
         ("mostro.fee = nan", "must be from 0 to 0.2, not NaN"),
         ("mostro.fee = 1", "must be from 0 to 0.2, not 1"),
         (
+            "mostro.dev_fee_percentage = 0.09",
+            "must be from 0.1 to 1, not 0.09",
+        ),
+        (
+            "mostro.dev_fee_percentage = 1.1",
+            "must be from 0.1 to 1, not 1.1",
+        ),
+        (
+            "mostro.dev_fee_destination = 'dev at wallet.example'",
+            "must be a Lightning address, such as name@wallet.example, or an LNURL",
+        ),
+        (
+            "mostro.dev_fee_destination = 'dev@127.0.0.1'",
+            "must be a Lightning address, such as name@wallet.example, or an LNURL",
+        ),
+        (
+            "expiration.fee_audit_days = 0",
+            "must be from 1 to 3650, not 0",
+        ),
+        (
             "mostro.min_payment_amount = 0",
             "must be from 1 to 2100000000000000, not 0",
         ),

@@ -387,12 +387,12 @@ fn a_file_of_another_format_is_refused() {
     let newer = opening_format(6);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 6, known: 5 }
+        StorageError::NewerFormat { found: 6, known: 6 }
     ));
     for older in 1..5 {
         let refused = opening_format(older);
         assert!(
-            matches!(refused, StorageError::OlderFormat { found, known: 5 } if found == older),
+            matches!(refused, StorageError::OlderFormat { found, known: 6 } if found == older),
             "{refused}"
         );
     }
