@@ -164,7 +164,7 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
         Payee::Buyer => payout.clone(),
         Payee::Development => match dev_fee::redirected(owed, now) {
             Some(fee) => fee,
-            None => return dev_fee::later(payout, now),
+            None => return dev_fee::unwanted(payout, now),
         },
     };
     let debt = Debt {

@@ -52,8 +52,17 @@ pub(super) fn redirected(owed: &PayoutFacts, now: Now) -> Option<Payout> {
 
 /// It is tried again later (rule J4).
 pub(super) fn later(fee: &Payout, now: Now) -> Decision {
+    in_secs(fee, wait_secs(fee), now)
+}
+
+/// Nobody wants it at present; the operator may say so again at any start.
+pub(super) fn unwanted(fee: &Payout, now: Now) -> Decision {
+    in_secs(fee, LONGEST_WAIT_SECS, now)
+}
+
+fn in_secs(fee: &Payout, secs: u64, now: Now) -> Decision {
     let state = PayoutState::Ready {
-        not_before: now.at.plus(wait_secs(fee)),
+        not_before: now.at.plus(secs),
     };
     Decision {
         payouts: vec![Payout {

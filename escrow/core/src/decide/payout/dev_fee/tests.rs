@@ -125,7 +125,7 @@ fn j1_up_a16_nothing_is_due_or_paid_unless_the_operator_has_set_where() {
     assert_eq!(buyer_is_paid(&terms(), DEV_FEE), paid);
     let unset = due_under(&terms(), ready(), None);
     assert_eq!(unset.effects, []);
-    assert!(waits_secs(&unset) >= SHORTEST_WAIT_SECS);
+    assert_eq!(waits_secs(&unset), LONGEST_WAIT_SECS);
     let late = AddressAnswer::Invoice(invoice_of_fee());
     let asked = (DESTINATION, &late);
     let decision = address_asked(&ended(), &owed(resolving(), None), asked, false, now());
