@@ -16,6 +16,7 @@
 
 mod addresses;
 mod cancels;
+mod dev_fee;
 mod discretion;
 mod disputes;
 mod downtime;
