@@ -84,7 +84,7 @@ fn wait_secs(fee: &Payout) -> u64 {
     dice.update(fee.id.0.as_bytes());
     dice.update(fee.tries.to_be_bytes());
     let [thrown, ..]: [u8; 32] = dice.finalize().into();
-    let more = (wait / 4).saturating_mul(thrown.into()) / u64::from(u8::MAX);
+    let more = (wait / 4).saturating_mul(thrown.into()) / 256;
     wait.saturating_add(more)
 }
 
