@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use escrow_core::order::OrderId;
+use escrow_core::payout::Payee;
 use escrow_core::{Msat, PaymentHash, UnixTime};
 use escrow_engine::submission::OperatorWord;
 use escrow_engine::{EscrowHandle, contradiction};
@@ -30,6 +31,12 @@ pub struct BooksStatus {
     pub unknown_payments: Vec<Unexplained>,
     /// What each account has got and given in all.
     pub accounts: Vec<AccountStatus>,
+    /// How many development fees are not paid.
+    #[serde(default)]
+    pub unpaid_dev_fees: usize,
+    /// What they are together.
+    #[serde(default)]
+    pub unpaid_dev_fees_sats: u64,
 }
 
 /// Why no payment leaves.
@@ -75,7 +82,7 @@ pub struct ClearOrder {
 pub struct AdoptOrder {
     /// Which payment.
     pub hash: PaymentHash,
-    /// The order whose buyer it paid; none if it was for none.
+    /// The order whose buyer or development fee it paid; none if it was for none.
     pub order: Option<OrderId>,
 }
 
@@ -105,10 +112,15 @@ impl BooksStatus {
                 gave_msat: turnover.gave,
             })
             .collect();
+        let payouts = view.living_payouts()?.into_iter();
+        let dev_fees = payouts.filter(|payout| payout.payee() == Payee::Development);
+        let dev_fees: Vec<_> = dev_fees.map(|fee| fee.amount.0).collect();
         Ok(BooksStatus {
             latch,
             unknown_payments,
             accounts,
+            unpaid_dev_fees: dev_fees.len(),
+            unpaid_dev_fees_sats: dev_fees.iter().sum(),
         })
     }
 }

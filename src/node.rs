@@ -147,6 +147,12 @@ pub enum NodeError {
         /// What is possible, in blocks.
         possible: String,
     },
+    /// Real fees are taken, and the development's share has nowhere to go.
+    #[error(
+        "mostro.dev_fee_destination is not set: on mainnet a node with mostro.fee above 0 \
+         must say to which Lightning address the development's share of it goes"
+    )]
+    NoDevFeeDestination,
     /// The escrow does not start, or cannot go on.
     #[error(transparent)]
     Escrow(#[from] EscrowError),

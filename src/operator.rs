@@ -6,7 +6,7 @@ use escrow_core::dispute::DisputeId;
 use escrow_core::maintenance::Maintenance;
 use escrow_core::order::OrderId;
 use escrow_core::party::IdentityKey;
-use escrow_core::payout::PayoutState;
+use escrow_core::payout::{Payee, PayoutState};
 use escrow_core::wire::CantDo;
 use escrow_engine::EscrowHandle;
 use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
@@ -158,6 +158,9 @@ pub struct Rest {
     pub escrowed_orders: u32,
     /// Buyers who are owed sats that are settled.
     pub inflight_payouts: u32,
+    /// Development fees that Lightning is paying.
+    #[serde(default)]
+    pub inflight_dev_fees: u32,
     /// Orders that wait for a taker; a box may be stopped with them.
     pub pending_orders: u32,
 }
@@ -173,9 +176,9 @@ impl Rest {
         orders.sort_unstable();
         orders.dedup();
         let payouts = view.living_payouts()?;
-        let owed = payouts
-            .iter()
-            .filter(|payout| payout.state != PayoutState::WaitFunds);
+        let of = |payee| payouts.iter().filter(move |it| it.payee() == payee);
+        let owed = of(Payee::Buyer).filter(|payout| payout.state != PayoutState::WaitFunds);
+        let dev_fees = of(Payee::Development).filter(|payout| payout.state == PayoutState::Paying);
         let mut pending: usize = 0;
         for order in view.living_orders()? {
             pending += usize::from(order?.stage.is_on_offer());
@@ -184,6 +187,7 @@ impl Rest {
             maintenance: view.maintenance()?,
             escrowed_orders: counter(orders.len()),
             inflight_payouts: counter(owed.count()),
+            inflight_dev_fees: counter(dev_fees.count()),
             pending_orders: counter(pending),
         })
     }
@@ -191,7 +195,7 @@ impl Rest {
     /// Whether it is safe to stop the box for good (rule X11).
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.escrowed_orders == 0 && self.inflight_payouts == 0
+        self.escrowed_orders == 0 && self.inflight_payouts == 0 && self.inflight_dev_fees == 0
     }
 }
 

@@ -1,4 +1,5 @@
-//! What buyers are owed and have not got yet, for the operator (rule P10).
+//! What buyers are owed and have not got yet, and what the house owes to the
+//! development, for the operator (rules P10, J6).
 
 use axum::Json;
 use axum::Router;
@@ -6,7 +7,7 @@ use axum::extract::State;
 use axum::routing::get;
 use escrow_core::amount::Sats;
 use escrow_core::order::OrderId;
-use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutState};
+use escrow_core::payout::{Attempt, AttemptState, Payee, Payout, PayoutState};
 use escrow_core::time::UnixTime;
 use escrow_engine::clock::{Clock, SystemClock};
 use http::StatusCode;
@@ -16,11 +17,14 @@ use storage::ledger::{StorageError, View, Views};
 /// Where the [operator's door](crate::operator_door) lists them.
 pub const PATH: &str = "/payouts";
 
-/// A debt to a buyer.
+/// A debt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnpaidPayout {
     /// The order.
     pub order: OrderId,
+    /// Whether it is the house's development fee, and not what the buyer gets.
+    #[serde(default)]
+    pub is_dev_fee: bool,
     /// What is owed.
     pub amount_sats: Sats,
     /// Seconds since the order came to wait for it.
@@ -52,6 +56,7 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
         let reason = attempt.as_ref().and_then(trouble);
         list.push(UnpaidPayout {
             order: payout.order,
+            is_dev_fee: payout.payee() == Payee::Development,
             amount_sats: payout.amount,
             age_secs: order.map_or(0, |order| now.secs_since(order.stage_since)),
             state: state_word(payout.state).into(),
@@ -115,7 +120,7 @@ fn next_step(payout: &Payout, is_latched: bool, now: UnixTime) -> String {
             secs => format!("tried in {secs} s"),
         },
         PayoutState::Queued { .. } => "paid when fewer payments are on their way".into(),
-        PayoutState::Resolving { .. } => "the buyer's address is asked for an invoice".into(),
+        PayoutState::Resolving { .. } => "its address is asked for an invoice".into(),
         PayoutState::Paying => "Lightning is paying; it says how that ends".into(),
         PayoutState::NeedInvoice { again_at, .. } => format!(
             "the buyer must send another invoice; asked again in {} s",

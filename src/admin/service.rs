@@ -177,6 +177,7 @@ impl AdminService for Service {
             counters: Some(DrainCounters {
                 escrowed_orders: rest.escrowed_orders,
                 inflight_payouts: rest.inflight_payouts,
+                inflight_dev_fees: rest.inflight_dev_fees,
                 pending_orders: rest.pending_orders,
                 ..DrainCounters::default()
             }),

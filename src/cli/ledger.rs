@@ -70,13 +70,19 @@ fn told(status: &BooksStatus) -> String {
         ));
     }
     put(format!(
-        "{:<8}  {:>20}  {:>20}",
+        "{:<11}  {:>20}  {:>20}",
         "account", "got msat", "gave msat"
     ));
     for account in &status.accounts {
         put(format!(
-            "{:<8}  {:>20}  {:>20}",
+            "{:<11}  {:>20}  {:>20}",
             account.account, account.got_msat.0, account.gave_msat.0
+        ));
+    }
+    if status.unpaid_dev_fees > 0 {
+        put(format!(
+            "{} development fees of {} sat together are not paid: see `mostro-relay payouts`",
+            status.unpaid_dev_fees, status.unpaid_dev_fees_sats
         ));
     }
     lines

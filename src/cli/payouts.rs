@@ -1,5 +1,5 @@
-//! `mostro-relay payouts`: which buyers wait for their sats, and why; and what
-//! a payment was for that the ledger does not know.
+//! `mostro-relay payouts`: which buyers wait for their sats, and why; which
+//! development fees are not paid; and what a payment was for that the ledger does not know.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ enum Action {
 #[derive(Clone, Copy, Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Of {
-    /// The order whose buyer it has paid.
+    /// The order whose buyer it has paid, or whose development fee.
     #[arg(long, value_name = "ID")]
     order: Option<Uuid>,
     /// It was for no order of this box.
@@ -71,6 +71,7 @@ fn lines(list: &[UnpaidPayout]) -> String {
 fn line(payout: &UnpaidPayout) -> String {
     let UnpaidPayout {
         order,
+        is_dev_fee,
         amount_sats,
         age_secs,
         state,
@@ -79,8 +80,13 @@ fn line(payout: &UnpaidPayout) -> String {
         next,
     } = payout;
     let reason = reason.as_deref().unwrap_or("-");
+    let what = if *is_dev_fee {
+        "development fee of order"
+    } else {
+        "order"
+    };
     format!(
-        "order {}  {amount_sats}  {} h {} min old  {state}  {tries} tries  last failure: {reason}\n    {next}\n",
+        "{what} {}  {amount_sats}  {} h {} min old  {state}  {tries} tries  last failure: {reason}\n    {next}\n",
         order.0,
         age_secs / 3_600,
         age_secs / 60 % 60,

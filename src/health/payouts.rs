@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::UnixTime;
-use escrow_core::payout::PayoutState;
+use escrow_core::payout::{Payee, PayoutState};
 use escrow_core::wire::health_event::CheckState;
+use escrow_engine::DEV_FEE_COMMANDS;
 use storage::ledger::{StorageError, View};
 
 const HOUR_SECS: u64 = 3_600;
@@ -36,6 +37,14 @@ pub(super) struct PayoutFigures {
     pub(super) oldest_age_secs: Option<u64>,
     pub(super) awaiting_invoice: u32,
     pub(super) untried_too_long: bool,
+    pub(super) dev_fees: DevFeeFigures,
+}
+
+/// What it says of development fees; they make nobody ill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct DevFeeFigures {
+    pub(super) pending: u32,
+    pub(super) failed_1h: u32,
 }
 
 impl PayoutFigures {
@@ -48,6 +57,10 @@ impl PayoutFigures {
 
     fn count_debts(&mut self, view: &View, now: UnixTime) -> Result<(), StorageError> {
         for payout in view.living_payouts()? {
+            if payout.payee() == Payee::Development {
+                self.dev_fees.pending += 1;
+                continue;
+            }
             match payout.state {
                 PayoutState::WaitFunds | PayoutState::Paid => continue,
                 PayoutState::NeedInvoice { .. } => {
@@ -76,6 +89,11 @@ impl PayoutFigures {
         let mut failed_orders = BTreeSet::new();
         for (_, entry) in view.journal_since(since, MOST_ENTRIES)? {
             let is_recent = now.secs_since(entry.at) <= HOUR_SECS;
+            if let Some(report) = entry.command.strip_prefix(DEV_FEE_COMMANDS) {
+                let has_failed = report == "payment-failed" || entry.outcome == "refused";
+                self.dev_fees.failed_1h += u32::from(is_recent && has_failed);
+                continue;
+            }
             match entry.command.as_str() {
                 "payment-succeeded" => {
                     self.last_success_at = Some(entry.at);
@@ -156,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_counted_in_the_journal() {
+    fn j6_x16_tries_are_counted_in_the_journal_and_those_of_development_fees_apart() {
         let mut ledger = Ledger::in_memory();
         let mut page = ledger.page().unwrap();
         let mut happens = |secs_ago, order: u128, command: &str, outcome: &str| {
@@ -175,6 +193,11 @@ mod tests {
         happens(3_000, 3, "payment-failed", "NoRoute");
         happens(2_000, 3, "payment-failed", "Timeout");
         happens(1_000, 3, "elapsed", "PayoutRetry");
+        happens(4_000, 4, "dev-fee-payment-failed", "NoRoute");
+        happens(900, 4, "dev-fee-payment-failed", "InsufficientBalance");
+        happens(800, 5, "dev-fee-address-asked", "refused");
+        happens(700, 5, "dev-fee-address-asked", "unasked");
+        happens(600, 5, "dev-fee-payment-succeeded", "done");
         page.commit().unwrap();
         let view = ledger.views().view().unwrap();
         let figures = PayoutFigures::of_ledger(&view, NOW).unwrap();
@@ -183,8 +206,13 @@ mod tests {
             failed_orders_1h: 1,
             reasons_1h: [("NoRoute".to_owned(), 1), ("Timeout".to_owned(), 1)].into(),
             last_success_at: Some(UnixTime(NOW.0 - 4_000)),
+            dev_fees: DevFeeFigures {
+                pending: 0,
+                failed_1h: 2,
+            },
             ..PayoutFigures::default()
         };
         assert_eq!(figures, expected);
+        assert_eq!(figures.state(), CheckState::Ok, "J6: buyers are paid");
     }
 }

@@ -65,12 +65,16 @@ impl Report {
 
     /// The details; what is not known is null.
     pub(super) fn details(&self) -> String {
+        let dev_fees = self.payouts.as_ref().map(|it| it.dev_fees);
         json!({
             "v": 1,
             "generated_at": self.at,
             "lnd": self.lightning_details(),
             "payouts": self.payout_details(),
-            "dev_fee": { "pending": 0, "failed_1h": 0 },
+            "dev_fee": {
+                "pending": dev_fees.map(|it| it.pending),
+                "failed_1h": dev_fees.map(|it| it.failed_1h),
+            },
             "relays": {
                 "configured": self.relays,
                 "connected": self.relays_connected,

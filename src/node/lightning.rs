@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_core::payout::{Payee, Payout, PayoutState};
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_lightning::backend::LightningIdentity;
 use escrow_lightning::lnd::{LndAccess, LndRefusal, Macaroon};
@@ -61,6 +62,7 @@ pub(super) async fn open(
         Backend::Lnd => lnd(&settings.lightning, known.as_ref()).await?,
     };
     terms::check_lightning(&settings.lightning, lightning.backend.capabilities())?;
+    terms::check_dev_fee(&settings.mostro, &lightning.identity)?;
     let may_change = settings.lightning.allow_node_change;
     admit(ledger, known.as_ref(), &lightning.identity, may_change)?;
     Ok(lightning)
@@ -169,7 +171,9 @@ fn admit(
         && !may_change
     {
         let view = ledger.views().view()?;
-        let (holds, payouts) = (view.living_holds()?.len(), view.living_payouts()?.len());
+        let payouts = view.living_payouts()?;
+        let payouts = payouts.iter().filter(|payout| binds(payout)).count();
+        let holds = view.living_holds()?.len();
         if holds + payouts > 0 {
             return Err(NodeError::ForeignLightning {
                 theirs: told(known),
@@ -187,6 +191,15 @@ fn admit(
     Ok(page.commit()?)
 }
 
+/// Whether the sats of a payout lie with this Lightning node. A development fee
+/// can be paid by another as well, unless this one may be paying it (rule J6).
+fn binds(payout: &Payout) -> bool {
+    match payout.payee() {
+        Payee::Buyer => true,
+        Payee::Development => payout.state == PayoutState::Paying,
+    }
+}
+
 fn told(node: &LightningIdentity) -> String {
     format!("{} on {}", node.pubkey, node.network)
 }
@@ -196,8 +209,9 @@ mod tests {
     use escrow_core::hold::{Hold, HoldId, HoldState, HorizonWatch};
     use escrow_core::order::OrderId;
     use escrow_core::party::{Identity, Party, TradeIndex, TradeKey};
+    use escrow_core::payout::PayoutId;
     use escrow_core::wire::Transport;
-    use escrow_core::{PaymentHash, Sats, UnixTime};
+    use escrow_core::{Destination, PaymentHash, Sats, UnixTime};
     use nostr::key::PublicKey;
     use uuid::Uuid;
 
@@ -242,6 +256,43 @@ mod tests {
             state: HoldState::New,
             late_payment: None,
             horizon: HorizonWatch::default(),
+        }
+    }
+
+    fn dev_fee(state: PayoutState) -> Payout {
+        let order = OrderId(Uuid::from_u128(2));
+        Payout {
+            id: PayoutId::of_dev_fee(order),
+            order,
+            amount: Sats(18),
+            destination: Destination::Address("dev@wallet.example".to_owned()),
+            resolved: None,
+            tries: 7,
+            state,
+        }
+    }
+
+    #[test]
+    fn j6_x12_only_a_development_fee_in_flight_binds_to_its_lightning_node() {
+        let (old, new) = (node('1', Network::Regtest), node('2', Network::Regtest));
+        let waiting = PayoutState::Ready {
+            not_before: UnixTime(1),
+        };
+        let resolving = PayoutState::Resolving { queued_since: None };
+        let table = [
+            (waiting, true),
+            (resolving, true),
+            (PayoutState::Parked, true),
+            (PayoutState::Paying, false),
+        ];
+        for (state, may_change) in table {
+            let mut ledger = Ledger::in_memory();
+            admit(&mut ledger, None, &old, false).unwrap();
+            let mut page = ledger.page().unwrap();
+            page.put_payout(&dev_fee(state)).unwrap();
+            page.commit().unwrap();
+            let changed = admit(&mut ledger, Some(&old), &new, false);
+            assert_eq!(changed.is_ok(), may_change, "{state:?}");
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use escrow_core::terms::Terms;
 use escrow_engine::desk::Stationery;
-use escrow_lightning::InvoiceRules;
 use escrow_lightning::backend::{Capabilities, LightningIdentity};
+use escrow_lightning::{InvoiceRules, Network};
 use nostr::key::PublicKey;
 use nostr::types::{RelayUrl, Timestamp};
 use relay_policy::{GateTerms, Rate};
@@ -13,7 +13,7 @@ use storage::events::EventStoreOptions;
 
 use super::NodeError;
 use crate::relay::{RelayClock, RelayLimits, RelayProfile};
-use crate::settings::{LightningSettings, RelaySettings, SIMULATED, Settings};
+use crate::settings::{LightningSettings, MostroSettings, RelaySettings, SIMULATED, Settings};
 
 const HOUR_SECS: u64 = 3_600;
 const DAY_SECS: u64 = 24 * HOUR_SECS;
@@ -30,6 +30,8 @@ pub(super) fn terms_of_trade(settings: &Settings) -> Terms {
     } = settings;
     Terms {
         fee: mostro.fee,
+        dev_fee_share: mostro.dev_fee_percentage,
+        dev_fee_destination: mostro.dev_fee_destination.clone(),
         max_routing_fee: mostro.max_routing_fee,
         min_amount: mostro.min_payment_amount,
         max_amount: mostro.max_order_amount,
@@ -69,6 +71,7 @@ pub(super) fn stationery(
         closed_order_secs: u64::from(settings.expiration.order_days) * DAY_SECS,
         dispute_secs: u64::from(settings.expiration.dispute_days) * DAY_SECS,
         rating_secs: u64::from(settings.expiration.rating_days) * DAY_SECS,
+        dev_fee_secs: u64::from(settings.expiration.fee_audit_days) * DAY_SECS,
         letter_secs: u64::from(settings.expiration.dm_days) * DAY_SECS,
     }
 }
@@ -112,6 +115,21 @@ pub(super) fn check_lightning(
             value: settings.payment_cltv_limit,
             possible: format!("at most {} blocks", can.max_cltv_limit),
         });
+    }
+    Ok(())
+}
+
+/// # Errors
+///
+/// On mainnet a node that takes a fee says where the development's share goes:
+/// there is no destination that it would have without the operator (rule J1).
+pub(super) fn check_dev_fee(
+    settings: &MostroSettings,
+    lightning: &LightningIdentity,
+) -> Result<(), NodeError> {
+    let is_owed = lightning.network == Network::Mainnet && settings.fee > 0.0;
+    if is_owed && settings.dev_fee_destination.is_none() {
+        return Err(NodeError::NoDevFeeDestination);
     }
     Ok(())
 }
@@ -201,5 +219,29 @@ mod tests {
             ..EventStoreOptions::default()
         };
         assert_eq!(store_options(&settings.relay), store);
+    }
+
+    #[test]
+    fn j1_up_a11_up_a16_on_mainnet_a_fee_needs_a_destination_and_elsewhere_none_is_made_up() {
+        let on = |network| LightningIdentity {
+            pubkey: "2".repeat(66),
+            network,
+        };
+        let set = |fee, destination: Option<&str>| MostroSettings {
+            fee,
+            dev_fee_destination: destination.map(str::to_owned),
+            ..MostroSettings::default()
+        };
+        let refused = check_dev_fee(&set(0.006, None), &on(Network::Mainnet));
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains("mostro.dev_fee_destination"), "{told}");
+        let address = Some("dev@wallet.example");
+        check_dev_fee(&set(0.006, address), &on(Network::Mainnet)).unwrap();
+        check_dev_fee(&set(0.0, None), &on(Network::Mainnet)).unwrap();
+        for network in [Network::Testnet, Network::Signet, Network::Regtest] {
+            check_dev_fee(&set(0.006, None), &on(network)).unwrap();
+        }
+        let unset = Settings::default();
+        assert_eq!(terms_of_trade(&unset).dev_fee_destination, None);
     }
 }

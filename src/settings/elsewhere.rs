@@ -42,11 +42,9 @@ const UNUSED: [(&str, &str); 3] = [
 ];
 
 /// Whole sections, and beginnings of keys, that later versions will know.
-const NOT_YET: [(&str, &str); 4] = [
+const NOT_YET: [(&str, &str); 2] = [
     ("lightning.lndk_", "BOLT12 is"),
     ("lightning.bip353_", "BIP-353 is"),
-    ("mostro.dev_fee_", "the development fee is"),
-    ("expiration.fee_audit_days", "the development fee is"),
 ];
 
 /// Looks up a key that has no row in the table; `None` if mostrod does not

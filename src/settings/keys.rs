@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use escrow_core::Sats;
 use escrow_lightning::lnd::Macaroon;
+use escrow_lightning::lnurl::can_be_asked;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::RelayUrl;
 use tracing_subscriber::EnvFilter;
@@ -173,6 +174,12 @@ const KEYS: &[Key] = &[
     key(POW_FIRST_CONTACT, |s, v| {
         put(&mut s.mostro.pow_first_contact, v.whole(0..=64))
     }),
+    key("mostro.dev_fee_percentage", |s, v| {
+        put(&mut s.mostro.dev_fee_percentage, v.share(0.1..=1.0))
+    }),
+    key("mostro.dev_fee_destination", |s, v| {
+        put(&mut s.mostro.dev_fee_destination, lightning_address(v))
+    }),
     key("mostro.serbero_pubkey", |s, v| {
         put(&mut s.mostro.serbero_pubkey, operation_keys::person(v))
     }),
@@ -282,6 +289,9 @@ const KEYS: &[Key] = &[
     }),
     key("expiration.rating_days", |s, v| {
         put(&mut s.expiration.rating_days, v.whole(1..=3_650))
+    }),
+    key("expiration.fee_audit_days", |s, v| {
+        put(&mut s.expiration.fee_audit_days, v.whole(1..=3_650))
     }),
     key("expiration.dm_days", |s, v| {
         put(&mut s.expiration.dm_days, v.whole(3..=3_650))
@@ -397,6 +407,16 @@ fn node_key(value: &Value) -> Result<Option<Keys>, String> {
     Keys::parse(&text)
         .map(Some)
         .map_err(|_| "must be a secret key: nsec1… or 64 hexadecimal digits".to_owned())
+}
+
+fn lightning_address(value: &Value) -> Result<Option<String>, String> {
+    let text = value.optional_text()?;
+    match &text {
+        Some(text) if !can_be_asked(text) => {
+            Err("must be a Lightning address, such as name@wallet.example, or an LNURL".to_owned())
+        }
+        Some(_) | None => Ok(text),
+    }
 }
 
 fn amount(value: &Value) -> Result<Sats, String> {

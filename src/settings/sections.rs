@@ -169,6 +169,10 @@ pub struct MostroSettings {
     pub pow: u8,
     /// The same for authors who are not known; never below `pow`.
     pub pow_first_contact: u8,
+    /// Share of both sides' fees that the operator gives to the development.
+    pub dev_fee_percentage: f64,
+    /// The Lightning address it goes to; without it, it is not paid.
+    pub dev_fee_destination: Option<String>,
     /// The dispute assistant, who reads disputes and never rules.
     pub serbero_pubkey: Option<PublicKey>,
 }
@@ -264,6 +268,8 @@ pub struct ExpirationSettings {
     pub dispute_days: u32,
     /// Reputations (kind 38384) after the last vote.
     pub rating_days: u32,
+    /// Audits of development fees (kind 8383) after the payment.
+    pub fee_audit_days: u32,
     /// Messages to traders (kinds 14 and 1059).
     pub dm_days: u32,
 }
@@ -389,6 +395,8 @@ impl Default for MostroSettings {
             publish_relays_interval: Duration::from_secs(60),
             pow: 0,
             pow_first_contact: 0,
+            dev_fee_percentage: 0.30,
+            dev_fee_destination: None,
             serbero_pubkey: None,
         }
     }
@@ -461,6 +469,7 @@ impl Default for ExpirationSettings {
             order_days: 30,
             dispute_days: 90,
             rating_days: 90,
+            fee_audit_days: 365,
             dm_days: 30,
         }
     }

@@ -118,6 +118,40 @@ fn keys_belong_into_sections() {
 }
 
 #[test]
+fn f5_j1_the_share_of_the_development_and_where_it_goes_are_bounded() {
+    let table = [
+        (
+            "mostro.dev_fee_percentage = 0.09",
+            "must be from 0.1 to 1, not 0.09",
+        ),
+        (
+            "mostro.dev_fee_percentage = 1.1",
+            "must be from 0.1 to 1, not 1.1",
+        ),
+        (
+            "mostro.dev_fee_destination = 'dev at wallet.example'",
+            "must be a Lightning address, such as name@wallet.example, or an LNURL",
+        ),
+        (
+            "mostro.dev_fee_destination = 'dev@127.0.0.1'",
+            "must be a Lightning address, such as name@wallet.example, or an LNURL",
+        ),
+        (
+            "expiration.fee_audit_days = 0",
+            "must be from 1 to 3650, not 0",
+        ),
+    ];
+    for (line, reason) in table {
+        let key = line.split(" = ").next().unwrap();
+        assert_eq!(
+            refusals(line, &[]),
+            [format!("settings.toml:1: {key}: {reason}")],
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn values_are_refused() {
     let table = [
         ("node.data_dir = ''", "must not be empty"),

@@ -123,6 +123,7 @@ async fn parts(keys: &Keys, lnd: Lnd, addresses: SocketAddr, relay: Relay) -> Pa
                 closed_order_secs: 86_400,
                 dispute_secs: 86_400,
                 rating_secs: 86_400,
+                dev_fee_secs: 365 * 86_400,
                 letter_secs: 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new(

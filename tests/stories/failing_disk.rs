@@ -184,6 +184,7 @@ async fn parts(keys: &Keys, ledger: Ledger, sandbox: &Sandbox, relay: Relay) -> 
                 closed_order_secs: 86_400,
                 dispute_secs: 7_776_000,
                 rating_secs: 7_776_000,
+                dev_fee_secs: 365 * 86_400,
                 letter_secs: 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([7; 32])))),

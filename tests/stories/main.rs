@@ -17,6 +17,7 @@
 mod addresses;
 mod assistant;
 mod cancels;
+mod dev_fee;
 mod discretion;
 mod disputes;
 mod downtime;

@@ -12,7 +12,7 @@ use crate::amount::Msat;
 use crate::hold::{Hold, HoldState};
 use crate::lightning::PaymentHash;
 use crate::order::OrderId;
-use crate::payout::{Attempt, AttemptState, Payout};
+use crate::payout::{Attempt, AttemptState, Payee, Payout};
 use crate::time::UnixTime;
 
 /// An account of the books.
@@ -31,17 +31,20 @@ pub enum Account {
     Buyers,
     /// Those who forward payments, outside.
     Routers,
+    /// Those who develop the software, outside: the house gives them of its fees.
+    Development,
 }
 
 impl Account {
     /// Every account.
-    pub const ALL: [Account; 6] = [
+    pub const ALL: [Account; 7] = [
         Account::Sellers,
         Account::Escrow,
         Account::Surplus,
         Account::House,
         Account::Buyers,
         Account::Routers,
+        Account::Development,
     ];
 
     /// Its name, for people.
@@ -54,6 +57,7 @@ impl Account {
             Account::House => "house",
             Account::Buyers => "buyers",
             Account::Routers => "routers",
+            Account::Development => "development",
         }
     }
 }
@@ -83,6 +87,8 @@ pub enum Breach {
     Overdrawn(OrderId),
     /// The buyer of a trade was paid twice.
     PaidTwice(OrderId),
+    /// The development fee of a trade was paid twice.
+    DevFeePaidTwice(OrderId),
     /// All entries together do not balance: the ledger file is damaged.
     Unbalanced,
     /// Lightning has paid the amount of a trade, and the ledger knows nothing
@@ -135,28 +141,51 @@ pub fn of_payment(attempt: &Attempt, at: UnixTime) -> Vec<Entry> {
         to,
         amount,
     };
+    let (from, to) = match attempt.payee() {
+        Payee::Buyer => (Account::Escrow, Account::Buyers),
+        Payee::Development => (Account::House, Account::Development),
+    };
     let mut entries = vec![
-        entry(Account::Escrow, Account::Buyers, attempt.amount),
+        entry(from, to, attempt.amount),
         entry(Account::House, Account::Routers, routing_fee),
     ];
     entries.retain(|entry| entry.amount != Msat(0));
     entries
 }
 
-/// Judges all entries of one trade, and what is about to leave for it (rule F8).
+/// What is about to leave for a trade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// To its buyer.
+    pub to_buyer: Msat,
+    /// To the development, out of the house's share.
+    pub to_development: Msat,
+}
+
+/// Judges all entries of one trade, and what is about to leave for it (rule
+/// F8): the buyer gets no more than came in, and the development no more than
+/// the house was left of it.
 #[must_use]
-pub fn judge(order: OrderId, entries: &[Entry], leaving: Msat) -> Option<Breach> {
+pub fn judge(order: OrderId, entries: &[Entry], leaving: Leaving) -> Option<Breach> {
     let sum = |of: &dyn Fn(&&Entry) -> bool| -> u128 {
         let amounts = entries.iter().filter(of).map(|entry| entry.amount.0);
         amounts.map(u128::from).sum()
     };
     let came_in = sum(&|entry| entry.to == Account::Escrow);
     let left = sum(&|entry| entry.from == Account::Escrow);
-    if came_in < left.saturating_add(leaving.0.into()) {
+    let kept = sum(&|entry| entry.to == Account::House);
+    let given = sum(&|entry| entry.to == Account::Development);
+    if came_in < left.saturating_add(leaving.to_buyer.0.into())
+        || kept < given.saturating_add(leaving.to_development.0.into())
+    {
         return Some(Breach::Overdrawn(order));
     }
-    let payments = entries.iter().filter(|entry| entry.to == Account::Buyers);
-    (payments.count() > 1).then_some(Breach::PaidTwice(order))
+    let payments = |to| entries.iter().filter(|entry| entry.to == to).count();
+    if payments(Account::Buyers) > 1 {
+        Some(Breach::PaidTwice(order))
+    } else {
+        (payments(Account::Development) > 1).then_some(Breach::DevFeePaidTwice(order))
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +195,7 @@ mod tests {
     use crate::fixtures::*;
     use crate::hold::Acceptance;
     use crate::order::Side;
-    use crate::payout::PayoutState;
+    use crate::payout::{PayoutId, PayoutState};
 
     fn settled(paid: Msat) -> Vec<Entry> {
         let acceptance = Acceptance {
@@ -206,7 +235,13 @@ mod tests {
 
     #[test]
     fn f8_a_trade_is_judged_by_all_its_entries() {
-        let judged = |entries: &[Entry], leaving| judge(order_id(), entries, leaving);
+        let judged = |entries: &[Entry], to_buyer| {
+            let leaving = Leaving {
+                to_buyer,
+                ..Leaving::default()
+            };
+            judge(order_id(), entries, leaving)
+        };
         let whole = [settled(FULL), paid(1_500)].concat();
         let gets = BUYER_GETS.to_msat().unwrap();
         let overdrawn = Some(Breach::Overdrawn(order_id()));
@@ -221,6 +256,45 @@ mod tests {
         let mut rich: Vec<_> = [rich, paid(0), paid(0)].concat();
         rich.retain(|entry| entry.to != Account::Surplus);
         assert_eq!(judged(&rich, Msat(0)), Some(Breach::PaidTwice(order_id())));
+    }
+
+    fn dev_fee_paid() -> Vec<Entry> {
+        let paid = attempt(AttemptState::Succeeded {
+            routing_fee: Msat(1),
+        });
+        let paid = paid.edit(|attempt| {
+            attempt.payout = PayoutId::of_dev_fee(order_id());
+            attempt.amount = Msat(18_000);
+        });
+        of_payment(&paid, NOW)
+    }
+
+    #[test]
+    fn f8_the_development_is_given_what_is_the_houses_and_no_more() {
+        use Account::{Development, House, Routers};
+        let expected = [(House, Development, 18_000), (House, Routers, 1)];
+        assert_eq!(flows(&dev_fee_paid()), expected);
+        let whole = [settled(FULL), paid(1_500), dev_fee_paid()].concat();
+        let judged = |entries: &[Entry], to_development| {
+            let leaving = Leaving {
+                to_development,
+                ..Leaving::default()
+            };
+            judge(order_id(), entries, leaving)
+        };
+        let overdrawn = Some(Breach::Overdrawn(order_id()));
+        assert_eq!(judged(&settled(FULL), Msat(60_000)), None);
+        assert_eq!(judged(&settled(FULL), Msat(60_001)), overdrawn);
+        assert_eq!(judged(&whole, Msat(0)), None);
+        assert_eq!(judged(&whole, Msat(42_001)), overdrawn);
+        assert_eq!(
+            judged(&dev_fee_paid(), Msat(0)),
+            overdrawn,
+            "no fee came in"
+        );
+        let twice = [whole, dev_fee_paid()].concat();
+        let breach = Some(Breach::DevFeePaidTwice(order_id()));
+        assert_eq!(judged(&twice, Msat(0)), breach);
     }
 
     #[test]

@@ -159,6 +159,18 @@ pub enum AddressAnswer {
     Unasked,
 }
 
+impl AddressAnswer {
+    /// Its name in the journal.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            AddressAnswer::Invoice(_) => "invoice",
+            AddressAnswer::Refused => "refused",
+            AddressAnswer::Unasked => "unasked",
+        }
+    }
+}
+
 /// A trader's message, opened and read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {

@@ -75,6 +75,9 @@ pub enum Effect {
         /// Whose reputation it is.
         identity: IdentityKey,
     },
+    /// Sign the audit event of this payment of a development fee, in the same
+    /// commit (rule J5).
+    PublishDevFee(PaymentHash),
     /// Look at this order then, whatever its rows say.
     WakeAt(Timer),
     /// Tell the operator.

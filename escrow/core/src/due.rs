@@ -73,6 +73,18 @@ fn payout_due(state: PayoutState) -> Option<(TimerKind, UnixTime)> {
     }
 }
 
+/// The timer of a development fee that is to be tried again; its order has
+/// ended and has no other.
+#[must_use]
+pub fn dev_fee_due(fee: &Payout) -> Option<Timer> {
+    let (_, at) = payout_due(fee.state)?;
+    Some(Timer {
+        at,
+        order: fee.order,
+        kind: TimerKind::DevFee,
+    })
+}
+
 /// What moves an order on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mover {

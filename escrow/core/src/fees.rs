@@ -13,6 +13,13 @@ pub fn fee_per_side(share: f64, amount: Sats) -> Sats {
     whole_sats((share * float(amount) / 2.0).round())
 }
 
+/// What of both sides' fees the house gives to the development, rounded half
+/// away from zero (rule F5).
+#[must_use]
+pub fn dev_fee(share: f64, fee_per_side: Sats) -> Sats {
+    whole_sats((2.0 * float(fee_per_side) * share).round())
+}
+
 /// The most that routing a payment of `sent` may cost (rule F6).
 #[must_use]
 pub fn routing_cap(share: f64, sent: Sats) -> Sats {
@@ -30,7 +37,7 @@ fn float(amount: Sats) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the cast saturates, and the settings allow shares of 0 to 0.2 only"
+    reason = "the cast saturates, and the settings allow shares of 0 to 1 only"
 )]
 fn whole_sats(amount: f64) -> Sats {
     Sats(amount as u64)
@@ -39,6 +46,9 @@ fn whole_sats(amount: f64) -> Sats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fee per side, dev fee at 0.30.
+    const DEV_FEES: [(u64, u64); 6] = [(500, 300), (30, 18), (24, 14), (3, 2), (2, 1), (0, 0)];
 
     /// Amount, share, fee per side, seller pays, buyer gets, routing cap at 0.002.
     const WORKED: [(u64, f64, u64, u64, u64, u64); 8] = [
@@ -60,6 +70,18 @@ mod tests {
             assert_eq!(side, Sats(fee), "{amount} at {share}");
             assert_eq!(amount.checked_add(side), Some(Sats(seller_pays)));
             assert_eq!(amount.checked_sub(side), Some(Sats(buyer_gets)));
+        }
+    }
+
+    #[test]
+    fn f5_the_worked_dev_fees_are_taken_of_both_sides_fees() {
+        for (fee, given) in DEV_FEES {
+            assert_eq!(dev_fee(0.30, Sats(fee)), Sats(given), "{fee}");
+            assert_eq!(dev_fee(1.0, Sats(fee)), Sats(2 * fee), "{fee}");
+        }
+        for (_, _, fee, ..) in WORKED {
+            let listed = DEV_FEES.iter().any(|(listed, _)| *listed == fee);
+            assert!(listed, "{fee} has no dev fee here");
         }
     }
 

@@ -110,6 +110,9 @@ pub struct Take {
     pub taken_at: UnixTime,
     /// What is traded for what, fixed by the take.
     pub amounts: Amounts,
+    /// What the house owes to the development once the buyer is paid (rule F5).
+    #[serde(default)]
+    pub dev_fee: Sats,
     /// Where the buyer wants his sats.
     pub payout: Option<Destination>,
     /// The key under which the maker offers what is left of his range.
@@ -161,6 +164,13 @@ impl Take {
             .sats
             .checked_sub(self.amounts.fee)
             .expect("a fee is at most a fifth of the amount")
+    }
+
+    /// What is the house's: the fees of both sides.
+    #[must_use]
+    pub fn house_gets(&self) -> Sats {
+        let fees = self.seller_pays().checked_sub(self.buyer_gets());
+        fees.unwrap_or_default()
     }
 }
 

@@ -12,7 +12,34 @@ use crate::time::UnixTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PayoutId(pub Uuid);
 
-/// A debt to a buyer, born with the decision to settle (rule P1).
+impl PayoutId {
+    /// The development fee of an order bears the name of the order itself, so
+    /// there can be but one.
+    #[must_use]
+    pub fn of_dev_fee(order: OrderId) -> PayoutId {
+        PayoutId(order.0)
+    }
+
+    fn payee(self, order: OrderId) -> Payee {
+        if self == PayoutId::of_dev_fee(order) {
+            Payee::Development
+        } else {
+            Payee::Buyer
+        }
+    }
+}
+
+/// Who is owed a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payee {
+    /// The buyer of the trade.
+    Buyer,
+    /// Those who develop the software, by the house, out of its fees (rule J2).
+    Development,
+}
+
+/// A debt to a buyer, born with the decision to settle (rule P1), or to the
+/// development, born when the buyer is paid (rule J2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payout {
     /// Its name.
@@ -33,6 +60,12 @@ pub struct Payout {
 }
 
 impl Payout {
+    /// Who is owed it.
+    #[must_use]
+    pub fn payee(&self) -> Payee {
+        self.id.payee(self.order)
+    }
+
     /// The invoice it is paid to at present; none for an address that has
     /// given none yet.
     #[must_use]
@@ -116,6 +149,14 @@ pub struct Attempt {
     pub missing: Option<Missing>,
     /// Where it stands.
     pub state: AttemptState,
+}
+
+impl Attempt {
+    /// Who is to be paid by it.
+    #[must_use]
+    pub fn payee(&self) -> Payee {
+        self.payout.payee(self.order)
+    }
 }
 
 /// A payment that Lightning has recorded as sent and no channel carries (rule

@@ -7,6 +7,10 @@ use crate::amount::Sats;
 pub struct Terms {
     /// Share of the amount that both sides together pay.
     pub fee: f64,
+    /// Share of both sides' fees that the house gives to the development.
+    pub dev_fee_share: f64,
+    /// The address it goes to; none = it is not paid (rule J1).
+    pub dev_fee_destination: Option<String>,
     /// Share of a payout that routing may cost at most.
     pub max_routing_fee: f64,
     /// Smallest amount of an order.
@@ -56,6 +60,8 @@ impl Default for Terms {
         const DAY: u64 = 86_400;
         Terms {
             fee: 0.006,
+            dev_fee_share: 0.30,
+            dev_fee_destination: None,
             max_routing_fee: 0.002,
             min_amount: Sats(100),
             max_amount: Sats(1_000_000),

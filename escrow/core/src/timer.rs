@@ -31,4 +31,6 @@ pub enum TimerKind {
     Refresh,
     /// A buyer is asked again for an invoice.
     Reprompt,
+    /// An unpaid development fee may be tried again.
+    DevFee,
 }

@@ -14,11 +14,11 @@ use escrow_core::decide::{
 use escrow_core::decision::{Decision, Effect};
 use escrow_core::due::mover;
 use escrow_core::facts::{Now, RateFacts, TakeFacts};
-use escrow_core::fees::{fee_per_side, routing_cap};
+use escrow_core::fees::{dev_fee, fee_per_side, routing_cap};
 use escrow_core::freshness::{Subject, check};
 use escrow_core::hold::HoldState;
 use escrow_core::letters::message;
-use escrow_core::order::{Order, Side};
+use escrow_core::order::{Amounts, Order, Side, Take};
 use escrow_core::party::Party;
 use escrow_core::payout::{AttemptState, PaymentFailure, PayoutState};
 use escrow_core::stage::Stage;
@@ -86,6 +86,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         TimerKind::OfferDeadline,
         TimerKind::Refresh,
         TimerKind::Reprompt,
+        TimerKind::DevFee,
     ];
     let found = vec![Found::Open, Found::Accepted, Found::Missing];
     prop_oneof![
@@ -249,7 +250,8 @@ fn changes_nothing(scene: &Scene, decision: &Decision, now: Now) -> bool {
         | Effect::Pay(_)
         | Effect::PublishOrder(_)
         | Effect::PublishDispute(_)
-        | Effect::PublishRating { .. } => true,
+        | Effect::PublishRating { .. }
+        | Effect::PublishDevFee(_) => true,
     });
     let next = after(scene, decision, now);
     let rows = |scene: &Scene| {
@@ -484,6 +486,21 @@ proptest! {
         let sats = Sats(amount);
         prop_assert!(fee_per_side(fee, sats) <= sats);
         prop_assert!(routing_cap(0.05, sats) <= sats.max(Sats(10)));
+    }
+
+    #[test]
+    fn f5_f8_the_development_never_gets_more_than_the_house_was_left(
+        amount in 0..=2_100_000_000_000_000_u64,
+        fee in 0.0..=0.2,
+        share in 0.1..=1.0,
+    ) {
+        let fee = fee_per_side(fee, Sats(amount));
+        let take = Take {
+            amounts: Amounts { sats: Sats(amount), fee, ..fixtures::amounts() },
+            ..fixtures::take()
+        };
+        prop_assert!(dev_fee(share, fee) <= take.house_gets());
+        prop_assert_eq!(dev_fee(share, Sats(0)), Sats(0));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Stationery {
     pub dispute_secs: u64,
     /// Seconds that relays may keep a reputation.
     pub rating_secs: u64,
+    /// Seconds that relays may keep the audit of a development fee.
+    pub dev_fee_secs: u64,
     /// Seconds that relays may keep a letter.
     pub letter_secs: u64,
 }

@@ -3,7 +3,6 @@
 
 use std::thread;
 
-use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
 use escrow_core::dispute::Dispute;
 use escrow_core::letters;
@@ -11,7 +10,9 @@ use escrow_core::notice::Letter;
 use escrow_core::notice::Reputation;
 use escrow_core::order::Order;
 use escrow_core::party::{IdentityKey, TradeKey};
-use escrow_core::wire::{self, DisputeEvent, RatingEvent, Seed};
+use escrow_core::payout::Payout;
+use escrow_core::wire::{self, DevFeeEvent, DisputeEvent, RatingEvent, Seed};
+use escrow_core::{PaymentHash, UnixTime};
 use nostr::event::{Event, Kind, Tag, Tags, UnsignedEvent};
 use nostr::key::PublicKey;
 use nostr::types::Timestamp;
@@ -151,6 +152,33 @@ impl Draft {
         let announcement = Announcement {
             kind: Kind::from_u16(wire::rating_event::RATING),
             identifier: rated.0.to_hex(),
+            tags: event.tags(),
+            content: String::new(),
+        };
+        self.announce(page, desk, announcement, now)
+    }
+
+    /// Adds the audit of a development fee that was paid (rule J5).
+    pub(crate) fn dev_fee(
+        &mut self,
+        page: &mut Page<'_>,
+        desk: &mut Desk,
+        (fee, hash): (&Payout, PaymentHash),
+        now: UnixTime,
+    ) -> Result<(), StorageError> {
+        let event = DevFeeEvent {
+            order: fee.order.0,
+            amount: fee.amount,
+            hash,
+            destination: fee.destination.text(),
+            network: &desk.stationery.network,
+            expiration: now.plus(desk.stationery.dev_fee_secs),
+            instance: desk.stationery.instance.as_deref(),
+        };
+        let announcement = Announcement {
+            kind: Kind::from_u16(wire::dev_fee_event::DEV_FEE),
+            // No other event is about this payment, so none takes its place.
+            identifier: hash.to_string(),
             tags: event.tags(),
             content: String::new(),
         };

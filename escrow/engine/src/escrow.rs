@@ -143,6 +143,7 @@ impl Escrow {
             clock: parts.clock.clone(),
             views: engine.views(),
             mailbox: mailbox.clone(),
+            node: node.public_key,
             preimages,
             health: health.health(),
             standing: health.standing(),
@@ -488,6 +489,7 @@ impl WritingDesk {
                 Effect::PublishOrder(_)
                 | Effect::PublishDispute(_)
                 | Effect::PublishRating { .. }
+                | Effect::PublishDevFee(_)
                 | Effect::WakeAt(_) => continue,
             };
             // The dispatcher ends with the escrow; the row keeps the intent.

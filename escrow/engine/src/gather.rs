@@ -378,7 +378,7 @@ impl Gather<'_, '_> {
         };
         let facts = TimerFacts {
             hold: self.hold_of(&order)?,
-            owed: self.owed(&order)?,
+            owed: self.owed_at(&order, timer.kind)?,
             shown_at: self.page.stamp(&self.desk.address(order.id))?,
             buyer_heard_at: self.buyer_heard_at(&order)?,
         };

@@ -51,3 +51,4 @@ pub use recovery::ForeignLedger;
 pub use workers::alarms::contradiction;
 pub use workers::courier::{PublishError, Publisher};
 pub use workers::health::{ANSWER_LIMIT, Answer, LightningHealth, Standing};
+pub use writer::DEV_FEE_COMMANDS;

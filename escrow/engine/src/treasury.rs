@@ -7,7 +7,7 @@ use escrow_core::Sats;
 use escrow_core::facts::Liquidity;
 use escrow_core::fees::routing_cap;
 use escrow_core::hold::{Hold, HoldState};
-use escrow_core::payout::{Payout, PayoutState};
+use escrow_core::payout::{Payee, Payout, PayoutState};
 use storage::ledger::{StorageError, View};
 
 /// Sums over all holds and payouts of the ledger, or over their changes.
@@ -51,8 +51,12 @@ impl Promises {
         }
     }
 
-    /// A payment on its way counts too: it may fail and be made again.
+    /// A payment on its way counts too: it may fail and be made again. What the
+    /// house owes to the development keeps no trader from trading (rule J2).
     pub(crate) fn of_payout(payout: &Payout, routing_share: f64) -> Promises {
+        if payout.payee() == Payee::Development {
+            return Promises::default();
+        }
         match payout.state {
             PayoutState::WaitFunds
             | PayoutState::Ready { .. }

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use escrow_core::decision::Effect;
 use escrow_core::maintenance::Maintenance;
 use escrow_core::notice::Letter;
+use escrow_core::payout::{Payout, PayoutState};
 use escrow_core::{Sats, UnixTime};
 use storage::ledger::{Ledger, MirrorNo, NodeIdentity, OutboxSeq, SetAside, StorageError, Views};
 
@@ -25,6 +26,8 @@ use crate::letter_times::LetterTimes;
 use crate::recovery;
 use crate::submission::{Receipt, Submission};
 use crate::treasury::Promises;
+
+pub use self::turn::DEV_FEE_COMMANDS;
 
 use self::turn::Turn;
 use self::upkeep::Rounds;
@@ -135,8 +138,18 @@ impl Engine {
 
     /// Makes the ledger this node's own, unless it holds open orders of another.
     pub(crate) fn adopt(&mut self, node: &NodeIdentity) -> Result<(), EscrowError> {
-        recovery::judge_ledger(&self.views().view()?, node)??;
+        let view = self.views().view()?;
+        recovery::judge_ledger(&view, node)??;
+        let network = view.node_identity()?.map(|before| before.network);
         let mut page = self.ledger.page()?;
+        if network.is_some_and(|before| before != node.network) {
+            // What the house owes to the development was earned over there: real
+            // sats are not given for simulated ones (rule J1).
+            for payout in view.living_payouts()? {
+                let state = PayoutState::Parked;
+                page.put_payout(&Payout { state, ..payout })?;
+            }
+        }
         page.put_node_identity(node)?;
         Ok(page.commit()?)
     }

@@ -59,6 +59,7 @@ impl KeyPart for Account {
             Account::House => 4,
             Account::Buyers => 5,
             Account::Routers => 6,
+            Account::Development => 7,
         });
     }
 

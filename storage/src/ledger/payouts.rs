@@ -43,7 +43,7 @@ impl View {
         self.named(Table::Payouts, ids)
     }
 
-    /// The payouts that are not paid.
+    /// The payouts that are not paid, unpaid development fees among them.
     pub fn living_payouts(&self) -> Result<Vec<Payout>, StorageError> {
         let ids: Vec<PayoutId> = self.names(Table::LivingPayouts, &[])?;
         self.named(Table::Payouts, ids)

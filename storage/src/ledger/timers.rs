@@ -19,6 +19,7 @@ impl KeyPart for TimerKind {
             TimerKind::OfferDeadline => 4,
             TimerKind::Refresh => 5,
             TimerKind::Reprompt => 6,
+            TimerKind::DevFee => 7,
         });
     }
 
@@ -30,6 +31,7 @@ impl KeyPart for TimerKind {
             4 => Some(TimerKind::OfferDeadline),
             5 => Some(TimerKind::Refresh),
             6 => Some(TimerKind::Reprompt),
+            7 => Some(TimerKind::DevFee),
             _ => None,
         }
     }

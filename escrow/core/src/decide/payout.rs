@@ -1,4 +1,5 @@
-//! Paying the buyer: one try after the other, and only one at a time.
+//! Paying the buyer, and then the development: one try after the other, and
+//! only one at a time.
 
 use crate::amount::{Msat, Sats};
 use crate::decision::{Alarm, Decision, Effect};
@@ -7,7 +8,7 @@ use crate::fees::routing_cap;
 use crate::lightning::{Destination, PaymentHash, PayoutInvoice};
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
-use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutId, PayoutState};
+use crate::payout::{Attempt, AttemptState, Payee, PaymentFailure, Payout, PayoutState};
 use crate::stage::Stage;
 use crate::time::UnixTime;
 use crate::timer::{Timer, TimerKind};
@@ -18,6 +19,7 @@ use super::{alarm, nothing};
 
 mod address;
 mod adopted;
+mod dev_fee;
 mod failed;
 mod lost;
 mod succeeded;
@@ -35,14 +37,14 @@ const LEAST_LIFE_SECS: u64 = 60;
 /// (rule P10).
 const QUIET_SECS: u64 = 60;
 
-/// What is owed to a buyer at the moment of a try.
+/// What is owed at the moment of a try.
 pub(super) struct Debt<'a> {
     pub(super) order: &'a Order,
     pub(super) take: &'a Take,
     pub(super) payout: Payout,
     /// The attempt with the payout's present invoice, if it was ever tried.
     pub(super) attempt: Option<&'a Attempt>,
-    /// What the hold brought in.
+    /// What came in for the payee.
     pub(super) inflow: Sats,
     /// What else is on its way.
     pub(super) in_flight: InFlight,
@@ -142,7 +144,7 @@ fn try_to_pay(debt: &Debt<'_>, invoice: &PayoutInvoice, now: Now) -> Decision {
 /// (rules P6a, P6e).
 pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     let payout = &owed.payout;
-    let Some(take) = take_being_paid(order, payout.id) else {
+    let Some(take) = take_being_paid(order, payout) else {
         return nothing();
     };
     let is_due = match payout.state {
@@ -158,12 +160,19 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
     if !is_due {
         return nothing();
     }
+    let payout = match payout.payee() {
+        Payee::Buyer => payout.clone(),
+        Payee::Development => match dev_fee::redirected(owed, now) {
+            Some(fee) => fee,
+            None => return dev_fee::unwanted(payout, now),
+        },
+    };
     let debt = Debt {
         order,
         take,
-        payout: payout.clone(),
+        inflow: inflow(take, &payout),
+        payout,
         attempt: owed.attempt.as_ref(),
-        inflow: take.seller_pays(),
         in_flight: owed.in_flight,
     };
     start(&debt, now)
@@ -180,7 +189,7 @@ pub fn ask_again(
 ) -> Decision {
     let payout = &owed.payout;
     let (Some(take), PayoutState::NeedInvoice { asked, again_at }) =
-        (take_being_paid(order, payout.id), payout.state)
+        (take_being_paid(order, payout), payout.state)
     else {
         return nothing();
     };
@@ -199,8 +208,12 @@ pub fn ask_again(
     asked_for_invoice(order, take, payout, asked, now)
 }
 
-/// The buyer is asked for another invoice for the first time (rule P5).
+/// The buyer is asked for another invoice for the first time (rule P5); the
+/// development's address is, when it is tried again.
 fn ask_for_another(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
+    if payout.payee() == Payee::Development {
+        return dev_fee::later(payout, now);
+    }
     let stuck = Effect::Alarm(Alarm::PayoutStuck(order.id));
     Decision {
         effects: vec![stuck],
@@ -250,8 +263,12 @@ fn is_at_cap(in_flight: InFlight, now: Now) -> bool {
 
 /// Rules P11, P14: it waits for its turn and nothing is counted. The operator
 /// hears of a crowd when it comes to wait, not each time that it has to wait
-/// on; of a breach of the books he has heard before.
+/// on; of a breach of the books he has heard before. The line is the buyers'
+/// alone: the development is tried again later (rule J2).
 fn queue(payout: &Payout, crowd: Option<Alarm>, now: Now) -> Decision {
+    if payout.payee() == Payee::Development {
+        return dev_fee::later(payout, now);
+    }
     let queued_since = queued_since(payout);
     let state = PayoutState::Queued {
         since: queued_since.unwrap_or(now.at),
@@ -328,6 +345,15 @@ fn park(payout: &Payout, hash: PaymentHash) -> Decision {
     }
 }
 
+/// The most that may leave to a payee: to the buyer what the hold brought in,
+/// to the development what is the house's (rule F8).
+fn inflow(take: &Take, payout: &Payout) -> Sats {
+    match payout.payee() {
+        Payee::Buyer => take.seller_pays(),
+        Payee::Development => take.house_gets(),
+    }
+}
+
 /// Amount and routing cap of a try; none if the debt exceeds what came in.
 fn limits(payout: &Payout, inflow: Sats, now: Now) -> Option<(Msat, Msat)> {
     let cap = routing_cap(now.terms.max_routing_fee, payout.amount);
@@ -373,24 +399,34 @@ fn tried_again(attempt: &Attempt, failed: PaymentFailure, now: Now) -> Attempt {
     }
 }
 
-/// The take of an order that is paying out this payout.
-fn take_being_paid(order: &Order, id: PayoutId) -> Option<&Take> {
-    match &order.stage {
-        Stage::PayingBuyer { take, payout, .. } if *payout == id => Some(take),
-        Stage::PayingBuyer { .. }
-        | Stage::Pending
-        | Stage::OpeningHold { .. }
-        | Stage::WaitingInvoice { .. }
-        | Stage::WaitingPayment { .. }
-        | Stage::PaidWaitingInvoice { .. }
-        | Stage::Active { .. }
-        | Stage::FiatSent { .. }
-        | Stage::Dispute { .. }
-        | Stage::Canceling { .. }
-        | Stage::Releasing { .. }
-        | Stage::Success { .. }
-        | Stage::Canceled { .. }
-        | Stage::Expired => None,
+/// The take of an order that is paying out this payout: the buyer's while he
+/// is being paid, the development's from then on.
+fn take_being_paid<'a>(order: &'a Order, payout: &Payout) -> Option<&'a Take> {
+    match (&order.stage, payout.payee()) {
+        (
+            Stage::PayingBuyer {
+                take, payout: id, ..
+            },
+            Payee::Buyer,
+        ) if *id == payout.id => Some(take),
+        (Stage::Success { take, .. }, Payee::Development) if payout.order == order.id => Some(take),
+        (
+            Stage::PayingBuyer { .. }
+            | Stage::Pending
+            | Stage::OpeningHold { .. }
+            | Stage::WaitingInvoice { .. }
+            | Stage::WaitingPayment { .. }
+            | Stage::PaidWaitingInvoice { .. }
+            | Stage::Active { .. }
+            | Stage::FiatSent { .. }
+            | Stage::Dispute { .. }
+            | Stage::Canceling { .. }
+            | Stage::Releasing { .. }
+            | Stage::Success { .. }
+            | Stage::Canceled { .. }
+            | Stage::Expired,
+            Payee::Buyer | Payee::Development,
+        ) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::amount::{Fiat, Sats};
 use crate::command::{GivenInvoice, Request};
 use crate::decision::{Decision, Effect};
 use crate::facts::{Now, TakeFacts};
+use crate::fees::dev_fee;
 use crate::lightning::Destination;
 use crate::market::{quoted, sats_for};
 use crate::notice::{Letter, Notice};
@@ -127,6 +128,7 @@ fn taken(taker: Party, amounts: Amounts, payout: Option<Destination>, now: Now) 
         taker,
         taken_at: now.at,
         amounts,
+        dev_fee: dev_fee(now.terms.dev_fee_share, amounts.fee),
         payout,
         next_trade: None,
     }

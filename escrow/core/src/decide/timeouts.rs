@@ -28,7 +28,9 @@ pub fn elapsed(order: &Order, kind: TimerKind, facts: &TimerFacts, now: Now) -> 
         TimerKind::StepDeadline => step_elapsed(order, hold, now),
         TimerKind::OfferDeadline => offer_elapsed(order, now),
         TimerKind::Refresh => show_again(order, facts.shown_at, now),
-        TimerKind::PayoutRetry => owed.map_or_else(nothing, |owed| payout_due(order, owed, now)),
+        TimerKind::PayoutRetry | TimerKind::DevFee => {
+            owed.map_or_else(nothing, |owed| payout_due(order, owed, now))
+        }
         TimerKind::Reprompt => owed.map_or_else(nothing, |owed| {
             ask_again(order, owed, facts.buyer_heard_at, now)
         }),

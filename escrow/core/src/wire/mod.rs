@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod client;
+pub mod dev_fee_event;
 pub mod dispute_event;
 pub mod envelope;
 pub mod health_event;
@@ -27,6 +28,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub use dev_fee_event::DevFeeEvent;
 pub use dispute_event::DisputeEvent;
 pub use envelope::{OpenError, Opened, Signatures, open};
 pub use info_event::{InfoEvent, LightningInfo, Profile, relay_list_tags};

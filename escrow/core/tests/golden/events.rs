@@ -1,10 +1,10 @@
 //! Tags of public events, byte for byte.
 
 use escrow_core::wire::{
-    BookFiat, DisputeEvent, DisputeStatus, InfoEvent, Initiator, LightningInfo, MakerRating,
-    OrderEvent, OrderKind, Profile, RatingEvent, Shown, relay_list_tags,
+    BookFiat, DevFeeEvent, DisputeEvent, DisputeStatus, InfoEvent, Initiator, LightningInfo,
+    MakerRating, OrderEvent, OrderKind, Profile, RatingEvent, Shown, relay_list_tags,
 };
-use escrow_core::{Fiat, Sats, UnixTime};
+use escrow_core::{Fiat, PaymentHash, Sats, UnixTime};
 use nostr::event::Tag;
 use nostr::key::PublicKey;
 
@@ -209,4 +209,19 @@ fn a_dispute_tells_who_opened_it_and_when_under_both_names() {
         &event.tags(),
         r#"[["d","<d>"],["expiration","1802975464"],["s","initiated"],["initiator","buyer"],["published_at","1795199464"],["created_at","1795199464"],["y","mostro"],["z","dispute"]]"#,
     );
+}
+
+#[test]
+fn j5_a_paid_development_fee_tells_what_was_paid_to_whom_for_which_order() {
+    let event = DevFeeEvent {
+        order: "0f07eec7-8834-4349-8f6d-3e2a9a9437f2".parse().unwrap(),
+        amount: Sats(18),
+        hash: PaymentHash([0xab; 32]),
+        destination: "dev@wallet.example",
+        network: "regtest",
+        expiration: UnixTime(1_826_735_464),
+        instance: Some("Sol"),
+    };
+    let tags = r#"[["order-id","<o>"],["amount","18"],["hash","<h>"],["destination","dev@wallet.example"],["network","regtest"],["y","mostro","Sol"],["z","dev-fee-payment"],["expiration","1826735464"]]"#;
+    assert_tags(&event.tags(), &tags.replace("<h>", &"ab".repeat(32)));
 }

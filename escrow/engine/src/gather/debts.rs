@@ -6,7 +6,8 @@ use escrow_core::decide::payout;
 use escrow_core::decision::{Alarm, Decision};
 use escrow_core::facts::{InFlight, PayoutFacts};
 use escrow_core::order::Order;
-use escrow_core::payout::{Attempt, Payout, PayoutId};
+use escrow_core::payout::{Attempt, Payee, Payout, PayoutId};
+use escrow_core::timer::TimerKind;
 use storage::ledger::StorageError;
 
 use super::{Gather, alarm, clamp};
@@ -49,9 +50,7 @@ impl Gather<'_, '_> {
         let Some(order) = self.page.order(payout.order)? else {
             return Ok(Decision::default());
         };
-        let Some(owed) = self.owed_to(&order, payee)? else {
-            return Ok(Decision::default());
-        };
+        let owed = self.facts_of(payout, payee)?;
         let asked = (address, answer);
         Ok(payout::address_asked(
             &order,
@@ -72,30 +71,51 @@ impl Gather<'_, '_> {
         order: &Order,
         payee: Option<&str>,
     ) -> Result<Option<PayoutFacts>, StorageError> {
-        let Some(payout) = self.payout_of(order)? else {
-            return Ok(None);
-        };
+        let payout = self.payout_of(order)?;
+        let facts = payout.map(|payout| self.facts_of(payout, payee));
+        facts.transpose()
+    }
+
+    /// What is owed that a timer of an order is about.
+    pub(super) fn owed_at(
+        &self,
+        order: &Order,
+        kind: TimerKind,
+    ) -> Result<Option<PayoutFacts>, StorageError> {
+        if kind != TimerKind::DevFee {
+            return self.owed(order);
+        }
+        let fee = self.page.payout(PayoutId::of_dev_fee(order.id))?;
+        fee.map(|fee| self.facts_of(fee, None)).transpose()
+    }
+
+    fn facts_of(&self, payout: Payout, payee: Option<&str>) -> Result<PayoutFacts, StorageError> {
         let present = payout.invoice();
         let attempt = match present {
             Some(invoice) => self.page.attempt(invoice.hash)?,
             None => None,
         };
         let payee = payee.or(present.map(|invoice| &*invoice.payee));
-        let in_flight = self.in_flight(payout.id, payee)?;
-        Ok(Some(PayoutFacts {
+        let in_flight = self.in_flight(&payout, payee)?;
+        Ok(PayoutFacts {
             payout,
             attempt,
             in_flight,
-        }))
+        })
     }
 
-    /// Rule P11, without the payout that is asked for. Where all together are
-    /// fewer than one payee may have, nobody counts his.
-    fn in_flight(&self, own: PayoutId, payee: Option<&str>) -> Result<InFlight, StorageError> {
-        let is_stopped = self.page.latch()?.is_some();
+    /// Rule P11, without the payout that is asked for. Development fees keep no
+    /// place from a buyer, so for him they do not count (rule J2). Where all
+    /// together are fewer than any cap, nobody counts one by one.
+    fn in_flight(&self, own: &Payout, payee: Option<&str>) -> Result<InFlight, StorageError> {
+        let is_stopped = self.is_stopped(own)?;
         let all = clamp(self.page.sent_attempt_count()?);
-        let cap = self.desk.terms.max_inflight_payouts_per_payee;
-        if cap == 0 || all < cap {
+        let terms = &self.desk.terms;
+        let caps = [
+            terms.max_inflight_payouts,
+            terms.max_inflight_payouts_per_payee,
+        ];
+        if caps.iter().all(|cap| *cap == 0 || all < *cap) {
             return Ok(InFlight {
                 to_all: all,
                 to_payee: 0,
@@ -107,7 +127,8 @@ impl Gather<'_, '_> {
             ..InFlight::default()
         };
         for attempt in self.page.sent_attempts()? {
-            if attempt.payout == own {
+            let gives_way = own.payee() == Payee::Buyer && attempt.payee() == Payee::Development;
+            if attempt.payout == own.id || gives_way {
                 continue;
             }
             in_flight.to_all = in_flight.to_all.saturating_add(1);
@@ -118,5 +139,20 @@ impl Gather<'_, '_> {
             }
         }
         Ok(in_flight)
+    }
+
+    /// Whether it has to wait for a word of the operator's: all do while the
+    /// books are contradicted, and a development fee while a payment of its
+    /// amount is unexplained (rule X13).
+    fn is_stopped(&self, payout: &Payout) -> Result<bool, StorageError> {
+        if self.page.latch()?.is_some() {
+            return Ok(true);
+        }
+        if payout.payee() == Payee::Buyer {
+            return Ok(false);
+        }
+        let unknown = self.page.unknown_payments()?;
+        let amount = payout.amount.to_msat();
+        Ok(unknown.iter().any(|(_, it)| Some(it.amount) == amount))
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use escrow_core::Destination;
 use escrow_core::command::{AddressAnswer, Command};
-use escrow_core::payout::{Payout, PayoutId, PayoutState};
+use escrow_core::payout::{Payee, Payout, PayoutId, PayoutState};
 use escrow_lightning::lnurl::Wanted;
+use nostr::nips::nip19::ToBech32;
 use tokio::sync::Notify;
 
 use crate::workers::backoff::Backoff;
@@ -36,21 +37,38 @@ async fn ask(board: &Switchboard, payout: &Payout, address: &str) -> AddressAnsw
     let Some(amount) = payout.amount.to_msat() else {
         return AddressAnswer::Refused;
     };
+    let comment = comment(board, payout);
     let wanted = Wanted {
         amount,
-        comment: None,
+        comment: comment.as_deref(),
         now: board.clock.now(),
     };
     match board.addresses.invoice(address, wanted).await {
         Ok(invoice) => AddressAnswer::Invoice(invoice),
         Err(why) => {
             let order = payout.order.0;
-            tracing::warn!(%order, %why, "a buyer's address gives no invoice");
+            let payee = payout.payee();
+            tracing::warn!(%order, ?payee, %why, "the address of a payout gives no invoice");
             if why.is_ours() {
                 AddressAnswer::Unasked
             } else {
                 AddressAnswer::Refused
             }
+        }
+    }
+}
+
+/// Says to the development what it is paid for (rule J3); a buyer knows.
+fn comment(board: &Switchboard, payout: &Payout) -> Option<String> {
+    match payout.payee() {
+        Payee::Buyer => None,
+        Payee::Development => {
+            let node = board
+                .node
+                .to_bech32()
+                .unwrap_or_else(|never| match never {});
+            let order = payout.order.0;
+            Some(format!("mostro-dev-fee order={order} node={node}"))
         }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) fn words(alarm: Alarm) -> String {
         ),
         Alarm::PaymentLost(hash) => format!(
             "payment {hash} is lost: Lightning calls it in flight, but no channel carries it and \
-             the buyer gets nothing; he is asked for another invoice when its time lock has \
-             passed, or when you close the channel it was to take"
+             its payee gets nothing; another invoice is asked for when its time lock has passed, \
+             or when you close the channel it was to take"
         ),
         Alarm::TooManyInFlight(hash) => format!(
             "payment {hash} waits until others have ended: see why so many are on their way with \
@@ -64,6 +64,9 @@ pub fn contradiction(breach: Breach) -> String {
     match breach {
         Breach::Overdrawn(order) => format!("more leaves for order {} than came in", order.0),
         Breach::PaidTwice(order) => format!("the buyer of order {} was paid twice", order.0),
+        Breach::DevFeePaidTwice(order) => {
+            format!("the development fee of order {} was paid twice", order.0)
+        }
         Breach::Unbalanced => "the books do not balance: the ledger file is damaged".into(),
         Breach::UnknownPayment(hash) => format!(
             "Lightning has made payment {hash} over the amount of a trade, and the ledger knows \

@@ -8,6 +8,7 @@ use std::time::Duration;
 use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_lightning::{LightningBackend, LnError, LnResult, Lnurl};
+use nostr::key::PublicKey;
 use storage::ledger::Views;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -29,6 +30,7 @@ pub(crate) struct Switchboard {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) views: Views,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) node: PublicKey,
     pub(crate) preimages: Arc<Preimages>,
     pub(crate) health: watch::Receiver<LightningHealth>,
     pub(crate) standing: watch::Receiver<Standing>,

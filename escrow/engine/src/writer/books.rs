@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use escrow_core::Msat;
-use escrow_core::books::{self, Breach, Entry};
+use escrow_core::books::{self, Breach, Entry, Leaving};
 use escrow_core::command::Command;
 use escrow_core::decide::payout::{Adoptee, adopt};
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::maintenance::{BegunBy, Maintenance};
-use escrow_core::order::OrderId;
-use escrow_core::payout::{Attempt, AttemptState};
+use escrow_core::order::{Order, OrderId};
+use escrow_core::payout::{Attempt, AttemptState, Payee};
 use escrow_core::timer::{Timer, TimerKind};
 use escrow_core::{PaymentHash, UnixTime};
 use storage::ledger::{JournalEntry, Latch, StorageError, UnknownPayment};
@@ -72,7 +72,8 @@ impl Turn<'_, '_> {
     pub(super) fn keep_books(&mut self, news: &News) -> Result<(), StorageError> {
         let mut entries: Vec<Entry> = Vec::new();
         for hold in &news.settled {
-            let payout = self.page.payouts_of(hold.order)?.pop();
+            let mut payouts = self.page.payouts_of(hold.order)?.into_iter();
+            let payout = payouts.rfind(|payout| payout.payee() == Payee::Buyer);
             entries.extend(books::of_settlement(hold, payout.as_ref(), self.now));
         }
         for attempt in &news.paid {
@@ -93,12 +94,16 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    /// What is on its way to the buyer of an order.
-    fn leaving(&self, order: OrderId) -> Result<Msat, StorageError> {
-        let mut leaving = Msat::default();
+    /// What is on its way for an order.
+    fn leaving(&self, order: OrderId) -> Result<Leaving, StorageError> {
+        let mut leaving = Leaving::default();
         for payout in self.page.payouts_of(order)? {
             if let Some(sent) = self.page.sent_attempt_of(payout.id)? {
-                leaving = leaving.checked_add(sent.amount).unwrap_or(Msat(u64::MAX));
+                let sum = match payout.payee() {
+                    Payee::Buyer => &mut leaving.to_buyer,
+                    Payee::Development => &mut leaving.to_development,
+                };
+                *sum = sum.checked_add(sent.amount).unwrap_or(Msat(u64::MAX));
             }
         }
         Ok(leaving)
@@ -141,21 +146,26 @@ impl Turn<'_, '_> {
         }
         let compared = self.page.payment_index()?;
         let is_new = |payment: &&ListedPayment| payment.index > compared;
-        let mut trades = None;
+        let mut owed = None;
         for payment in history.payments.iter().filter(is_new) {
             if !payment.is_live || self.is_explained(payment.hash)? {
                 continue;
             }
-            if trades.is_none() {
-                trades = Some(self.amounts_of_trades()?);
+            if owed.is_none() {
+                owed = Some((self.amounts_of_trades()?, self.amounts_of_dev_fees()?));
             }
-            let began_by = payment.created_at.plus(CLOCK_SLACK_SECS);
-            let is_of_a_trade = trades
-                .iter()
-                .flatten()
-                .any(|(amount, since)| *amount == payment.amount && *since <= began_by);
-            if is_of_a_trade {
+            let Some((trades, dev_fees)) = &owed else {
+                continue;
+            };
+            if is_one_of(trades, payment) {
                 self.keep_unknown(payment)?;
+                self.latch(Breach::UnknownPayment(payment.hash))?;
+            } else if is_one_of(dev_fees, payment) {
+                // Small amounts are met by chance: no trade waits until it is
+                // known what this was, only the fee does.
+                self.keep_unknown(payment)?;
+                let alarm = Effect::Alarm(Alarm::UnexpectedPayment(payment.hash));
+                self.draft.effects.push(alarm);
             }
         }
         let seen = history.payments.iter().map(|payment| payment.index).max();
@@ -183,6 +193,26 @@ impl Turn<'_, '_> {
         Ok(amounts)
     }
 
+    /// What the house owes to the development, or will, and since when.
+    fn amounts_of_dev_fees(&self) -> Result<Vec<(Msat, UnixTime)>, StorageError> {
+        let fee_of = |order: &Order| {
+            let take = order.stage.take()?;
+            Some((take.dev_fee.to_msat()?, take.taken_at))
+        };
+        let mut amounts = Vec::new();
+        if self.desk.terms.dev_fee_destination.is_some() {
+            for order in self.page.living_orders()? {
+                amounts.extend(fee_of(&order?));
+            }
+        }
+        for payout in self.page.living_payouts()? {
+            if payout.payee() == Payee::Development {
+                amounts.extend(self.page.order(payout.order)?.as_ref().and_then(fee_of));
+            }
+        }
+        Ok(amounts)
+    }
+
     fn keep_unknown(&mut self, payment: &ListedPayment) -> Result<(), StorageError> {
         let ListedPayment {
             hash,
@@ -190,9 +220,8 @@ impl Turn<'_, '_> {
             created_at,
             ..
         } = *payment;
-        self.page
-            .put_unknown_payment(hash, &UnknownPayment { amount, created_at })?;
-        self.latch(Breach::UnknownPayment(hash))
+        let unknown = UnknownPayment { amount, created_at };
+        self.page.put_unknown_payment(hash, &unknown)
     }
 
     /// Does what the operator says, or tells him why not.
@@ -242,33 +271,42 @@ impl Turn<'_, '_> {
         let Some(UnknownPayment { amount, created_at }) = self.page.unknown_payment(hash)? else {
             return Ok(Err(format!("{hash} is no payment that is to be explained")));
         };
-        let refused = || {
-            Err(format!(
-                "order {} does not wait for a payment of {amount} to its buyer",
-                order.0
-            ))
-        };
-        let Some(order) = self.page.order(order)? else {
-            return Ok(refused());
-        };
-        let Some(payout) = self.gather().rows_of(&order)?.1 else {
-            return Ok(refused());
-        };
-        let sent = self.page.sent_attempt_of(payout.id)?;
         let adoptee = Adoptee {
             hash,
             amount,
             created_at,
         };
-        let gather = self.gather();
-        let decided = adopt(&order, &payout, sent.as_ref(), adoptee, gather.now());
-        let Some(decision) = decided else {
-            return Ok(refused());
+        let Some(decision) = self.adopted(order, adoptee)? else {
+            return Ok(Err(format!(
+                "order {} does not wait for a payment of {amount} to its buyer or to the \
+                 development",
+                order.0
+            )));
         };
         self.page.remove_unknown_payment(hash)?;
         self.apply(decision)?;
-        self.note_operator("payout-adopt", Some(order.id), &hash.to_string())?;
+        self.note_operator("payout-adopt", Some(order), &hash.to_string())?;
         Ok(Ok(()))
+    }
+
+    /// Makes an unknown payment the one that pays what is owed for this order.
+    fn adopted(
+        &mut self,
+        order: OrderId,
+        adoptee: Adoptee,
+    ) -> Result<Option<Decision>, StorageError> {
+        let Some(order) = self.page.order(order)? else {
+            return Ok(None);
+        };
+        for payout in self.page.payouts_of(order.id)? {
+            let sent = self.page.sent_attempt_of(payout.id)?;
+            let gather = self.gather();
+            let decided = adopt(&order, &payout, sent.as_ref(), adoptee, gather.now());
+            if decided.is_some() {
+                return Ok(decided);
+            }
+        }
+        Ok(None)
     }
 
     fn disown(&mut self, hash: PaymentHash) -> Result<Result<(), String>, StorageError> {
@@ -308,4 +346,11 @@ impl Turn<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether a payment may have paid one of these amounts, owed since then.
+fn is_one_of(owed: &[(Msat, UnixTime)], payment: &ListedPayment) -> bool {
+    let began_by = payment.created_at.plus(CLOCK_SLACK_SECS);
+    let fits = |(amount, since): &(Msat, UnixTime)| *amount == payment.amount && *since <= began_by;
+    owed.iter().any(fits)
 }

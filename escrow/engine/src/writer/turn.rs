@@ -10,10 +10,10 @@ use escrow_core::hold::Hold;
 use escrow_core::notice::Letter;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::{Identity, TradeKey};
-use escrow_core::payout::Payout;
+use escrow_core::payout::{Attempt, Payee, Payout, PayoutId};
 use escrow_core::timer::Timer;
 use escrow_core::wire::{CantDo, Transport};
-use escrow_core::{Sats, UnixTime};
+use escrow_core::{PaymentHash, Sats, UnixTime};
 use storage::ledger::{JournalEntry, MirrorNo, Page, StorageError};
 
 use crate::desk::Desk;
@@ -24,6 +24,10 @@ use crate::treasury::Promises;
 
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
+
+/// What the journal calls reports about a development fee begins so: the health
+/// of payouts is that of the buyers'.
+pub const DEV_FEE_COMMANDS: &str = "dev-fee-";
 
 /// One submission's turn at the open page.
 pub(super) struct Turn<'a, 'p> {
@@ -280,7 +284,10 @@ impl Turn<'_, '_> {
         } else {
             None
         };
-        Ok(due::due(order, payout.as_ref(), shown_at))
+        let fee = self.page.payout(PayoutId::of_dev_fee(order.id))?;
+        let mut due = due::due(order, payout.as_ref(), shown_at);
+        due.extend(fee.as_ref().and_then(due::dev_fee_due));
+        Ok(due)
     }
 
     fn start(&mut self, effect: Effect) -> Result<(), StorageError> {
@@ -297,6 +304,13 @@ impl Turn<'_, '_> {
                 let of = (rated, identity);
                 self.draft.rating(self.page, self.desk, of, self.now)
             }
+            Effect::PublishDevFee(hash) => match self.dev_fee_paid_by(hash)? {
+                Some(fee) => {
+                    let paid = (&fee, hash);
+                    self.draft.dev_fee(self.page, self.desk, paid, self.now)
+                }
+                None => Ok(()),
+            },
             Effect::WakeAt(timer) => self.page.put_timer(timer),
             Effect::OpenHold(_)
             | Effect::SettleHold(_)
@@ -308,6 +322,13 @@ impl Turn<'_, '_> {
                 self.draft.effects.push(effect);
                 Ok(())
             }
+        }
+    }
+
+    fn dev_fee_paid_by(&self, hash: PaymentHash) -> Result<Option<Payout>, StorageError> {
+        match self.page.attempt(hash)? {
+            Some(attempt) => self.page.payout(attempt.payout),
+            None => Ok(None),
         }
     }
 
@@ -355,11 +376,15 @@ fn about(decision: &Decision) -> Option<OrderId> {
 fn note_of(command: &Command, decision: &Decision, now: UnixTime) -> Option<JournalEntry> {
     let order = decision.orders.first();
     let about = about(decision)?;
+    let mut name = command.name().to_owned();
+    if is_of_dev_fee(decision) {
+        name.insert_str(0, DEV_FEE_COMMANDS);
+    }
     let (origin, outcome) = match command {
         Command::PaymentFailed { reason, .. } => ("lightning", format!("{reason:?}")),
         Command::Elapsed(timer) => ("time", format!("{:?}", timer.kind)),
         Command::HoldAged { .. } => ("chain", where_it_stands(order)),
-        Command::AddressAsked { .. } => ("address", where_it_stands(order)),
+        Command::AddressAsked { answer, .. } => ("address", answer.as_str().to_owned()),
         Command::HoldOpened { .. }
         | Command::HoldFailed { .. }
         | Command::HoldAccepted { .. }
@@ -375,9 +400,16 @@ fn note_of(command: &Command, decision: &Decision, now: UnixTime) -> Option<Jour
         at: now,
         origin: origin.into(),
         order: Some(about),
-        command: command.name().into(),
+        command: name,
         outcome,
     })
+}
+
+/// Whether it is the house that owes what a decision is about.
+fn is_of_dev_fee(decision: &Decision) -> bool {
+    let of_payout = decision.payouts.first().map(Payout::payee);
+    let of_attempt = decision.attempts.first().map(Attempt::payee);
+    of_payout.or(of_attempt) == Some(Payee::Development)
 }
 
 fn where_it_stands(order: Option<&Order>) -> String {
@@ -396,6 +428,7 @@ fn moved_orders(decision: &Decision) -> BTreeSet<OrderId> {
         | Effect::Pay(_)
         | Effect::PublishDispute(_)
         | Effect::PublishRating { .. }
+        | Effect::PublishDevFee(_)
         | Effect::WakeAt(_)
         | Effect::Alarm(_) => None,
     });

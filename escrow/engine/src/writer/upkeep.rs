@@ -8,6 +8,7 @@ use escrow_core::decide::solvers;
 use escrow_core::decision::{Alarm, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
+use escrow_core::payout::Payee;
 use escrow_core::terms::WARNING_BLOCKS;
 use escrow_core::wire::health_event;
 use storage::ledger::{JournalEntry, StorageError, Tip};
@@ -108,6 +109,7 @@ impl Turn<'_, '_> {
         loop {
             let orders = self.page.living_orders_after(after, ORDERS_PER_HEARTBEAT)?;
             let Some(last) = orders.last() else {
+                self.look_after_dev_fees()?;
                 return self.page.put_heartbeat(self.now);
             };
             after = Some(last.id);
@@ -128,6 +130,7 @@ impl Turn<'_, '_> {
                 return Ok(());
             }
             self.rounds.began = self.now;
+            self.look_after_dev_fees()?;
         }
         let after = self.rounds.after;
         let orders = self.page.living_orders_after(after, ORDERS_PER_HEARTBEAT)?;
@@ -151,6 +154,20 @@ impl Turn<'_, '_> {
         if !ends && due::mover(&order, hold.as_ref(), payout.as_ref()).is_none() {
             let stuck = Effect::Alarm(Alarm::OrderStuck(order.id));
             self.draft.effects.push(stuck);
+        }
+        Ok(())
+    }
+
+    /// The same for development fees, whose orders have ended.
+    fn look_after_dev_fees(&mut self) -> Result<(), StorageError> {
+        for payout in self.page.living_payouts()? {
+            let is_fee = payout.payee() == Payee::Development;
+            let due = due::dev_fee_due(&payout).filter(|_| is_fee);
+            if let Some(timer) = due
+                && self.page.timer_of(timer.order, timer.kind)?.is_none()
+            {
+                self.page.put_timer(timer)?;
+            }
         }
         Ok(())
     }

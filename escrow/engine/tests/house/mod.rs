@@ -283,6 +283,13 @@ impl House {
         value(newest, "s")
     }
 
+    /// The public events of a kind.
+    pub(crate) fn published(&self, kind: u16) -> Vec<Event> {
+        let events = self.recorder.events.lock().unwrap();
+        let of_kind = events.iter().filter(|event| event.kind.as_u16() == kind);
+        of_kind.cloned().collect()
+    }
+
     /// Waits until something is true of what was published.
     pub(crate) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         let waiting = async {
@@ -329,6 +336,7 @@ impl House {
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
                 rating_secs: 7_776_000,
+                dev_fee_secs: 365 * 86_400,
                 letter_secs: 30 * 86_400,
             },
             preimages: Arc::new(Preimages::new(SecretBox::new(Box::new([5; 32])))),

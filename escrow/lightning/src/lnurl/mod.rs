@@ -23,7 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub use self::target::is_address;
+pub use self::target::{can_be_asked, is_address};
 
 use self::answer::PayRequest;
 use self::fetch::Web;

@@ -17,6 +17,13 @@ pub fn is_address(text: &str) -> bool {
     text.contains('@') || text.starts_with("lnurl")
 }
 
+/// Whether a text is a Lightning address or an LNURL that leads to where a node
+/// on the public web asks.
+#[must_use]
+pub fn can_be_asked(text: &str) -> bool {
+    read(text, Reach::Internet).is_ok()
+}
+
 /// The URL that an address stands for.
 ///
 /// # Errors

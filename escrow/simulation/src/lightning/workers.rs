@@ -130,6 +130,7 @@ impl Workers {
                 // Nobody in a town gives an address.
                 | Effect::Resolve(_)
                 | Effect::PublishRating { .. }
+                | Effect::PublishDevFee(_)
                 | Effect::WakeAt(_)
                 | Effect::Alarm(_) => {}
             }

@@ -179,6 +179,7 @@ impl Town {
                 closed_order_secs: 30 * 86_400,
                 dispute_secs: 7_776_000,
                 rating_secs: 7_776_000,
+                dev_fee_secs: 365 * 86_400,
                 letter_secs: 30 * 86_400,
             },
             preimages: preimages(self.secret),

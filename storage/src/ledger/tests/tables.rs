@@ -384,15 +384,15 @@ fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(6);
+    let newer = opening_format(7);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 6, known: 5 }
+        StorageError::NewerFormat { found: 7, known: 6 }
     ));
-    for older in 1..5 {
+    for older in 1..6 {
         let refused = opening_format(older);
         assert!(
-            matches!(refused, StorageError::OlderFormat { found, known: 5 } if found == older),
+            matches!(refused, StorageError::OlderFormat { found, known: 6 } if found == older),
             "{refused}"
         );
     }

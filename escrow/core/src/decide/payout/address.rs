@@ -1,4 +1,4 @@
-//! The address that a buyer wants to be paid to was asked for an invoice.
+//! The address that a payee wants to be paid to was asked for an invoice.
 
 use crate::command::AddressAnswer;
 use crate::decide::nothing;
@@ -6,10 +6,10 @@ use crate::decision::Decision;
 use crate::facts::{Now, PayoutFacts};
 use crate::lightning::{Destination, PayoutInvoice};
 use crate::order::Order;
-use crate::payout::{Payout, PayoutState};
+use crate::payout::{Payee, Payout, PayoutState};
 
 use super::failed::count;
-use super::{Debt, lives_on, take_being_paid, try_again, try_to_pay};
+use super::{Debt, dev_fee, inflow, lives_on, take_being_paid, try_again, try_to_pay};
 
 /// What an address answered (rules P2, P6e).
 ///
@@ -31,9 +31,15 @@ pub fn address_asked(
     let payout = &owed.payout;
     let waits = matches!(payout.state, PayoutState::Resolving { .. });
     let is_its_own = payout.destination == Destination::Address(address.to_owned());
-    let Some(take) = take_being_paid(order, payout.id).filter(|_| waits && is_its_own) else {
+    let Some(take) = take_being_paid(order, payout).filter(|_| waits && is_its_own) else {
         return nothing();
     };
+    if payout.payee() == Payee::Development
+        && dev_fee::redirected(owed, now).as_ref() != Some(payout)
+    {
+        // The operator wants it elsewhere since it was asked.
+        return dev_fee::later(payout, now);
+    }
     match answer {
         AddressAnswer::Invoice(invoice)
             if is_owed(payout, invoice) && lives_on(invoice, now) && !hash_is_known =>
@@ -45,9 +51,9 @@ pub fn address_asked(
             let debt = Debt {
                 order,
                 take,
+                inflow: inflow(take, &payout),
                 payout,
                 attempt: None,
-                inflow: take.seller_pays(),
                 in_flight: owed.in_flight,
             };
             try_to_pay(&debt, invoice, now)

@@ -35,7 +35,7 @@ pub fn adopt(
     adoptee: Adoptee,
     now: Now,
 ) -> Option<Decision> {
-    take_being_paid(order, payout.id)?;
+    take_being_paid(order, payout)?;
     let waits = match payout.state {
         PayoutState::Ready { .. }
         | PayoutState::Queued { .. }

@@ -6,9 +6,9 @@ use crate::facts::Now;
 use crate::lightning::Destination;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
-use crate::payout::{Attempt, AttemptState, PaymentFailure, Payout, PayoutState};
+use crate::payout::{Attempt, AttemptState, Payee, PaymentFailure, Payout, PayoutState};
 
-use super::{ask_for_another, own_fault, take_being_paid, try_again};
+use super::{ask_for_another, dev_fee, own_fault, take_being_paid, try_again};
 
 /// Lightning reports a payment as failed for good (rules P4–P7, P9); `attempt`
 /// is the one of the reported hash. With the reason comes whether Lightning was
@@ -26,8 +26,7 @@ pub fn payment_failed(
         AttemptState::Failed { .. } | AttemptState::Lost { .. } => return nothing(),
         AttemptState::Succeeded { .. } => return alarm(contradiction),
     }
-    let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout.id), payout.state)
-    else {
+    let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout), payout.state) else {
         return alarm(contradiction);
     };
     let mut decision = match blame(reason, in_trouble, &payout.destination) {
@@ -95,7 +94,7 @@ fn blame(reason: PaymentFailure, in_trouble: bool, destination: &Destination) ->
 }
 
 /// Rule P5: the buyer hears of the first counted failure, and is asked for
-/// another invoice after the last.
+/// another invoice after the last. The development has no last one (rule J4).
 pub(super) fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> Decision {
     let tries = payout.tries.saturating_add(1);
     let left = now.terms.payment_attempts.saturating_sub(tries);
@@ -103,6 +102,9 @@ pub(super) fn count(order: &Order, take: &Take, payout: &Payout, now: Now) -> De
         tries,
         ..payout.clone()
     };
+    if payout.payee() == Payee::Development {
+        return dev_fee::later(&payout, now);
+    }
     let mut decision = if left == 0 {
         ask_for_another(order, take, &payout, now)
     } else {

@@ -33,8 +33,7 @@ pub fn payment_missing(
     if attempt.state != AttemptState::Sent {
         return nothing();
     }
-    let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout.id), payout.state)
-    else {
+    let (Some(take), PayoutState::Paying) = (take_being_paid(order, payout), payout.state) else {
         return alarm(Alarm::UnexpectedPayment(attempt.hash));
     };
     let seen = attempt.missing.unwrap_or(Missing {

@@ -1,4 +1,4 @@
-//! Lightning reports that the buyer is paid.
+//! Lightning reports that a payee is paid.
 
 use sha2::{Digest, Sha256};
 
@@ -9,12 +9,12 @@ use crate::facts::Now;
 use crate::lightning::PaymentHash;
 use crate::notice::{Letter, Notice};
 use crate::order::Order;
-use crate::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use crate::payout::{Attempt, AttemptState, Payee, Payout, PayoutState};
 use crate::stage::Stage;
 
-use super::take_being_paid;
+use super::{dev_fee, take_being_paid};
 
-/// Lightning reports a payment as made (rule P12); `attempt` is the one of the
+/// Lightning reports a payment as made (rules P12, J5); `attempt` is the one of the
 /// reported hash.
 ///
 /// A payment that had been reported as failed and succeeds after all ends the
@@ -35,9 +35,6 @@ pub fn payment_succeeded(
     if matches!(attempt.state, AttemptState::Succeeded { .. }) {
         return nothing();
     }
-    let Some(success) = success(order, payout.id) else {
-        return gone(attempt, routing_fee);
-    };
     let was_sent = attempt.state == AttemptState::Sent;
     let is_only_one = match payout.state {
         PayoutState::Paying => was_sent,
@@ -47,10 +44,19 @@ pub fn payment_succeeded(
         | PayoutState::NeedInvoice { .. } => !was_sent,
         PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
     };
-    if !is_only_one {
+    let decision = match payout.payee() {
+        Payee::Buyer => success(order, payout).map(|success| ended(order, success, now)),
+        Payee::Development => take_being_paid(order, payout).map(|_| published(attempt)),
+    };
+    let Some(mut decision) = decision.filter(|_| is_only_one) else {
         return gone(attempt, routing_fee);
-    }
-    let mut decision = paid(order, success, payout, attempt, routing_fee, now);
+    };
+    let paid = Payout {
+        state: PayoutState::Paid,
+        ..payout.clone()
+    };
+    decision.payouts.insert(0, paid);
+    decision.attempts = vec![succeeded(attempt, routing_fee)];
     if !was_sent {
         decision.effects.push(Effect::Alarm(contradiction));
     }
@@ -60,36 +66,31 @@ pub fn payment_succeeded(
 /// The sats have left although no decision expected it: the books must know,
 /// and so must the operator (rule F8).
 fn gone(attempt: &Attempt, routing_fee: Msat) -> Decision {
-    Decision {
-        attempts: vec![Attempt {
-            state: AttemptState::Succeeded { routing_fee },
-            ..attempt.clone()
-        }],
-        ..alarm(Alarm::UnexpectedPayment(attempt.hash))
+    let mut decision = match attempt.payee() {
+        Payee::Buyer => nothing(),
+        Payee::Development => published(attempt),
+    };
+    decision.attempts = vec![succeeded(attempt, routing_fee)];
+    let contradiction = Alarm::UnexpectedPayment(attempt.hash);
+    decision.effects.push(Effect::Alarm(contradiction));
+    decision
+}
+
+fn succeeded(attempt: &Attempt, routing_fee: Msat) -> Attempt {
+    Attempt {
+        state: AttemptState::Succeeded { routing_fee },
+        ..attempt.clone()
     }
 }
 
-fn paid(
-    order: &Order,
-    success: Stage,
-    payout: &Payout,
-    attempt: &Attempt,
-    routing_fee: Msat,
-    now: Now,
-) -> Decision {
+/// The buyer has his sats: the trade has ended, and the house owes its fee to
+/// the development.
+fn ended(order: &Order, success: Stage, now: Now) -> Decision {
     let order = order.moved(success, now.at);
     let buyer = order.buyer().expect("a paid order has a buyer");
     let told = |notice| Letter::push(buyer, order.id, notice);
-    let succeeded = AttemptState::Succeeded { routing_fee };
     Decision {
-        payouts: vec![Payout {
-            state: PayoutState::Paid,
-            ..payout.clone()
-        }],
-        attempts: vec![Attempt {
-            state: succeeded,
-            ..attempt.clone()
-        }],
+        payouts: dev_fee::fee_of(&order, now).into_iter().collect(),
         pushes: vec![told(Notice::PurchaseCompleted), told(Notice::Rate)],
         effects: vec![Effect::PublishOrder(order.id)],
         orders: vec![order],
@@ -97,12 +98,20 @@ fn paid(
     }
 }
 
-fn success(order: &Order, id: PayoutId) -> Option<Stage> {
-    let take = take_being_paid(order, id)?.clone();
+fn success(order: &Order, payout: &Payout) -> Option<Stage> {
+    let take = take_being_paid(order, payout)?.clone();
     let Stage::PayingBuyer { hold, payout, .. } = order.stage else {
         return None;
     };
     Some(Stage::Success { take, hold, payout })
+}
+
+/// The public hears of each payment that was really made (rule J5).
+fn published(attempt: &Attempt) -> Decision {
+    Decision {
+        effects: vec![Effect::PublishDevFee(attempt.hash)],
+        ..Decision::default()
+    }
 }
 
 #[cfg(test)]
