@@ -65,6 +65,7 @@ pub(crate) struct People {
 /// What traders see: the ledger behind the book, the world, the time.
 pub(crate) struct Scene<'a> {
     pub(crate) view: &'a View,
+    pub(crate) living: &'a [Order],
     pub(crate) line: &'a mut Line,
     pub(crate) dice: &'a mut Dice,
     pub(crate) tally: &'a mut Tally,
@@ -103,12 +104,7 @@ impl People {
 
     /// Something a trader may think of by himself.
     pub(crate) fn idea(&mut self, orders: &[OrderId], scene: &mut Scene<'_>) -> Vec<Request> {
-        let living: Vec<Order> = scene
-            .view
-            .living_orders()
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let living = scene.living;
         if scene.dice.percent(25)
             && let Some(request) = self.solvers_move(scene)
         {
@@ -118,9 +114,9 @@ impl People {
         if living.is_empty() || living.len() < self.persons.len() && roll < 20 {
             return vec![self.new_order(scene)];
         }
-        let order = scene.dice.pick(&living).unwrap().clone();
+        let order = scene.dice.pick(living).unwrap();
         match roll {
-            0..82 => self.next_move(&order, scene),
+            0..82 => self.next_move(order, scene),
             82..95 => self.mistake(orders, scene),
             _ => {
                 let parties: Vec<_> = order.parties().map(|party| party.trade_key).collect();

@@ -40,9 +40,10 @@ impl Town {
         if self.dice.percent(10) && !self.post.sent.is_empty() {
             return self.repeat();
         }
-        let view = self.view();
+        let (view, living) = (self.view(), self.living());
         let mut scene = Scene {
             view: &view,
+            living: &living,
             line: &mut self.line,
             dice: &mut self.dice,
             tally: &mut self.tally,

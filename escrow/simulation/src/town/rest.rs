@@ -116,11 +116,6 @@ impl Town {
         panic!("no end; living: {:#?}", self.living());
     }
 
-    fn living(&self) -> Vec<Order> {
-        let view = self.view();
-        view.living_orders().unwrap().map(Result::unwrap).collect()
-    }
-
     /// Whether the order waits for nothing but its buyer's invoice.
     fn is_claim(&self, order: &Order) -> bool {
         let payout = order.stage.payout();
@@ -151,18 +146,20 @@ impl Town {
             return;
         }
         let view = self.view();
-        for order in self.living() {
+        let living = self.living();
+        for order in living.iter() {
             if order.stage == Stage::Pending {
                 continue;
             }
             let mut scene = Scene {
                 view: &view,
+                living: &living,
                 line: &mut self.line,
                 dice: &mut self.dice,
                 tally: &mut self.tally,
                 now: self.hours.now,
             };
-            let mut requests = self.people.next_move(&order, &mut scene);
+            let mut requests = self.people.next_move(order, &mut scene);
             if matches!(order.stage, Stage::Dispute { .. }) {
                 requests.extend(self.people.solvers_move(&mut scene));
             }

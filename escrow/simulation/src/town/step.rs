@@ -218,7 +218,7 @@ impl Town {
 
     pub(super) fn inspect(&mut self) {
         let view = self.view();
-        self.witness.inspects(&view, &self.line);
+        self.witness.inspects(&view, &self.living(), &self.line);
         self.mirrors.inspects(&view, &mut self.tally);
         self.steps += 1;
         if self.steps.is_multiple_of(AUDIT_EVERY) {

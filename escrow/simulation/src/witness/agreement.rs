@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use escrow_core::due;
 use escrow_core::hold::{Hold, HoldState};
-use escrow_core::order::OrderId;
+use escrow_core::order::{Order, OrderId};
 use escrow_core::payout::{Payout, PayoutState};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::terms::Terms;
@@ -19,13 +19,21 @@ use crate::people::People;
 
 impl Witness {
     /// What must be true after every step.
-    pub(crate) fn inspects(&mut self, view: &View, line: &Line) {
-        let ended = &self.ended;
-        let living = |id: &&OrderId| !ended.contains_key(id);
-        let living: Vec<OrderId> = self.orders.iter().filter(living).copied().collect();
+    pub(crate) fn inspects(&mut self, view: &View, living: &[Order], line: &Line) {
         for order in living {
+            assert!(
+                self.book.contains_key(&order.id),
+                "not in the book: {order:?}"
+            );
             self.inspects_order(order, view);
-            inspects_holds(order, view, line);
+            inspects_holds(order.id, view, line);
+        }
+        let has_ended = |id: &&OrderId| !living.iter().any(|order| order.id == **id);
+        let is_news = |id: &&OrderId| !self.ended.contains_key(id);
+        let ended = self.orders.iter().filter(is_news).filter(has_ended);
+        for id in ended.copied().collect::<Vec<_>>() {
+            self.inspects_order(&known(id, view), view);
+            inspects_holds(id, view, line);
         }
         let world = &line.world;
         assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
@@ -36,9 +44,9 @@ impl Witness {
 
     /// What stays wrong once it is wrong; looked at from time to time.
     pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
-        for order in self.orders.clone() {
-            self.inspects_order(order, view);
-            inspects_holds(order, view, line);
+        for id in self.orders.clone() {
+            self.inspects_order(&known(id, view), view);
+            inspects_holds(id, view, line);
         }
         self.audits_money(view, line, people);
         let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
@@ -51,9 +59,8 @@ impl Witness {
         assert!(set_aside.is_empty(), "{set_aside:?}");
     }
 
-    fn inspects_order(&mut self, id: OrderId, view: &View) {
-        let order = view.order(id).unwrap().expect("an order in the book");
-        let stage = &order.stage;
+    fn inspects_order(&mut self, order: &Order, view: &View) {
+        let (id, stage) = (order.id, &order.stage);
         let shown = match stage {
             Stage::Pending
             | Stage::OpeningHold {
@@ -88,12 +95,12 @@ impl Witness {
         let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
         let rarity = rarity(stage, payout.as_ref(), hold.as_ref());
         self.rarities.extend(rarity.map(|name| (name, id)));
-        let mover = due::mover(&order, hold.as_ref(), payout.as_ref());
+        let mover = due::mover(order, hold.as_ref(), payout.as_ref());
         assert!(
             mover.is_some() != stage.is_terminal(),
             "{mover:?} moves {order:?}"
         );
-        for timer in due::due(&order, payout.as_ref(), None) {
+        for timer in due::due(order, payout.as_ref(), None) {
             let set = view.timer_of(id, timer.kind).unwrap();
             assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);
         }
@@ -160,6 +167,11 @@ impl Witness {
             );
         }
     }
+}
+
+/// An order of the book, as the ledger has it.
+fn known(id: OrderId, view: &View) -> Order {
+    view.order(id).unwrap().expect("an order in the book")
 }
 
 /// After the height was judged at `now`, no trade runs on that stood there
