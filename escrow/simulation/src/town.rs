@@ -17,8 +17,6 @@ use escrow_engine::desk::Sealing;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::writer::Engine;
-use escrow_lightning::InvoiceRules;
-use escrow_lightning::backend::Network;
 use nostr::key::Keys;
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
@@ -123,12 +121,7 @@ impl Town {
         let now = UnixTime(1_750_000_000);
         let mut line = Line::new(dice.bytes(), now);
         let keys = fresh_keys(&mut dice);
-        let rules = InvoiceRules {
-            network: Network::Regtest,
-            max_final_cltv_expiry_delta: 144,
-            own_node_pubkey: line.world.node_key().to_string(),
-        };
-        let people = People::new(&mut line, &mut dice, rules);
+        let people = People::new(&mut line, &mut dice, keys.clone());
         let secret = dice.bytes();
         let mut town = Town {
             witness: Witness::new(keys.public_key(), &line),
@@ -186,6 +179,9 @@ impl Town {
         self.weather();
         for _ in 0..=self.dice.below(3) {
             self.somebody_acts();
+        }
+        if self.dice.percent(5) {
+            self.somebody_wonders();
         }
         match self.dice.below(1_000) {
             0..20 => {

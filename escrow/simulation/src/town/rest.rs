@@ -1,5 +1,6 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
+use escrow_core::Destination;
 use escrow_core::order::{Order, Price};
 use escrow_core::payout::{AttemptState, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
@@ -189,6 +190,12 @@ impl Town {
             if let (Stage::Success { .. }, Price::Market { .. }) = (&order.stage, order.offer.price)
             {
                 self.tally.add("success at market price");
+            }
+            // Of all that ends, only a success still names one.
+            let payout = order.stage.payout();
+            let payout = payout.and_then(|id| view.payout(id).unwrap());
+            if payout.is_some_and(|it| matches!(it.destination, Destination::Address(_))) {
+                self.tally.add("success to an address");
             }
         }
         for payment in self.line.payments() {

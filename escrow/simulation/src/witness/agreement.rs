@@ -1,6 +1,6 @@
 //! Book, ledger, Lightning and wallets agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::due;
 use escrow_core::hold::{Hold, HoldState};
@@ -114,20 +114,23 @@ impl Witness {
     fn audits_money(&self, view: &View, line: &Line, people: &People) {
         let world = &line.world;
         let mut node = self.outbound_at_first.0;
-        let mut wallets = vec![People::funds().0; people.persons.len()];
+        let names = people.persons.iter().map(|person| person.wallet.as_str());
+        let mut wallets: BTreeMap<_, _> = names.map(|name| (name, People::funds().0)).collect();
         for hold in self
             .orders
             .iter()
             .flat_map(|id| view.holds_of(*id).unwrap())
         {
             let owner = people.selves[&hold.seller.trade_key].owner;
+            let wallet = people.persons[owner].wallet.as_str();
+            let wallet = wallets.get_mut(wallet).unwrap();
             match world.hold(hold.hash).map(|seen| seen.state) {
                 Some(Seen::Settled { paid }) => {
-                    wallets[owner] -= paid.0;
+                    *wallet -= paid.0;
                     node += paid.0;
                 }
-                Some(Seen::Accepted(acceptance)) => wallets[owner] -= acceptance.paid.0,
-                Some(Seen::Open { partial }) => wallets[owner] -= partial.0,
+                Some(Seen::Accepted(acceptance)) => *wallet -= acceptance.paid.0,
+                Some(Seen::Open { partial }) => *wallet -= partial.0,
                 Some(Seen::Canceled) | None => {}
             }
         }
@@ -135,6 +138,12 @@ impl Witness {
         for payment in line.payments() {
             let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
             assert_eq!(attempt.amount, payment.amount);
+            let payout = view.payout(attempt.payout).unwrap().unwrap();
+            assert_eq!(
+                Some(attempt.amount),
+                payout.amount.to_msat(),
+                "not the debt"
+            );
             let fee = match payment.state {
                 PaymentState::Succeeded { fee, .. } => fee,
                 // It never left (rule P13).
@@ -149,7 +158,7 @@ impl Witness {
             inspects_cover(attempt.order, payment.amount, view, line);
             if matches!(payment.state, PaymentState::Succeeded { .. }) {
                 node -= payment.amount.0 + fee.0;
-                wallets[people.payees[&payment.hash]] += payment.amount.0;
+                *wallets.get_mut(line.payee(payment.hash)).unwrap() += payment.amount.0;
             }
         }
         let liquidity = world.liquidity();
@@ -158,19 +167,14 @@ impl Witness {
             node,
             "the node's sats"
         );
-        for (person, expected) in people.persons.iter().zip(wallets) {
-            assert_eq!(
-                world.balance(&person.wallet).0,
-                expected,
-                "{}",
-                person.wallet
-            );
+        for (wallet, expected) in wallets {
+            assert_eq!(world.balance(wallet).0, expected, "{wallet}");
         }
     }
 }
 
 /// An order of the book, as the ledger has it.
-fn known(id: OrderId, view: &View) -> Order {
+pub(super) fn known(id: OrderId, view: &View) -> Order {
     view.order(id).unwrap().expect("an order in the book")
 }
 
@@ -228,6 +232,14 @@ pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers
     for attempt in view.sent_attempts().unwrap() {
         let task = Task::Payment(attempt.hash);
         assert!(workers.tends(task), "nobody tends {attempt:?}");
+    }
+    for payout in view.living_payouts().unwrap() {
+        let is_asked = matches!(payout.state, PayoutState::Resolving { .. });
+        let task = Task::Address(payout.id);
+        assert!(
+            !is_asked || workers.tends(task),
+            "nobody asks for {payout:?}"
+        );
     }
 }
 
