@@ -146,9 +146,9 @@ impl Town {
                 living: &self.living(),
                 now: self.ledger_time,
             };
-            let (request, letters) = (&message.request, &outcome.letters);
             let tally = &mut self.tally;
-            self.witness.judges_answer(request, letters, &truth, tally);
+            self.witness
+                .judges_answer(message, &outcome.letters, &truth, tally);
         }
         for own in &batch.own {
             match own {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::UnixTime;
-use escrow_core::command::{Ask, Request, Sender};
+use escrow_core::command::{Ask, Sender};
 use escrow_core::notice::{Letter, Notice, Reputation};
 use escrow_core::order::Order;
 use escrow_core::party::{Identity, Party};
@@ -11,6 +11,7 @@ use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
 use escrow_core::terms::Terms;
 use escrow_core::wire::{CantDo, RestoreData};
+use escrow_engine::submission::{Path, TraderMessage};
 use storage::ledger::View;
 
 use super::Witness;
@@ -29,7 +30,7 @@ impl Witness {
     /// L1–L5); nothing, to a copy and to what comes too late.
     pub(crate) fn judges_answer(
         &self,
-        request: &Request,
+        TraderMessage { request, path, .. }: &TraderMessage,
         letters: &[Letter],
         truth: &Truth<'_>,
         tally: &mut Tally,
@@ -42,6 +43,10 @@ impl Witness {
             [letter] => letter,
             more => panic!("one question, many letters: {more:?}"),
         };
+        if let (Path::Mirror(_), Notice::Refused(_)) = (path, &letter.notice) {
+            // Where nobody hears an OK, a letter says that it came too late.
+            return;
+        }
         assert_eq!(
             letter.to, request.sender.trade_key,
             "another hears {letter:?}"
