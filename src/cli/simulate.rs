@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, value_parser};
@@ -81,7 +83,7 @@ fn whole_plan(args: &SimulateArgs) -> ExitCode {
         trades: args.trades,
         threads: args.threads(),
     };
-    let report = escrow_simulation::run(&plan, &teller(&plan));
+    let report = escrow_simulation::run(&plan, &teller(&plan, args.json));
     if args.json {
         print(&to_json(&plan, &report));
     } else {
@@ -114,25 +116,45 @@ fn keep_towns_quiet() {
     }));
 }
 
-/// Tells a person how far it is; nothing to a file.
-fn teller(plan: &Plan) -> impl Fn(Progress) + Sync + use<> {
-    let towns = plan.towns();
-    let is_watched = io::stderr().is_terminal();
-    // About a hundred lines, whatever the size of the plan.
-    let pace = (towns / 100).max(1);
+/// Tells a person how far it is; nothing to a file or to a script.
+fn teller(plan: &Plan, is_json: bool) -> impl Fn(Progress) + Sync + use<> {
+    let (towns, began) = (plan.towns(), Instant::now());
+    let is_watched = !is_json && io::stderr().is_terminal();
+    let told_at = Mutex::new(began);
     move |progress| {
+        let mut told_at = told_at.lock().unwrap_or_else(PoisonError::into_inner);
         let is_last = progress.towns == towns;
-        if !is_watched || !is_last && !progress.towns.is_multiple_of(pace) {
+        if !is_watched || !is_last && told_at.elapsed() < TELL_EVERY {
             return;
         }
-        let Progress { trades, failed, .. } = progress;
+        *told_at = Instant::now();
         let end = if is_last { "\n" } else { "" };
-        let done = progress.towns;
-        let _nobody_watches = write!(
-            io::stderr(),
-            "\r{done} of {towns} towns, {trades} trades, {failed} failures{end}"
-        );
+        let line = how_far(progress, towns, began.elapsed());
+        let _nobody_watches = write!(io::stderr(), "\r{line:<78}{end}");
     }
+}
+
+/// Between two lines of progress.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a speed for people; nobody simulates 2^52 trades"
+)]
+fn how_far(progress: Progress, towns: u64, elapsed: Duration) -> String {
+    let Progress {
+        trades,
+        towns: done,
+        failed,
+    } = progress;
+    let secs = elapsed.as_secs_f64().max(1e-9);
+    let left = towns.saturating_sub(done) as f64 * secs / done.max(1) as f64;
+    let left = Duration::from_secs_f64(left.ceil()).as_secs();
+    let (minutes, seconds) = (left / 60, left % 60);
+    format!(
+        "{done} of {towns} towns, {trades} trades, {:.0}/s, {failed} failures, {minutes}:{seconds:02} left",
+        trades as f64 / secs
+    )
 }
 
 fn to_text(plan: &Plan, report: &Report) -> String {
@@ -221,8 +243,6 @@ fn print(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::Parser;
     use escrow_simulation::Tally;
 
@@ -255,6 +275,20 @@ mod tests {
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn progress_tells_how_fast_it_is_and_how_long_it_takes() {
+        let progress = Progress {
+            trades: 2_000,
+            towns: 100,
+            failed: 1,
+        };
+        let line = how_far(progress, 500, Duration::from_secs(20));
+        assert_eq!(
+            line,
+            "100 of 500 towns, 2000 trades, 100/s, 1 failures, 1:20 left"
+        );
     }
 
     #[test]

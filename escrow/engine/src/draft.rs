@@ -295,8 +295,14 @@ fn readers(
 }
 
 fn make_all(pieces: &[Piece], desk: &Desk) -> Vec<Option<OutboxRow>> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(pieces.len() / PIECES_PER_THREAD);
+    let worth = pieces.len() / PIECES_PER_THREAD;
+    // To ask for the cores costs some files of the system, so few pieces do not.
+    let threads = match worth {
+        0 | 1 => 1,
+        _ => thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(worth),
+    };
     let make = |piece: &Piece| piece.make(desk);
     if threads <= 1 {
         return pieces.iter().map(make).collect();

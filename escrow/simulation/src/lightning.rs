@@ -7,9 +7,11 @@
 //! and each new block look everything up. What it remembers is lost with the
 //! process.
 
+mod address;
 mod health;
 mod hold;
 mod line;
+mod payees;
 mod payment;
 mod stream;
 mod wallet;
@@ -17,5 +19,6 @@ mod weather;
 mod workers;
 
 pub(crate) use line::Line;
+pub(crate) use payees::address_of;
 pub(crate) use wallet::pays_hold;
 pub(crate) use workers::{Bench, Task, Workers};

@@ -4,6 +4,7 @@ mod court;
 mod invoices;
 mod moves;
 mod offers;
+mod questions;
 mod temper;
 
 use std::collections::BTreeMap;
@@ -12,9 +13,8 @@ use escrow_core::command::{Ask, GivenInvoice, Request, Sender};
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::wire::{CantDo, Transport};
-use escrow_core::{Msat, PaymentHash, Sats, UnixTime};
+use escrow_core::{Msat, Sats, UnixTime};
 use escrow_engine::submission::{Path, TraderMessage};
-use escrow_lightning::InvoiceRules;
 use escrow_lightning::sandbox::Fund;
 use nostr::key::{Keys, SecretKey};
 use storage::ledger::View;
@@ -53,11 +53,8 @@ pub(crate) struct TradeSelf {
 pub(crate) struct People {
     pub(crate) persons: Vec<Person>,
     pub(crate) selves: BTreeMap<TradeKey, TradeSelf>,
-    /// Who wrote an invoice.
-    pub(crate) payees: BTreeMap<PaymentHash, usize>,
     /// Good invoices, some of which are given twice.
     invoices: Vec<GivenInvoice>,
-    rules: InvoiceRules,
     next_id: u64,
     pub(crate) court: Court,
 }
@@ -65,6 +62,7 @@ pub(crate) struct People {
 /// What traders see: the ledger behind the book, the world, the time.
 pub(crate) struct Scene<'a> {
     pub(crate) view: &'a View,
+    pub(crate) living: &'a [Order],
     pub(crate) line: &'a mut Line,
     pub(crate) dice: &'a mut Dice,
     pub(crate) tally: &'a mut Tally,
@@ -73,18 +71,16 @@ pub(crate) struct Scene<'a> {
 
 impl People {
     /// Four to twelve of them.
-    pub(crate) fn new(line: &mut Line, dice: &mut Dice, rules: InvoiceRules) -> People {
+    pub(crate) fn new(line: &mut Line, dice: &mut Dice, operator: Keys) -> People {
         let count = 4 + usize::try_from(dice.below(9)).unwrap();
         let persons = (0..count).map(|number| Person::new(number, line, dice));
         let persons = persons.collect();
         People {
             persons,
             selves: BTreeMap::new(),
-            payees: BTreeMap::new(),
             invoices: Vec::new(),
-            rules,
             next_id: 0,
-            court: Court::new(dice),
+            court: Court::new(operator, dice),
         }
     }
 
@@ -103,12 +99,7 @@ impl People {
 
     /// Something a trader may think of by himself.
     pub(crate) fn idea(&mut self, orders: &[OrderId], scene: &mut Scene<'_>) -> Vec<Request> {
-        let living: Vec<Order> = scene
-            .view
-            .living_orders()
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let living = scene.living;
         if scene.dice.percent(25)
             && let Some(request) = self.solvers_move(scene)
         {
@@ -118,16 +109,29 @@ impl People {
         if living.is_empty() || living.len() < self.persons.len() && roll < 20 {
             return vec![self.new_order(scene)];
         }
-        let order = scene.dice.pick(&living).unwrap().clone();
+        let order = scene.dice.pick(living).unwrap();
         match roll {
-            0..82 => self.next_move(&order, scene),
-            82..95 => self.mistake(orders, scene),
+            0..82 => self.next_move(order, scene),
+            82..93 => self.mistake(orders, scene),
+            93 => self.another_key(order, scene).into_iter().collect(),
+            94 => vec![self.question(orders, scene)],
             _ => {
                 let parties: Vec<_> = order.parties().map(|party| party.trade_key).collect();
                 let key = *scene.dice.pick(&parties).unwrap();
                 self.unless_gone(key, order.id, Ask::Cancel, scene)
             }
         }
+    }
+
+    /// The maker of an order moves it to another trade key (rule L6).
+    fn another_key(&mut self, order: &Order, scene: &mut Scene<'_>) -> Option<Request> {
+        let maker = order.maker.trade_key;
+        if self.is_gone(maker) {
+            return None;
+        }
+        scene.tally.add("order to be moved to another key");
+        let key = self.fresh_self(self.selves[&maker].owner, scene.dice);
+        Some(self.say(key, Some(order.id), Ask::TradePubkey, None, scene))
     }
 
     /// Everybody is back, or his heirs are, with his keys.

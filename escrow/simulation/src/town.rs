@@ -12,12 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use escrow_core::UnixTime;
+use escrow_core::order::Order;
 use escrow_engine::desk::Sealing;
 use escrow_engine::known_keys::KnownKeys;
 use escrow_engine::preimages::Preimages;
 use escrow_engine::writer::Engine;
-use escrow_lightning::InvoiceRules;
-use escrow_lightning::backend::Network;
 use nostr::key::Keys;
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
@@ -91,8 +90,10 @@ pub(crate) struct Town {
     /// The latest time that the node has ever seen: in its ledger it never
     /// goes back behind that.
     ledger_time: UnixTime,
-    /// One view serves until the next step, because opening one takes long.
+    /// One view serves until the next step, and so do the orders that were read
+    /// with it.
     seen: RefCell<Option<Rc<View>>>,
+    living: RefCell<Option<Rc<Vec<Order>>>>,
     chores: Chores,
     known: KnownKeys,
     preimages: Arc<Preimages>,
@@ -120,12 +121,7 @@ impl Town {
         let now = UnixTime(1_750_000_000);
         let mut line = Line::new(dice.bytes(), now);
         let keys = fresh_keys(&mut dice);
-        let rules = InvoiceRules {
-            network: Network::Regtest,
-            max_final_cltv_expiry_delta: 144,
-            own_node_pubkey: line.world.node_key().to_string(),
-        };
-        let people = People::new(&mut line, &mut dice, rules);
+        let people = People::new(&mut line, &mut dice, keys.clone());
         let secret = dice.bytes();
         let mut town = Town {
             witness: Witness::new(keys.public_key(), &line),
@@ -138,6 +134,7 @@ impl Town {
             timers_move_by: None,
             ledger_time: now,
             seen: RefCell::default(),
+            living: RefCell::default(),
             chores: Chores::default(),
             known: KnownKeys::default(),
             preimages: preimages(secret),
@@ -183,6 +180,9 @@ impl Town {
         for _ in 0..=self.dice.below(3) {
             self.somebody_acts();
         }
+        if self.dice.percent(5) {
+            self.somebody_wonders();
+        }
         match self.dice.below(1_000) {
             0..20 => {
                 // What the workers have found out is lost with the process.
@@ -222,8 +222,8 @@ impl Town {
 
     /// How long the node can sleep.
     fn nap_secs(&self) -> u64 {
-        let may_end = !self.view().living_holds().unwrap().is_empty();
-        let longest = if may_end {
+        let holds = self.view().hold_counts().unwrap();
+        let longest = if holds.opening + holds.open + holds.closing > 0 {
             LONGEST_NAP_SECS
         } else {
             LONGEST_SLEEP_SECS
@@ -277,9 +277,21 @@ impl Town {
         seen.get_or_insert_with(view).clone()
     }
 
+    /// The orders that still move, as the last step has left them.
+    fn living(&self) -> Rc<Vec<Order>> {
+        let mut living = self.living.borrow_mut();
+        let read = || {
+            let view = self.view();
+            let orders = view.living_orders().unwrap();
+            Rc::new(orders.map(Result::unwrap).collect())
+        };
+        living.get_or_insert_with(read).clone()
+    }
+
     /// The ledger is about to change.
     fn look_away(&mut self) {
         self.seen.take();
+        self.living.take();
     }
 
     /// When the next timer fires, should the clock be believed.

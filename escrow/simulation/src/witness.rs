@@ -1,6 +1,7 @@
 //! Who watches a run: what every step must leave true.
 
 mod agreement;
+mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,7 @@ use escrow_core::freshness::TOLERANCE_SECS;
 use escrow_core::letters;
 use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
+use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{self, Action, dispute_event, rating_event, read_message};
 use escrow_core::{Msat, UnixTime};
@@ -24,6 +26,7 @@ use crate::people::People;
 use crate::tally::Tally;
 
 pub(crate) use self::agreement::{inspects_horizon, inspects_process};
+pub(crate) use self::answers::Truth;
 
 /// One letter, as far as it can be judged without its words.
 #[derive(Clone, Debug)]
@@ -125,7 +128,8 @@ impl Witness {
             order: request.order.map(|order| order.0),
             answers: 0,
             is_decided: false,
-            is_doubtful: false,
+            // That answer never echoes an id, only a refusal does (rule L1).
+            is_doubtful: request.ask == Ask::Question(Question::RestoreSession),
             index,
             next: match request.ask {
                 Ask::Release { next } => next.map(|next| next.key),
@@ -220,6 +224,9 @@ impl Witness {
         asked.answers += 1;
         assert_eq!(asked.answers, 1, "answered again: {letter:?}");
         let index = asked.index;
+        if letter.action == Action::TradePubkey {
+            tally.add("order moved to another key");
+        }
         if letter.action == Action::CantDo {
             tally.add("refusal");
             if let Some(index) = index {

@@ -97,7 +97,7 @@ impl File {
                 .begin_read()
                 .map_err(StorageError::engine("read", WHOLE))
         })?;
-        View::new(&snapshot)
+        Ok(View::new(snapshot))
     }
 
     /// On disk when this returns, all or nothing.

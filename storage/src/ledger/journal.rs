@@ -192,6 +192,25 @@ impl View {
         }))
     }
 
+    /// The first entries that are older, at most `limit`. Of the others only one
+    /// is read: each heartbeat asks, and mostly there is nothing to forget.
+    fn journal_before(
+        &self,
+        older_than: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<(u64, ChainedEntry)>, StorageError> {
+        let mut old = Vec::new();
+        for row in self.rows(Table::Journal)?.take(limit) {
+            let (seq, bytes) = row?;
+            let row: ChainedEntry = decode(Table::Journal, &bytes)?;
+            if row.entry.at >= older_than {
+                break;
+            }
+            old.push((read_key(Table::Journal, &seq)?, row));
+        }
+        Ok(old)
+    }
+
     fn link(&self, name: &[u8]) -> Result<ChainLink, StorageError> {
         let row = self.get(Table::Node, name)?;
         let link = row.map(|bytes| decode(Table::Node, &bytes)).transpose()?;
@@ -254,8 +273,7 @@ impl Page<'_> {
         older_than: UnixTime,
         limit: usize,
     ) -> Result<usize, StorageError> {
-        let mut old = self.numbered::<ChainedEntry>(Table::Journal, 0, limit)?;
-        old.truncate(old.partition_point(|(_, row)| row.entry.at < older_than));
+        let old = self.journal_before(older_than, limit)?;
         for (number, row) in &old {
             self.remove(Table::Journal, key(number))?;
             if let Some(digest) = row.digest {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::OnceLock;
 
 use escrow_core::UnixTime;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
@@ -12,6 +13,8 @@ use super::key::{KeyPart, key, read_key};
 use super::record::{Record, decode};
 use super::table::Table;
 
+type WrittenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The ledger as it was after one commit; later commits do not change it.
 ///
 /// Every question to the ledger is a method here, written beside the table it
@@ -19,27 +22,21 @@ use super::table::Table;
 /// writes. Keep a view only as long as a question needs: it holds on to the
 /// disk space of what was overwritten since.
 pub struct View {
-    /// In the order of [`Table::ALL`].
-    tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    snapshot: ReadTransaction,
+    /// In the order of [`Table::ALL`]; most questions need a few, and to open
+    /// one costs more than to read a row of it.
+    tables: Box<[OnceLock<WrittenTable>]>,
     /// Always empty, except in a page.
     pub(super) changes: Changes,
 }
 
 impl View {
-    /// Opens every table once.
-    pub(super) fn new(snapshot: &ReadTransaction) -> Result<View, StorageError> {
-        let tables = Table::ALL
-            .iter()
-            .map(|table| {
-                snapshot
-                    .open_table(table.definition())
-                    .map_err(StorageError::engine("open", table.name()))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(View {
-            tables,
+    pub(super) fn new(snapshot: ReadTransaction) -> View {
+        View {
+            snapshot,
+            tables: Table::ALL.iter().map(|_| OnceLock::new()).collect(),
             changes: Changes::default(),
-        })
+        }
     }
 
     /// What was written into it; gives up the snapshot, so that the commit
@@ -58,7 +55,7 @@ impl View {
             return Ok(changed.clone());
         }
         let written = self
-            .written(table)
+            .written(table)?
             .get(key)
             .map_err(StorageError::engine("read", table.name()))?;
         Ok(written.map(|value| value.value().to_vec()))
@@ -74,7 +71,7 @@ impl View {
             return Ok(changed.is_some());
         }
         let written = self
-            .written(table)
+            .written(table)?
             .get(key)
             .map_err(StorageError::engine("read", table.name()))?;
         Ok(written.is_some())
@@ -100,7 +97,7 @@ impl View {
     pub(super) fn rows_from(&self, table: Table, from: &[u8]) -> Result<Rows<'_>, StorageError> {
         static NOTHING: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
         let written = self
-            .written(table)
+            .written(table)?
             .range::<&[u8]>(from..)
             .map_err(StorageError::engine("read", table.name()))?;
         let rows = self
@@ -149,7 +146,7 @@ impl View {
     /// How many rows a table has; costs the same for one and for a million.
     pub(super) fn count(&self, table: Table) -> Result<u64, StorageError> {
         let written = self
-            .written(table)
+            .written(table)?
             .len()
             .map_err(StorageError::engine("count", table.name()))?;
         let grown = self.changes.of(table).map_or(0, |changes| changes.grown);
@@ -161,10 +158,19 @@ impl View {
         self.rows(table)?.next().transpose()
     }
 
-    fn written(&self, table: Table) -> &ReadOnlyTable<&'static [u8], &'static [u8]> {
-        self.tables
+    fn written(&self, table: Table) -> Result<&WrittenTable, StorageError> {
+        let place = self
+            .tables
             .get(table as usize)
-            .expect("a view opens all tables, in the order of the enum")
+            .expect("a view has a place for each table, in the order of the enum");
+        if let Some(opened) = place.get() {
+            return Ok(opened);
+        }
+        let opened = self
+            .snapshot
+            .open_table(table.definition())
+            .map_err(StorageError::engine("open", table.name()))?;
+        Ok(place.get_or_init(|| opened))
     }
 }
 

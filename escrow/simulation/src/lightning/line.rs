@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use escrow_core::command::AddressAnswer;
 use escrow_core::{PaymentHash, Sats, UnixTime};
 use escrow_lightning::backend::{HoldSnapshot, Network, NodeInfo, PaymentRecord, PaymentState};
 use escrow_lightning::sandbox::{
     Act, Applied, Change, Command as Ordered, CreateHold, LosePayments, Setup, Tick, World,
 };
-use escrow_lightning::{LnError, LnResult};
+use escrow_lightning::{InvoiceRules, LnError, LnResult};
 
 use super::stream::{Bend, Heard, Stream};
 use super::weather::Condition;
@@ -27,6 +28,12 @@ pub(crate) struct Line {
     /// How often the node was stopped: streams of before have ended.
     era: u32,
     news: News,
+    /// What the node reads invoices by.
+    pub(super) rules: InvoiceRules,
+    /// The wallet that wrote an invoice.
+    pub(super) payees: BTreeMap<PaymentHash, String>,
+    /// Invoices that addresses gave, some of which they give twice.
+    pub(super) given: Vec<AddressAnswer>,
     /// Payments that succeeded and that the node does not remember.
     pub(super) forgotten: Vec<PaymentRecord>,
     pub(super) has_forgotten: bool,
@@ -56,8 +63,17 @@ impl Line {
         if seed[0].is_multiple_of(8) {
             setup.outbound = LITTLE;
         }
+        let world = World::new(&setup, now);
+        let rules = InvoiceRules {
+            network: Network::Regtest,
+            max_final_cltv_expiry_delta: 144,
+            own_node_pubkey: world.node_key().to_string(),
+        };
         Line {
-            world: World::new(&setup, now),
+            world,
+            rules,
+            payees: BTreeMap::new(),
+            given: Vec::new(),
             now,
             late: Vec::new(),
             condition: Condition::default(),

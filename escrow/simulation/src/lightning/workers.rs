@@ -5,6 +5,7 @@ use std::mem;
 
 use escrow_core::command::Command;
 use escrow_core::decision::Effect;
+use escrow_core::payout::{PayoutId, PayoutState};
 use escrow_core::{PaymentHash, UnixTime};
 use escrow_engine::preimages::Preimages;
 use escrow_engine::reports;
@@ -12,6 +13,7 @@ use escrow_engine::submission::{PaymentHistory, Submission};
 use escrow_lightning::sandbox::World;
 use storage::ledger::View;
 
+use super::address::AddressTender;
 use super::health::Health;
 use super::hold::HoldTender;
 use super::line::Line;
@@ -33,6 +35,7 @@ const LONGEST_PAUSE_SECS: u64 = 60;
 pub(crate) enum Task {
     Hold(PaymentHash),
     Payment(PaymentHash),
+    Address(PayoutId),
 }
 
 /// The workers of one process.
@@ -51,6 +54,12 @@ pub(crate) struct Workers {
 struct Unseen {
     payments: BTreeSet<PaymentHash>,
     has_history: bool,
+}
+
+impl Unseen {
+    fn is_nothing(&self) -> bool {
+        self.has_history && self.payments.is_empty()
+    }
 }
 
 /// What the workers use to do their work.
@@ -72,6 +81,7 @@ struct Tended {
 enum Tender {
     Hold(HoldTender),
     Payment(PaymentTender),
+    Address(Box<AddressTender>),
 }
 
 /// When a tender makes its next step.
@@ -115,6 +125,11 @@ impl Workers {
         for attempt in view.sent_attempts().unwrap() {
             self.wake(Task::Payment(attempt.hash), true, now);
         }
+        for payout in view.living_payouts().unwrap() {
+            if matches!(payout.state, PayoutState::Resolving { .. }) {
+                self.wake(Task::Address(payout.id), false, now);
+            }
+        }
     }
 
     pub(crate) fn nudge(&mut self, effects: &[Effect], now: UnixTime) {
@@ -124,11 +139,10 @@ impl Workers {
                     self.wake(Task::Hold(*hash), false, now);
                 }
                 Effect::Pay(hash) => self.wake(Task::Payment(*hash), false, now),
+                Effect::Resolve(payout) => self.wake(Task::Address(*payout), false, now),
                 Effect::LookUpHold(hash) => self.look_ups.push(*hash),
                 Effect::PublishOrder(_)
                 | Effect::PublishDispute(_)
-                // Nobody in a town gives an address.
-                | Effect::Resolve(_)
                 | Effect::PublishRating { .. }
                 | Effect::PublishDevFee(_)
                 | Effect::WakeAt(_)
@@ -142,6 +156,7 @@ impl Workers {
             tender: match task {
                 Task::Hold(_) => Tender::Hold(HoldTender::new(now)),
                 Task::Payment(_) => Tender::Payment(PaymentTender::new(resumes, now)),
+                Task::Address(_) => Tender::Address(Box::default()),
             },
             pace: Pace::new(now),
         });
@@ -167,19 +182,23 @@ impl Workers {
             if is_idle || tended.pace.busy_until > bench.now {
                 return true;
             }
-            let (Task::Hold(hash) | Task::Payment(hash)) = *task;
             let pace = &mut tended.pace;
-            let (lives, command) = match &mut tended.tender {
-                Tender::Hold(tender) => tender.step(hash, pace, bench),
-                Tender::Payment(tender) => {
-                    let may_send =
-                        health.is_ready() && unseen.has_history && unseen.payments.is_empty();
-                    let may_send = may_send && !is_stopped;
+            let may_ask = health.is_ready() && unseen.is_nothing();
+            let (lives, command) = match (&mut tended.tender, *task) {
+                (Tender::Hold(tender), Task::Hold(hash)) => tender.step(hash, pace, bench),
+                (Tender::Payment(tender), Task::Payment(hash)) => {
+                    let may_send = may_ask && !is_stopped;
                     let step = tender.step(hash, pace, (health, may_send), bench);
                     if tender.is_seen() || !step.0 {
                         unseen.payments.remove(&hash);
                     }
                     step
+                }
+                (Tender::Address(tender), Task::Address(payout)) => {
+                    tender.step(payout, pace, may_ask, bench)
+                }
+                (Tender::Hold(_) | Tender::Payment(_) | Tender::Address(_), task) => {
+                    panic!("a tender of something else than {task:?}")
                 }
             };
             commands.extend(command);

@@ -14,12 +14,24 @@ use crate::dice::Dice;
 pub(crate) struct Court {
     /// The first may rule, the second may only read at first.
     pub(crate) solvers: [Keys; 2],
+    /// Who else reads letters: solvers of before, and the operator.
+    others: Vec<Keys>,
 }
 
 impl Court {
-    pub(super) fn new(dice: &mut Dice) -> Court {
+    pub(super) fn new(operator: Keys, dice: &mut Dice) -> Court {
         Court {
             solvers: [fresh_keys(dice), fresh_keys(dice)],
+            others: vec![operator],
+        }
+    }
+
+    /// Somebody else is to judge in the place of this one.
+    pub(crate) fn replaces(&mut self, gone: IdentityKey, dice: &mut Dice) {
+        let is_gone = |keys: &&mut Keys| keys.public_key() == gone.0;
+        if let Some(place) = self.solvers.iter_mut().find(is_gone) {
+            let before = std::mem::replace(place, fresh_keys(dice));
+            self.others.push(before);
         }
     }
 
@@ -31,7 +43,11 @@ impl Court {
 
     pub(super) fn keys_of(&self, key: TradeKey) -> &Keys {
         let is_his = |keys: &&Keys| keys.public_key() == key.0;
-        self.solvers.iter().find(is_his).expect("somebody reads it")
+        self.solvers
+            .iter()
+            .chain(&self.others)
+            .find(is_his)
+            .expect("somebody reads it")
     }
 }
 

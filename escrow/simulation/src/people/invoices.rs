@@ -1,15 +1,14 @@
 //! Invoices of traders, good and bad, and how sellers pay the node's.
 
 use escrow_core::command::{Ask, GivenInvoice, Request};
+use escrow_core::lightning::Sendable;
 use escrow_core::order::OrderId;
 use escrow_core::party::TradeKey;
 use escrow_core::{Msat, PaymentHash, Sats};
 use escrow_lightning::backend::HoldState;
-use escrow_lightning::read_payout_invoice;
-use escrow_lightning::sandbox::CreateInvoice;
 
 use super::{People, Scene};
-use crate::lightning::pays_hold;
+use crate::lightning::{address_of, pays_hold};
 
 /// Life of an invoice that will do, in seconds.
 const LIFE_SECS: u64 = 86_400;
@@ -17,6 +16,9 @@ const LIFE_SECS: u64 = 86_400;
 /// The same at the end of a run, when the node's clock may just have been days
 /// ahead.
 const LONG_LIFE_SECS: u64 = 30 * 86_400;
+
+/// The most that an address takes at once: more than any trade is worth.
+const MOST: Msat = Msat(1_000_000_000_000);
 
 impl People {
     pub(super) fn give_invoice(
@@ -38,6 +40,9 @@ impl People {
         scene: &mut Scene<'_>,
     ) -> GivenInvoice {
         let right = amount.to_msat().unwrap();
+        if scene.dice.percent(25) {
+            return self.address(owner, right, scene);
+        }
         if scene.line.is_good {
             return self.written(owner, Some(right), LONG_LIFE_SECS, scene);
         }
@@ -66,9 +71,41 @@ impl People {
         }
     }
 
-    /// One that leaves the amount to the node.
-    pub(super) fn open_invoice(&mut self, owner: usize, scene: &mut Scene<'_>) -> GivenInvoice {
+    /// Where to pay what only the node knows: to an invoice that leaves the
+    /// amount to it, or to an address.
+    pub(super) fn open_payout(&mut self, owner: usize, scene: &mut Scene<'_>) -> GivenInvoice {
+        if scene.dice.percent(40) {
+            let likely = Sats(20_000).to_msat().unwrap();
+            return self.address(owner, likely, scene);
+        }
         self.written(owner, None, LIFE_SECS, scene)
+    }
+
+    /// An address, as the node's look-up finds it.
+    fn address(&mut self, owner: usize, amount: Msat, scene: &mut Scene<'_>) -> GivenInvoice {
+        let text = address_of(&self.persons[owner].wallet);
+        let takes = |least, most| Sendable { least, most };
+        let any = takes(Msat(1_000), MOST);
+        let roll = if scene.line.is_good {
+            99
+        } else {
+            scene.dice.below(20)
+        };
+        let (name, sendable) = match roll {
+            0 => {
+                scene.tally.add("address not found");
+                return GivenInvoice::Unusable;
+            }
+            1 => {
+                scene.tally.add("address not looked up");
+                return GivenInvoice::Unasked(text);
+            }
+            2 => ("address takes less", takes(Msat(1), Msat(amount.0 - 1))),
+            3 => ("address takes exactly this", takes(amount, amount)),
+            _ => ("address given", any),
+        };
+        scene.tally.add(name);
+        GivenInvoice::Address { text, sendable }
     }
 
     fn written(
@@ -78,16 +115,8 @@ impl People {
         expiry_secs: u64,
         scene: &mut Scene<'_>,
     ) -> GivenInvoice {
-        let invoice = CreateInvoice {
-            wallet: self.persons[payee].wallet.clone(),
-            amount,
-            memo: "payout".into(),
-            expiry_secs,
-            cltv_delta: 40,
-        };
-        let text = scene.line.act(invoice).unwrap();
-        let invoice = read_payout_invoice(&text, &self.rules).unwrap();
-        self.payees.insert(invoice.hash, payee);
+        let wallet = &self.persons[payee].wallet;
+        let invoice = scene.line.invoice(wallet, amount, expiry_secs);
         let given = GivenInvoice::Readable(invoice);
         self.invoices.push(given.clone());
         given

@@ -37,6 +37,9 @@ impl People {
             5..7 => {
                 new.fiat = small(1 + scene.dice.below(200));
                 new.premium = small(scene.dice.below(12)) - 4;
+                if side == Side::Buy && scene.dice.percent(30) {
+                    new.payout = Some(self.open_payout(person, scene));
+                }
             }
             _ => {
                 let min = 1 + scene.dice.below(40);
@@ -107,7 +110,7 @@ impl People {
                 let owed = amounts.sats.checked_sub(amounts.fee).unwrap();
                 self.invoice(buyer, owed, scene)
             }
-            Price::Market { .. } => self.open_invoice(buyer, scene),
+            Price::Market { .. } => self.open_payout(buyer, scene),
         }
     }
 

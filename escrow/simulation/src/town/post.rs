@@ -7,6 +7,7 @@ use escrow_engine::submission::{Path, TraderMessage};
 use storage::ledger::OutboxSeq;
 
 use super::Town;
+use super::step::Batch;
 use crate::people::{Scene, envelope};
 
 /// How often a client sends a message for which it sees no `OK`.
@@ -40,9 +41,10 @@ impl Town {
         if self.dice.percent(10) && !self.post.sent.is_empty() {
             return self.repeat();
         }
-        let view = self.view();
+        let (view, living) = (self.view(), self.living());
         let mut scene = Scene {
             view: &view,
+            living: &living,
             line: &mut self.line,
             dice: &mut self.dice,
             tally: &mut self.tally,
@@ -69,6 +71,28 @@ impl Town {
             };
             self.send(request, delay_secs);
         }
+    }
+
+    /// Somebody asks what changes nothing, and is answered at once: so it can be
+    /// compared with what the ledger says.
+    pub(super) fn somebody_wonders(&mut self) {
+        let (view, living) = (self.view(), self.living());
+        let mut scene = Scene {
+            view: &view,
+            living: &living,
+            line: &mut self.line,
+            dice: &mut self.dice,
+            tally: &mut self.tally,
+            now: self.hours.now,
+        };
+        let request = self.people.question(&self.witness.orders, &mut scene);
+        drop((view, living));
+        self.witness.asks(&request);
+        let message = envelope(request, &mut self.dice);
+        self.commit(&Batch {
+            mail: vec![message],
+            ..Batch::default()
+        });
     }
 
     pub(super) fn send(&mut self, request: Request, delay_secs: u64) {

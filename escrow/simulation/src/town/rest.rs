@@ -1,5 +1,6 @@
 //! How a run ends: nothing may be left that nobody brings on.
 
+use escrow_core::Destination;
 use escrow_core::order::{Order, Price};
 use escrow_core::payout::{AttemptState, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
@@ -116,11 +117,6 @@ impl Town {
         panic!("no end; living: {:#?}", self.living());
     }
 
-    fn living(&self) -> Vec<Order> {
-        let view = self.view();
-        view.living_orders().unwrap().map(Result::unwrap).collect()
-    }
-
     /// Whether the order waits for nothing but its buyer's invoice.
     fn is_claim(&self, order: &Order) -> bool {
         let payout = order.stage.payout();
@@ -151,18 +147,20 @@ impl Town {
             return;
         }
         let view = self.view();
-        for order in self.living() {
+        let living = self.living();
+        for order in living.iter() {
             if order.stage == Stage::Pending {
                 continue;
             }
             let mut scene = Scene {
                 view: &view,
+                living: &living,
                 line: &mut self.line,
                 dice: &mut self.dice,
                 tally: &mut self.tally,
                 now: self.hours.now,
             };
-            let mut requests = self.people.next_move(&order, &mut scene);
+            let mut requests = self.people.next_move(order, &mut scene);
             if matches!(order.stage, Stage::Dispute { .. }) {
                 requests.extend(self.people.solvers_move(&mut scene));
             }
@@ -192,6 +190,12 @@ impl Town {
             if let (Stage::Success { .. }, Price::Market { .. }) = (&order.stage, order.offer.price)
             {
                 self.tally.add("success at market price");
+            }
+            // Of all that ends, only a success still names one.
+            let payout = order.stage.payout();
+            let payout = payout.and_then(|id| view.payout(id).unwrap());
+            if payout.is_some_and(|it| matches!(it.destination, Destination::Address(_))) {
+                self.tally.add("success to an address");
             }
         }
         for payment in self.line.payments() {

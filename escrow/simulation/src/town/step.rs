@@ -12,7 +12,7 @@ use storage::ledger::OutboxSeq;
 use super::Town;
 use crate::lightning::{Bench, Workers};
 use crate::mirrors::Brought;
-use crate::witness::{Witness, inspects_horizon, inspects_process};
+use crate::witness::{Truth, Witness, inspects_horizon, inspects_process};
 
 /// Steps between two audits.
 const AUDIT_EVERY: u64 = 8;
@@ -119,7 +119,12 @@ impl Town {
                 .own
                 .iter()
                 .all(|own| matches!(own, Submission::Heartbeat));
+        let present = self.hours.seen().max(self.ledger_time);
+        let expected: Vec<_> = batch.own.iter().map(|own| self.expects(own)).collect();
         let outcome = self.step(batch).expect("the disk is well");
+        for (receipt, expected) in outcome.receipts.iter().zip(&expected) {
+            self.hears_ruling(receipt, expected.as_ref());
+        }
         let receipts = outcome.receipts.iter().skip(batch.own.len());
         assert_eq!(receipts.len(), batch.mail.len());
         let now = self.hours.seen();
@@ -133,6 +138,18 @@ impl Town {
         self.mirrors.committed(&batch.own, &batch.mail, &view);
         self.absorb(&outcome, alone);
         let view = self.view();
+        // A clock that is believed again may have made timers due.
+        let is_steady = self.ledger_time <= present;
+        if let ([message], true) = (&*batch.mail, alone && is_steady) {
+            let truth = Truth {
+                view: &view,
+                living: &self.living(),
+                now: self.ledger_time,
+            };
+            let tally = &mut self.tally;
+            self.witness
+                .judges_answer(message, &outcome.letters, &truth, tally);
+        }
         for own in &batch.own {
             match own {
                 Submission::Tip(Some(height)) => {
@@ -218,7 +235,7 @@ impl Town {
 
     pub(super) fn inspect(&mut self) {
         let view = self.view();
-        self.witness.inspects(&view, &self.line);
+        self.witness.inspects(&view, &self.living(), &self.line);
         self.mirrors.inspects(&view, &mut self.tally);
         self.steps += 1;
         if self.steps.is_multiple_of(AUDIT_EVERY) {

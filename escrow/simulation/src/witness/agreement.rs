@@ -1,10 +1,10 @@
 //! Book, ledger, Lightning and wallets agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_core::due;
 use escrow_core::hold::{Hold, HoldState};
-use escrow_core::order::OrderId;
+use escrow_core::order::{Order, OrderId};
 use escrow_core::payout::{Payout, PayoutState};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::terms::Terms;
@@ -19,13 +19,21 @@ use crate::people::People;
 
 impl Witness {
     /// What must be true after every step.
-    pub(crate) fn inspects(&mut self, view: &View, line: &Line) {
-        let ended = &self.ended;
-        let living = |id: &&OrderId| !ended.contains_key(id);
-        let living: Vec<OrderId> = self.orders.iter().filter(living).copied().collect();
+    pub(crate) fn inspects(&mut self, view: &View, living: &[Order], line: &Line) {
         for order in living {
+            assert!(
+                self.book.contains_key(&order.id),
+                "not in the book: {order:?}"
+            );
             self.inspects_order(order, view);
-            inspects_holds(order, view, line);
+            inspects_holds(order.id, view, line);
+        }
+        let has_ended = |id: &&OrderId| !living.iter().any(|order| order.id == **id);
+        let is_news = |id: &&OrderId| !self.ended.contains_key(id);
+        let ended = self.orders.iter().filter(is_news).filter(has_ended);
+        for id in ended.copied().collect::<Vec<_>>() {
+            self.inspects_order(&known(id, view), view);
+            inspects_holds(id, view, line);
         }
         let world = &line.world;
         assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
@@ -36,9 +44,9 @@ impl Witness {
 
     /// What stays wrong once it is wrong; looked at from time to time.
     pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
-        for order in self.orders.clone() {
-            self.inspects_order(order, view);
-            inspects_holds(order, view, line);
+        for id in self.orders.clone() {
+            self.inspects_order(&known(id, view), view);
+            inspects_holds(id, view, line);
         }
         self.audits_money(view, line, people);
         let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
@@ -51,9 +59,8 @@ impl Witness {
         assert!(set_aside.is_empty(), "{set_aside:?}");
     }
 
-    fn inspects_order(&mut self, id: OrderId, view: &View) {
-        let order = view.order(id).unwrap().expect("an order in the book");
-        let stage = &order.stage;
+    fn inspects_order(&mut self, order: &Order, view: &View) {
+        let (id, stage) = (order.id, &order.stage);
         let shown = match stage {
             Stage::Pending
             | Stage::OpeningHold {
@@ -88,12 +95,12 @@ impl Witness {
         let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
         let rarity = rarity(stage, payout.as_ref(), hold.as_ref());
         self.rarities.extend(rarity.map(|name| (name, id)));
-        let mover = due::mover(&order, hold.as_ref(), payout.as_ref());
+        let mover = due::mover(order, hold.as_ref(), payout.as_ref());
         assert!(
             mover.is_some() != stage.is_terminal(),
             "{mover:?} moves {order:?}"
         );
-        for timer in due::due(&order, payout.as_ref(), None) {
+        for timer in due::due(order, payout.as_ref(), None) {
             let set = view.timer_of(id, timer.kind).unwrap();
             assert!(set.is_some(), "no {:?} of {order:?}", timer.kind);
         }
@@ -107,20 +114,23 @@ impl Witness {
     fn audits_money(&self, view: &View, line: &Line, people: &People) {
         let world = &line.world;
         let mut node = self.outbound_at_first.0;
-        let mut wallets = vec![People::funds().0; people.persons.len()];
+        let names = people.persons.iter().map(|person| person.wallet.as_str());
+        let mut wallets: BTreeMap<_, _> = names.map(|name| (name, People::funds().0)).collect();
         for hold in self
             .orders
             .iter()
             .flat_map(|id| view.holds_of(*id).unwrap())
         {
             let owner = people.selves[&hold.seller.trade_key].owner;
+            let wallet = people.persons[owner].wallet.as_str();
+            let wallet = wallets.get_mut(wallet).unwrap();
             match world.hold(hold.hash).map(|seen| seen.state) {
                 Some(Seen::Settled { paid }) => {
-                    wallets[owner] -= paid.0;
+                    *wallet -= paid.0;
                     node += paid.0;
                 }
-                Some(Seen::Accepted(acceptance)) => wallets[owner] -= acceptance.paid.0,
-                Some(Seen::Open { partial }) => wallets[owner] -= partial.0,
+                Some(Seen::Accepted(acceptance)) => *wallet -= acceptance.paid.0,
+                Some(Seen::Open { partial }) => *wallet -= partial.0,
                 Some(Seen::Canceled) | None => {}
             }
         }
@@ -128,6 +138,12 @@ impl Witness {
         for payment in line.payments() {
             let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
             assert_eq!(attempt.amount, payment.amount);
+            let payout = view.payout(attempt.payout).unwrap().unwrap();
+            assert_eq!(
+                Some(attempt.amount),
+                payout.amount.to_msat(),
+                "not the debt"
+            );
             let fee = match payment.state {
                 PaymentState::Succeeded { fee, .. } => fee,
                 // It never left (rule P13).
@@ -142,7 +158,7 @@ impl Witness {
             inspects_cover(attempt.order, payment.amount, view, line);
             if matches!(payment.state, PaymentState::Succeeded { .. }) {
                 node -= payment.amount.0 + fee.0;
-                wallets[people.payees[&payment.hash]] += payment.amount.0;
+                *wallets.get_mut(line.payee(payment.hash)).unwrap() += payment.amount.0;
             }
         }
         let liquidity = world.liquidity();
@@ -151,15 +167,15 @@ impl Witness {
             node,
             "the node's sats"
         );
-        for (person, expected) in people.persons.iter().zip(wallets) {
-            assert_eq!(
-                world.balance(&person.wallet).0,
-                expected,
-                "{}",
-                person.wallet
-            );
+        for (wallet, expected) in wallets {
+            assert_eq!(world.balance(wallet).0, expected, "{wallet}");
         }
     }
+}
+
+/// An order of the book, as the ledger has it.
+pub(super) fn known(id: OrderId, view: &View) -> Order {
+    view.order(id).unwrap().expect("an order in the book")
 }
 
 /// After the height was judged at `now`, no trade runs on that stood there
@@ -216,6 +232,14 @@ pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers
     for attempt in view.sent_attempts().unwrap() {
         let task = Task::Payment(attempt.hash);
         assert!(workers.tends(task), "nobody tends {attempt:?}");
+    }
+    for payout in view.living_payouts().unwrap() {
+        let is_asked = matches!(payout.state, PayoutState::Resolving { .. });
+        let task = Task::Address(payout.id);
+        assert!(
+            !is_asked || workers.tends(task),
+            "nobody asks for {payout:?}"
+        );
     }
 }
 
