@@ -11,7 +11,7 @@ use crate::notice::{Letter, Notice};
 use crate::order::{Order, Take};
 use crate::party::Party;
 use crate::payout::{Payout, PayoutState};
-use crate::stage::{CancelReason, Stage};
+use crate::stage::{CancelReason, ReleasedBy, Stage};
 
 use super::opened::hold_failed;
 use super::{Release, awaiting_payment, release_of, reopened};
@@ -123,7 +123,8 @@ fn escrow_lost(
 }
 
 /// Rule R6: settling was decided too late; the debt to the buyer stays in the
-/// ledger for the operator (rule P14).
+/// ledger for the operator (rule P14). A seller who released hears it as his
+/// answer; after a ruling the answer is the solver's.
 fn release_lost(
     order: &Order,
     release: &Release<'_>,
@@ -131,7 +132,12 @@ fn release_lost(
     payout: &Payout,
     now: Now,
 ) -> Decision {
-    let buyer = order.sides(release.take).buyer;
+    let sides = order.sides(release.take);
+    let told = match release.by {
+        ReleasedBy::Seller => vec![sides.buyer],
+        ReleasedBy::Solver => vec![sides.seller, sides.buyer],
+    };
+    let lost_to = |party| Letter::push(party, order.id, Notice::EscrowCanceled);
     Decision {
         orders: vec![lost(order, release.take, now)],
         payouts: vec![Payout {
@@ -139,7 +145,7 @@ fn release_lost(
             ..payout.clone()
         }],
         answer: Some(release.answer(order, Notice::EscrowCanceled, now)),
-        pushes: vec![Letter::push(buyer, order.id, Notice::EscrowCanceled)],
+        pushes: told.into_iter().map(lost_to).collect(),
         effects: vec![
             Effect::PublishOrder(order.id),
             Effect::Alarm(Alarm::HoldLost(hold.hash)),
@@ -322,6 +328,23 @@ mod tests {
             ..Decision::default()
         };
         assert_eq!(report(&scene), expected);
+    }
+
+    #[test]
+    fn r6_a10_both_parties_hear_that_a_ruling_came_too_late() {
+        let mut scene = releasing(Side::Sell);
+        let Stage::Releasing { by, .. } = &mut scene.order.stage else {
+            unreachable!("it was released");
+        };
+        *by = ReleasedBy::Solver;
+        scene.dispute = Some(crate::fixtures::dispute());
+        let decision = report(&scene);
+        let solver = request(&maker(), Ask::Release { next: None }).asker();
+        let answer = Letter::ruling(&solver, order_id(), Notice::EscrowCanceled);
+        assert_eq!(decision.answer, Some(answer));
+        let told = [&maker(), &taker()].map(|party| push(party, Notice::EscrowCanceled));
+        assert_eq!(decision.pushes, told);
+        assert_eq!(decision.disputes.len(), 1, "the dispute is over");
     }
 
     #[test]
