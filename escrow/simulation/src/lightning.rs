@@ -19,6 +19,6 @@ mod weather;
 mod workers;
 
 pub(crate) use line::Line;
-pub(crate) use payees::address_of;
+pub(crate) use payees::{DEVELOPMENT, address_of};
 pub(crate) use wallet::pays_hold;
 pub(crate) use workers::{Bench, Task, Workers};

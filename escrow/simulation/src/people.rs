@@ -20,7 +20,7 @@ use nostr::key::{Keys, SecretKey};
 use storage::ledger::View;
 
 use crate::dice::Dice;
-use crate::lightning::Line;
+use crate::lightning::{DEVELOPMENT, Line};
 use crate::tally::Tally;
 
 use self::temper::Temper;
@@ -75,6 +75,10 @@ impl People {
         let count = 4 + usize::try_from(dice.below(9)).unwrap();
         let persons = (0..count).map(|number| Person::new(number, line, dice));
         let persons = persons.collect();
+        // Nobody of the town owns this one.
+        let wallet = DEVELOPMENT.to_owned();
+        let amount = Sats(0);
+        line.act(Fund { wallet, amount }).unwrap();
         People {
             persons,
             selves: BTreeMap::new(),

@@ -13,7 +13,7 @@ use escrow_core::order::OrderId;
 use escrow_core::party::{Identity, IdentityKey, TradeKey};
 use escrow_core::questions::Question;
 use escrow_core::stage::Stage;
-use escrow_core::wire::{self, Action, dispute_event, rating_event, read_message};
+use escrow_core::wire::{self, Action, dev_fee_event, dispute_event, rating_event, read_message};
 use escrow_core::{Msat, UnixTime};
 use escrow_engine::submission::{Receipt, Refusal, TraderMessage};
 use nostr::event::{Event, Kind};
@@ -74,6 +74,8 @@ pub(crate) struct Witness {
     ended: BTreeMap<OrderId, Stage>,
     book: BTreeMap<OrderId, String>,
     disputes: BTreeMap<DisputeId, String>,
+    /// Payments of the development fee that were told to everybody.
+    dev_fees: BTreeSet<String>,
     stamps: BTreeMap<String, UnixTime>,
     /// What some order has come through, and what few orders do.
     rarities: BTreeSet<(&'static str, OrderId)>,
@@ -96,6 +98,7 @@ impl Witness {
             ended: BTreeMap::new(),
             book: BTreeMap::new(),
             disputes: BTreeMap::new(),
+            dev_fees: BTreeSet::new(),
             stamps: BTreeMap::new(),
             rarities: BTreeSet::new(),
             next_row: OutboxSeq(0),
@@ -251,20 +254,22 @@ impl Witness {
     /// (rule B8).
     fn answered_late(&mut self, letter: &Heard, tally: &mut Tally) {
         let (what, counted) = match letter.action {
-            Action::HoldInvoicePaymentSettled | Action::HoldInvoicePaymentCanceled => {
-                ("release", "late answer to a release")
+            Action::HoldInvoicePaymentSettled => (["release"; 2], "late answer to a release"),
+            // The escrow was gone (rule R6).
+            Action::HoldInvoicePaymentCanceled => {
+                (["release", "admin-settle"], "late answer to a release")
             }
             Action::Canceled | Action::CooperativeCancelAccepted => {
-                ("cancel", "late answer to a cancel")
+                (["cancel"; 2], "late answer to a cancel")
             }
-            Action::AdminSettled => ("admin-settle", "late answer to a ruling"),
-            Action::AdminCanceled => ("admin-cancel", "late answer to a ruling"),
+            Action::AdminSettled => (["admin-settle"; 2], "late answer to a ruling"),
+            Action::AdminCanceled => (["admin-cancel"; 2], "late answer to a ruling"),
             _ => return,
         };
         let mut open = self
             .asked
             .values_mut()
-            .filter(|asked| asked.what == what && asked.waits_for(letter));
+            .filter(|asked| what.contains(&asked.what) && asked.waits_for(letter));
         if let Some(asked) = open.next() {
             asked.answers = 1;
             tally.add(counted);
@@ -304,6 +309,11 @@ impl Witness {
             return;
         }
         if event.kind == Kind::from_u16(rating_event::RATING) {
+            return;
+        }
+        if event.kind == Kind::from_u16(dev_fee_event::DEV_FEE) {
+            let is_first = self.dev_fees.insert(value("hash"));
+            assert!(is_first, "told twice: {event:?}");
             return;
         }
         let order = OrderId(value("d").parse().unwrap());

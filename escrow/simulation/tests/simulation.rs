@@ -60,6 +60,7 @@ const EVENTS: &[&str] = &[
     "address not looked up",
     "address takes exactly this",
     "address takes less",
+    "development fee paid",
     "success to an address",
     // Questions.
     "last index asked",

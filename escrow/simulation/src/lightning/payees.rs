@@ -10,6 +10,9 @@ use super::line::Line;
 use crate::dice::Dice;
 use crate::tally::Tally;
 
+/// The wallet of those who develop the software.
+pub(crate) const DEVELOPMENT: &str = "development";
+
 /// Where the addresses of a town are.
 const HOST: &str = "@town.example";
 

@@ -13,7 +13,7 @@ use storage::testing::Trouble;
 
 use super::step::{Batch, Chores};
 use super::{Town, preimages};
-use crate::lightning::Workers;
+use crate::lightning::{DEVELOPMENT, Workers, address_of};
 
 impl Town {
     /// The process ends without a word and starts again.
@@ -171,7 +171,10 @@ impl Town {
     fn desk(&mut self) -> Desk {
         Desk {
             keys: self.keys.clone(),
-            terms: Terms::default(),
+            terms: Terms {
+                dev_fee_destination: Some(address_of(DEVELOPMENT)),
+                ..Terms::default()
+            },
             stationery: Stationery {
                 network: "regtest".into(),
                 relays: vec!["wss://relay.example".into()],

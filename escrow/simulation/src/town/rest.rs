@@ -2,7 +2,7 @@
 
 use escrow_core::Destination;
 use escrow_core::order::{Order, Price};
-use escrow_core::payout::{AttemptState, PayoutState};
+use escrow_core::payout::{AttemptState, Payee, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
 
 use super::Town;
@@ -49,12 +49,14 @@ impl Town {
             "rows are left in the outbox"
         );
         self.witness.all_are_answered();
-        let all_are_claims = |town: &Town| town.living().iter().all(|order| town.is_claim(order));
+        let all_are_claims = |town: &Town| {
+            town.living().iter().all(|order| town.is_claim(order)) && town.has_paid_dev_fees()
+        };
         self.goes_on(LONGEST_LIFE_SECS, Town::everybody_finishes, all_are_claims);
         if !self.living().is_empty() {
             self.tally.add("claim left to heirs");
             self.people.come_back();
-            let nobody_lives = |town: &Town| town.living().is_empty();
+            let nobody_lives = |town: &Town| town.living().is_empty() && town.has_paid_dev_fees();
             self.goes_on(OWN_LIFE_SECS, Town::everybody_finishes, nobody_lives);
         }
         self.witness.all_are_answered();
@@ -109,12 +111,25 @@ impl Town {
             }
             let nap_secs = match is_idle {
                 false => ROUND_SECS,
-                true if self.living().iter().any(|order| self.waits(order)) => SWEEP_SECS,
+                true if self.waits_for_lightning() => SWEEP_SECS,
                 true => self.nap_secs(),
             };
             self.pass_time(nap_secs);
         }
-        panic!("no end; living: {:#?}", self.living());
+        let owed = self.view().living_payouts().unwrap();
+        panic!("no end; living: {:#?}, owed: {owed:#?}", self.living());
+    }
+
+    fn waits_for_lightning(&self) -> bool {
+        let living = self.living();
+        living.iter().any(|order| self.waits(order)) || !self.has_paid_dev_fees()
+    }
+
+    /// Whether the development has got what the house owes it: no trade waits
+    /// for that (rule J2), and nobody else brings it on.
+    fn has_paid_dev_fees(&self) -> bool {
+        let owed = self.view().living_payouts().unwrap();
+        owed.iter().all(|payout| payout.payee() == Payee::Buyer)
     }
 
     /// Whether the order waits for nothing but its buyer's invoice.
@@ -200,8 +215,13 @@ impl Town {
         }
         for payment in self.line.payments() {
             let attempt = view.attempt(payment.hash).unwrap();
-            if attempt.is_some_and(|it| matches!(it.state, AttemptState::Lost { .. })) {
-                self.tally.add("attempt given up as lost");
+            let Some(attempt) = attempt else { continue };
+            match (attempt.state, attempt.payee()) {
+                (AttemptState::Lost { .. }, _) => self.tally.add("attempt given up as lost"),
+                (AttemptState::Succeeded { .. }, Payee::Development) => {
+                    self.tally.add("development fee paid");
+                }
+                _ => {}
             }
         }
     }

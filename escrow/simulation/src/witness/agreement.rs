@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use escrow_core::due;
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::order::{Order, OrderId};
-use escrow_core::payout::{Payout, PayoutState};
+use escrow_core::payout::{Attempt, AttemptState, Payee, Payout, PayoutState};
 use escrow_core::stage::{BackTo, Stage};
 use escrow_core::terms::Terms;
 use escrow_core::{Msat, UnixTime};
@@ -14,7 +14,7 @@ use escrow_lightning::backend::{HoldState as Seen, PaymentState};
 use storage::ledger::View;
 
 use super::Witness;
-use crate::lightning::{Line, Task, Workers};
+use crate::lightning::{DEVELOPMENT, Line, Task, Workers};
 use crate::people::People;
 
 impl Witness {
@@ -116,6 +116,7 @@ impl Witness {
         let mut node = self.outbound_at_first.0;
         let names = people.persons.iter().map(|person| person.wallet.as_str());
         let mut wallets: BTreeMap<_, _> = names.map(|name| (name, People::funds().0)).collect();
+        wallets.insert(DEVELOPMENT, 0);
         for hold in self
             .orders
             .iter()
@@ -135,6 +136,7 @@ impl Witness {
             }
         }
         let mut paid = BTreeSet::new();
+        let mut gone: BTreeMap<OrderId, Msat> = BTreeMap::new();
         for payment in line.payments() {
             let attempt = view.attempt(payment.hash).unwrap().expect("its attempt");
             assert_eq!(attempt.amount, payment.amount);
@@ -153,9 +155,12 @@ impl Witness {
                 PaymentState::InFlight { .. } => Msat(0),
                 PaymentState::Failed { .. } | PaymentState::NotFound => continue,
             };
-            let is_first = paid.insert(attempt.order);
-            assert!(is_first, "two live payments for {:?}", attempt.order);
-            inspects_cover(attempt.order, payment.amount, view, line);
+            let is_first = paid.insert(attempt.payout);
+            assert!(is_first, "two live payments for {:?}", attempt.payout);
+            let out = gone.entry(attempt.order).or_default();
+            *out = Msat(out.0 + payment.amount.0);
+            inspects_cover(attempt.order, *out, view, line);
+            self.inspects_dev_fee(&attempt, view);
             if matches!(payment.state, PaymentState::Succeeded { .. }) {
                 node -= payment.amount.0 + fee.0;
                 *wallets.get_mut(line.payee(payment.hash)).unwrap() += payment.amount.0;
@@ -170,6 +175,24 @@ impl Witness {
         for (wallet, expected) in wallets {
             assert_eq!(world.balance(wallet).0, expected, "{wallet}");
         }
+    }
+}
+
+impl Witness {
+    /// The development gets its share of a trade that has ended well, and no
+    /// more; everybody is told when it has, and not before (rules F5, J2, J5).
+    fn inspects_dev_fee(&self, attempt: &Attempt, view: &View) {
+        if attempt.payee() == Payee::Buyer {
+            return;
+        }
+        let order = known(attempt.order, view);
+        assert!(matches!(order.stage, Stage::Success { .. }), "{order:?}");
+        let take = order.stage.take();
+        let owed = take.map(|take| take.dev_fee.to_msat().unwrap());
+        assert_eq!(Some(attempt.amount), owed, "{order:?}");
+        let is_paid = matches!(attempt.state, AttemptState::Succeeded { .. });
+        let is_told = self.dev_fees.contains(&attempt.hash.to_string());
+        assert_eq!(is_told, is_paid, "{attempt:?}");
     }
 }
 
@@ -266,7 +289,7 @@ fn inspects_holds(order: OrderId, view: &View, line: &Line) {
     }
 }
 
-/// A payment goes out only against a settled hold that covers it (promise 3).
+/// What goes out for a trade is covered by its settled hold (promise 3).
 fn inspects_cover(order: OrderId, amount: Msat, view: &View, line: &Line) {
     let order = view.order(order).unwrap().unwrap();
     let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
