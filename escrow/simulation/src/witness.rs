@@ -112,14 +112,18 @@ impl Witness {
             request.ask,
             Ask::NewOrder(_) | Ask::TakeBuy { .. } | Ask::TakeSell { .. }
         );
-        let index = match request.sender.identity {
-            Identity::Known(identity) if is_counted => {
-                let index = request.trade_index.filter(|index| *index > 0);
-                index.map(|index| (identity, index))
-            }
-            Identity::Known(_) | Identity::FullPrivacy => None,
+        let next = match request.ask {
+            Ask::FiatSent { next } | Ask::Release { next } => next,
+            _ => None,
         };
-        if let Some(index) = index {
+        let of_identity = |index| match request.sender.identity {
+            Identity::Known(identity) => Some((identity, index)),
+            Identity::FullPrivacy => None,
+        };
+        let brought = request.trade_index.filter(|index| is_counted && *index > 0);
+        let index = brought.and_then(of_identity);
+        let of_child = next.and_then(|next| of_identity(next.index.0.into()));
+        for index in index.into_iter().chain(of_child) {
             *self.uses.entry(index).or_default() += 1;
         }
         let Some(id) = request.request_id else {
@@ -135,7 +139,7 @@ impl Witness {
             is_doubtful: request.ask == Ask::Question(Question::RestoreSession),
             index,
             next: match request.ask {
-                Ask::Release { next } => next.map(|next| next.key),
+                Ask::Release { .. } => next.map(|next| next.key),
                 _ => None,
             },
         };
