@@ -102,8 +102,9 @@ impl Town {
 
     /// What the dead box has written down of a payment.
     pub(crate) fn attempt(&self, hash: &str) -> Attempt {
-        let attempt = self.ledger().views().view().unwrap();
-        let attempt = attempt.attempt(payment_hash(hash)).unwrap();
+        let ledger = self.ledger();
+        let view = ledger.views().view().unwrap();
+        let attempt = view.attempt(payment_hash(hash)).unwrap();
         attempt.expect("the payment was decided")
     }
 
