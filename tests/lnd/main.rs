@@ -18,6 +18,8 @@ mod measuring;
 mod node_troubles;
 mod own_box;
 mod refusals;
+#[path = "../rooms/mod.rs"]
+mod rooms;
 mod running_box;
 mod town;
 mod trades;

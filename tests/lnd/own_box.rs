@@ -1,179 +1,30 @@
 //! The rooms of a box in this process, on the operator's node: all addresses
 //! lead to a server of the test's own, which no setting can do.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use escrow_core::terms::Terms;
 use escrow_core::wire::Transport;
-use escrow_engine::clock::SystemClock;
-use escrow_engine::desk::{Desk, Sealing, Stationery};
-use escrow_engine::entropy::Entropy;
-use escrow_engine::intake::Intake;
-use escrow_engine::mailbox::MailboxLimits;
-use escrow_engine::preimages::Preimages;
-use escrow_engine::prices::NoPrices;
-use escrow_engine::submission::Receipt as Decided;
-use escrow_engine::{Escrow, EscrowHandle, Parts, PublishError, Publisher, Source};
-use escrow_lightning::{InvoiceRules, Lnd, Lnurl};
 use escrow_regtest::Network;
-use mostro_relay::front_door::{self, FrontDoor};
-use mostro_relay::relay::{Relay, RelayLimits, RelayParts, RelayProfile};
-use nostr::event::Event;
-use nostr::key::Keys;
-use nostr::types::Timestamp;
-use relay_policy::{BoxFuture, Gate, GateTerms, Inbox, Reading, Receipt, Session};
-use secrecy::SecretBox;
-use storage::events::{EventStore, EventStoreOptions};
 use storage::ledger::Ledger;
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::deal::Person;
+use crate::rooms::Rooms;
 use crate::town::{joins, lnd};
 
-pub(crate) struct OwnBox {
-    keys: Keys,
-    url: String,
-    _running: JoinSet<()>,
-    _folder: TempDir,
-}
+pub(crate) struct OwnBox(Rooms);
 
 impl OwnBox {
     pub(crate) async fn opens(network: &Network, addresses: SocketAddr) -> OwnBox {
-        let folder = tempfile::tempdir().unwrap();
-        let (keys, slot) = (Keys::generate(), Slot::default());
-        let relay = relay(&folder, &keys, &slot).await;
-        let parts = parts(&keys, lnd(network), addresses, relay.clone()).await;
-        let stop = CancellationToken::new();
-        let escrow = Escrow::start(parts, stop.clone()).await.unwrap();
-        slot.0.set(escrow.handle()).ok().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        let door = FrontDoor {
-            relay,
-            profile: RelayProfile {
-                name: "own".to_owned(),
-                description: String::new(),
-                pubkey: keys.public_key(),
-                contact: None,
-            },
-            readiness: watch::channel(front_door::Readiness::Ready).1,
-        };
-        let mut running = JoinSet::new();
-        running.spawn(async move { escrow.ended().await.unwrap() });
-        running.spawn(async move { front_door::run(listener, door, stop).await.unwrap() });
-        OwnBox {
-            keys,
-            url,
-            _running: running,
-            _folder: folder,
-        }
+        let lnd = Arc::new(lnd(network));
+        lnd.introduce().await.unwrap();
+        let rooms = Rooms::open(Ledger::in_memory(), lnd, addresses).await;
+        rooms.is_ready().await;
+        OwnBox(rooms)
     }
 
     pub(crate) async fn person(&self, name: &str, transport: Transport) -> Person {
-        joins(name, transport, (&self.url, self.keys.public_key())).await
-    }
-}
-
-async fn relay(folder: &TempDir, keys: &Keys, slot: &Slot) -> Relay {
-    let options = EventStoreOptions {
-        map_size_bytes: 1 << 30,
-        ..EventStoreOptions::default()
-    };
-    let store = EventStore::open(folder.path(), options).await.unwrap();
-    let limits = RelayLimits::default();
-    let gate = Gate::new(
-        keys.public_key(),
-        limits.gate_terms(GateTerms::default()),
-        Arc::new(BTreeSet::new()),
-        Some(Arc::new(slot.clone())),
-    );
-    Relay::new(RelayParts {
-        store: Arc::new(store),
-        writing: Arc::new(gate),
-        reading: Arc::new(Reading::new(keys.public_key())),
-        limits,
-        urls: Vec::new(),
-        clock: Arc::new(Timestamp::now),
-    })
-}
-
-async fn parts(keys: &Keys, lnd: Lnd, addresses: SocketAddr, relay: Relay) -> Parts {
-    let info = lnd.introduce().await.unwrap();
-    let rules = InvoiceRules {
-        network: info.network,
-        max_final_cltv_expiry_delta: 144,
-        own_node_pubkey: info.pubkey,
-    };
-    Parts {
-        ledger: Ledger::in_memory(),
-        desk: Desk {
-            keys: keys.clone(),
-            terms: Terms::default(),
-            stationery: Stationery {
-                network: info.network.to_string(),
-                relays: Vec::new(),
-                instance: None,
-                closed_order_secs: 86_400,
-                dispute_secs: 86_400,
-                rating_secs: 86_400,
-                dev_fee_secs: 365 * 86_400,
-                letter_secs: 86_400,
-            },
-            preimages: Arc::new(Preimages::new(SecretBox::new(Box::new(
-                keys.secret_key().to_secret_bytes(),
-            )))),
-            entropy: Entropy::from_os(),
-            prices: Arc::new(NoPrices),
-            lightning_is_ready: true,
-            sealing: Sealing::Full,
-        },
-        intake: Intake::new(keys.clone(), rules.clone()),
-        backend: Arc::new(lnd),
-        addresses: Arc::new(Lnurl::only_at(addresses, rules)),
-        publisher: Arc::new(Shelf(relay)),
-        clock: Arc::new(SystemClock),
-        mailbox: MailboxLimits::default(),
-        strangers_per_second: 500,
-        banned: Vec::new(),
-        mirrors: Vec::new(),
-    }
-}
-
-/// Where the relay hands messages in; the escrow comes later.
-#[derive(Clone, Default)]
-struct Slot(Arc<OnceLock<EscrowHandle>>);
-
-impl Inbox for Slot {
-    fn submit(&self, session: &Session, event: Event) -> BoxFuture<'static, Receipt> {
-        let source = Source {
-            address: session.peer,
-            connection: session.id,
-        };
-        let escrow = self.0.get().expect("the port opens last").clone();
-        Box::pin(async move {
-            let receipt = escrow.submit(source, event).await;
-            Receipt {
-                accepted: matches!(receipt, Decided::Decided),
-                message: format!("{receipt:?}"),
-            }
-        })
-    }
-}
-
-/// Where the escrow publishes.
-struct Shelf(Relay);
-
-#[async_trait]
-impl Publisher for Shelf {
-    async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
-        let published = self.0.publish(events).await;
-        published.map_err(|why| PublishError(why.to_string()))
+        let Rooms { url, keys, .. } = &self.0;
+        joins(name, transport, (url, keys.public_key())).await
     }
 }

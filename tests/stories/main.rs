@@ -38,6 +38,8 @@ mod races;
 mod ranges;
 mod ratings;
 mod refusals;
+#[path = "../rooms/mod.rs"]
+mod rooms;
 mod secrets;
 mod sessions;
 mod silence;
