@@ -293,10 +293,15 @@ fn rule_in(kind: &str, word: &str) -> Option<Rule> {
 /// Adds `file` and the files of its modules, which lie in `folder`.
 fn reach(file: &Path, folder: &Path, reached: &mut BTreeSet<PathBuf>) {
     reached.insert(file.to_owned());
-    for line in fs::read_to_string(file)
-        .expect("source files are readable text")
-        .lines()
-    {
+    let text = fs::read_to_string(file).expect("source files are readable text");
+    let mut elsewhere = None;
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("#[path = \"") {
+            let beside = file.parent().expect("a file lies in a folder");
+            let path = beside.join(path.trim_end_matches("\"]"));
+            elsewhere = Some(path.canonicalize().expect("the path leads somewhere"));
+            continue;
+        }
         let Some(name) = module_name(line) else {
             continue;
         };
@@ -304,7 +309,10 @@ fn reach(file: &Path, folder: &Path, reached: &mut BTreeSet<PathBuf>) {
             folder.join(format!("{name}.rs")),
             folder.join(name).join("mod.rs"),
         );
-        for module in [flat, nested].into_iter().filter(|module| module.is_file()) {
+        let modules = elsewhere
+            .take()
+            .map_or(vec![flat, nested], |path| vec![path]);
+        for module in modules.into_iter().filter(|module| module.is_file()) {
             reach(&module, &folder.join(name), reached);
         }
     }
