@@ -93,7 +93,7 @@ impl Chain {
     /// # Errors
     /// When the system refuses.
     pub fn freezes(&self) -> Result<()> {
-        self.process.signal(Signal::STOP)
+        self.process.freeze()
     }
 
     /// Goes on after [`Chain::freezes`].

@@ -159,7 +159,7 @@ impl Lnd {
     /// # Errors
     /// When the system refuses.
     pub fn freezes(&self) -> Result<()> {
-        self.process.signal(Signal::STOP)
+        self.process.freeze()
     }
 
     /// Goes on after [`Lnd::freezes`].

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -117,6 +118,23 @@ impl Process {
         }
     }
 
+    /// Holds it still; once this returns it says nothing any more.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let start = Instant::now();
+        while self.pid().is_some_and(has_a_thread_that_runs) {
+            if start.elapsed() >= GOODBYE {
+                return Err(RegtestError::TooSlow {
+                    what: format!("{} to stand still", self.name),
+                    seconds: GOODBYE.as_secs(),
+                    last: "a thread runs on".into(),
+                });
+            }
+            thread::yield_now();
+        }
+        Ok(())
+    }
+
     /// The file with its output.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.join(OUTPUT)
@@ -156,6 +174,20 @@ impl Process {
         };
         if runs { Pid::from_raw(pid) } else { None }
     }
+}
+
+/// A signal only asks to stop, and each thread does when it comes to it. Where
+/// the system does not show threads, they count as stopped.
+fn has_a_thread_that_runs(pid: Pid) -> bool {
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let threads = fs::read_dir(tasks).into_iter().flatten().flatten();
+    threads
+        .map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default())
+        .any(|stat| {
+            // The state stands behind the name, which may hold anything.
+            let state = stat.rsplit_once(") ").map(|(_, state)| state);
+            state.is_some_and(|state| !state.starts_with(['T', 'Z', 'X']))
+        })
 }
 
 /// Whether this process runs and was started with this among its arguments.
