@@ -91,6 +91,10 @@ pub(super) fn fill(ledger: Ledger, keys: Keys, orders: u32) -> anyhow::Result<()
     Ok(())
 }
 
+/// Orders of one maker, after which another comes: no more than a node lets him
+/// have on offer.
+const ORDERS_EACH: u32 = 20;
+
 /// A writer on a ledger of its own, with a crowd at his desk.
 struct Office {
     engine: Engine,
@@ -182,9 +186,10 @@ impl Office {
     ) -> Submission {
         self.messages += 1;
         let (keys, index) = match party {
-            Party::Maker => (keyring(0, person), round),
+            // The orders of one identity are looked through with each of his.
+            Party::Maker => (keyring(round / ORDERS_EACH, person), round),
             // Who has an unfinished take may not take another.
-            Party::Taker => (keyring(round, person), 1),
+            Party::Taker => (keyring(u32::MAX - round, person), 1),
         };
         let name = |part: &str| -> [u8; 32] {
             let digest = Sha256::new().chain_update(part);
