@@ -136,7 +136,11 @@ impl Escrow {
         engine.adopt(&node)?;
         let mirrors = engine.set_mirrors(&parts.mirrors)?;
         let mailbox = Arc::new(Mailbox::new(parts.mailbox));
-        let health = HealthWatch::begin(parts.backend.clone()).await;
+        let watch = HealthWatch::begin(parts.backend.clone()).await;
+        let (health, standing) = (watch.health(), watch.standing());
+        let mut tasks = JoinSet::new();
+        // What follows may take minutes; an answer of Lightning is soon old.
+        tasks.spawn(endless(watch.run()));
         let board = Switchboard {
             backend: parts.backend.clone(),
             addresses: parts.addresses.clone(),
@@ -145,8 +149,8 @@ impl Escrow {
             mailbox: mailbox.clone(),
             node: node.public_key,
             preimages,
-            health: health.health(),
-            standing: health.standing(),
+            health: health.clone(),
+            standing: standing.clone(),
             unseen: Arc::default(),
         };
         let reception = Arc::new(Reception {
@@ -183,7 +187,7 @@ impl Escrow {
             addresses: parts.addresses,
             banned: parts.banned.into(),
             known,
-            health: health.health(),
+            health: health.clone(),
             readiness: readiness_seen,
             views: engine.views(),
             mirrors: mirrors.into(),
@@ -195,8 +199,8 @@ impl Escrow {
             mailroom: mailroom.clone(),
             guard,
             timers_move_by: None,
-            chain: ChainWatch::new(health.health()),
-            standing: health.standing(),
+            chain: ChainWatch::new(health),
+            standing,
             delivered,
             committed: committed.clone(),
             mirrored,
@@ -205,8 +209,6 @@ impl Escrow {
             readiness,
             stop,
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(endless(health.run()));
         tasks.spawn(endless(async move { courier.run(&committed).await }));
         tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));

@@ -191,6 +191,21 @@ async fn e11_a_power_cut_in_the_start_does_not_move_deadlines_twice() {
     }
 }
 
+/// What Lightning said when a long start began is not believed at its end.
+#[tokio::test(start_paused = true)]
+async fn t7_after_a_start_that_took_minutes_orders_are_accepted_at_once() {
+    let mut house = House::open().await;
+    let (mut alice, mut bob) = pair();
+    alice.offers(&house, OrderKind::Sell).await;
+    house.lose_power();
+    house.recorder.takes = Duration::from_secs(180);
+    let began = house.clock.now();
+    house.start().await.unwrap();
+    let took = house.clock.now().secs_since(began);
+    assert!(took >= 180, "the outbox was empty: {took} s");
+    bob.offers(&house, OrderKind::Sell).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn e12_an_invoice_that_ended_while_the_node_was_down_is_replaced() {
     let mut house = House::open().await;

@@ -35,7 +35,7 @@ use secrecy::SecretBox;
 use storage::ledger::{Ledger, View};
 use storage::testing::PowerCutDisk;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The sats of every order, and what each side gives for the trade.
@@ -105,11 +105,16 @@ impl PriceBoard for Market {
 pub(crate) struct Recorder {
     events: Arc<Mutex<Vec<Event>>>,
     arrived: Arc<Notify>,
+    /// How long it takes to keep anything.
+    pub(crate) takes: Duration,
 }
 
 #[async_trait]
 impl Publisher for Recorder {
     async fn publish(&self, events: Vec<Event>) -> Result<(), PublishError> {
+        if !self.takes.is_zero() {
+            sleep(self.takes).await;
+        }
         let mut kept = self.events.lock().unwrap();
         for event in events {
             if kept.iter().all(|other| other.id != event.id) {
