@@ -22,7 +22,7 @@ fn assisted_by(assistant: PublicKey) -> impl Fn(&mut Settings) {
 
 /// What the node's terms say of the assistant.
 async fn announced(town: &Town) -> Option<String> {
-    let mut listener = Listener::at(town).await;
+    let mut listener = Listener::at(town.url()).await;
     let terms = json!({ "kinds": [38_385], "authors": [town.key()] });
     let terms = listener.hears_event(&terms, |_| true).await;
     let mut tags = terms.tags.iter().map(Tag::as_slice);

@@ -43,13 +43,16 @@ async fn j2_j5_the_fee_is_paid_after_the_trade_and_its_audit_is_public() {
     let _dev = town.wallet("dev", PURSE).await;
     let (mut alice, mut bob) = town.pair(Transport::Direct, Transport::GiftWrap).await;
     let audits = json!({ "kinds": [DEV_FEE], "authors": [town.key()] });
-    let none = Listener::at(&town).await.subscribes(audits.clone()).await;
+    let none = Listener::at(town.url())
+        .await
+        .subscribes(audits.clone())
+        .await;
     assert_eq!(none, Ok(Vec::new()), "before the trade");
     sell(&mut town, &mut alice, &mut bob, Nights::None).await;
 
     let readers = json!({ "kinds": [DEV_FEE], "authors": [town.key()],
         "#z": ["dev-fee-payment"], "#y": ["mostro"] });
-    let mut listener = Listener::at(&town).await;
+    let mut listener = Listener::at(town.url()).await;
     let audit = listener.hears_event(&readers, |_| true).await;
     audit.verify().unwrap();
     assert_eq!(tag(&audit, "order-id"), alice.order().to_string());
@@ -103,7 +106,7 @@ async fn j4_j6_a_fee_that_cannot_be_paid_is_kept_listed_and_in_nobodys_way() {
         (1, 18)
     );
     let audits = json!({ "kinds": [DEV_FEE], "authors": [town.key()] });
-    let none = Listener::at(&town).await.subscribes(audits).await;
+    let none = Listener::at(town.url()).await.subscribes(audits).await;
     assert_eq!(none, Ok(Vec::new()), "nothing was paid");
 }
 

@@ -19,16 +19,16 @@ async fn messages_to_the_node_are_neither_stored_nor_passed_on() {
     let mut bob = town.person("bob", Transport::GiftWrap).await;
     let friend = Keys::generate();
     let to_both = json!({"kinds": [14, 1059], "#p": [node, friend.public_key()]});
-    let mut ear = Listener::at(&town).await;
+    let mut ear = Listener::at(town.url()).await;
     assert_eq!(ear.subscribes(to_both.clone()).await, Ok(vec![]));
     alice.offers(OrderKind::Sell, 10_000).await;
     bob.offers(OrderKind::Buy, 10_000).await;
     // The first that comes is what was said last, and to somebody else.
     let chat = event(&Keys::generate(), 14, friend.public_key(), "chat");
-    let said = Listener::at(&town).await.publishes(&chat).await;
+    let said = Listener::at(town.url()).await.publishes(&chat).await;
     assert_eq!(said, (true, String::new()));
     assert_eq!(ear.hears().await, chat.id.to_hex());
-    let mut late = Listener::at(&town).await;
+    let mut late = Listener::at(town.url()).await;
     assert_eq!(late.subscribes(to_both).await, Ok(vec![chat.id.to_hex()]));
 }
 
@@ -41,7 +41,7 @@ async fn the_nodes_letters_are_shown_to_who_knows_the_recipient() {
     let mut bob = town.person("bob", Transport::GiftWrap).await;
     alice.offers(OrderKind::Sell, 10_000).await;
     bob.offers(OrderKind::Sell, 10_000).await;
-    let mut ear = Listener::at(&town).await;
+    let mut ear = Listener::at(town.url()).await;
     for filter in [
         json!({"kinds": [14], "authors": [node]}),
         json!({"kinds": [1059]}),
@@ -71,11 +71,11 @@ async fn the_nodes_letters_are_shown_to_who_knows_the_recipient() {
 async fn the_chat_of_strangers_is_carried() {
     let town = Town::new().await;
     let (author, shared) = (Keys::generate(), Keys::generate().public_key());
-    let mut ear = Listener::at(&town).await;
+    let mut ear = Listener::at(town.url()).await;
     let by_author = json!({"kinds": [14], "authors": [author.public_key()]});
     assert_eq!(ear.subscribes(by_author.clone()).await, Ok(vec![]));
     let chat = event(&author, 14, shared, "sealed");
-    let mut mouth = Listener::at(&town).await;
+    let mut mouth = Listener::at(town.url()).await;
     assert_eq!(mouth.publishes(&chat).await, (true, String::new()));
     assert_eq!(ear.hears().await, chat.id.to_hex());
     let old = event(&Keys::generate(), 1_059, shared, "sealed");
@@ -90,7 +90,7 @@ async fn only_the_node_publishes_with_its_key() {
     let mut town = Town::new().await;
     let mut alice = town.person("alice", Transport::Direct).await;
     let order = alice.offers(OrderKind::Sell, 10_000).await;
-    let mut thief = Listener::at(&town).await;
+    let mut thief = Listener::at(town.url()).await;
     let d = |value: String| Tag::parse(["d".to_owned(), value]).unwrap();
     let forged = [
         tagged(&town.keys, ORDER, [d(order.to_string())], ""),
@@ -120,7 +120,7 @@ async fn foreign_orders_are_carried_within_a_quota() {
         let tags = tags.map(|tag| Tag::parse(tag).unwrap());
         dated(&stranger, tags, at)
     };
-    let mut mouth = Listener::at(&town).await;
+    let mut mouth = Listener::at(town.url()).await;
     let at = now() - 10;
     for (event, fits) in [
         (order("a", at), true),

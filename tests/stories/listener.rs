@@ -10,8 +10,6 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::town::Town;
-
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Listener {
@@ -19,11 +17,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) async fn at(town: &Town) -> Listener {
-        let stream = TcpStream::connect(town.node().relay_address())
-            .await
-            .unwrap();
-        let (socket, _) = client_async(town.url(), stream).await.unwrap();
+    /// Connects to a relay at `ws://` and an IP address.
+    pub(crate) async fn at(url: &str) -> Listener {
+        let address = url.strip_prefix("ws://").unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(url, stream).await.unwrap();
         Listener { socket }
     }
 

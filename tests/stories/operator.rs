@@ -272,7 +272,7 @@ async fn runs(program: &Path, arguments: &[&str]) -> Result<String, String> {
 
 /// The node's newest event of a kind that is as it is waited for.
 async fn announced(town: &Town, kind: u16, is_it: impl Fn(&Event) -> bool) -> Event {
-    let mut listener = Listener::at(town).await;
+    let mut listener = Listener::at(town.url()).await;
     let filter = json!({ "kinds": [kind], "authors": [town.key()] });
     let waited = timeout(PATIENCE, listener.hears_event(&filter, is_it)).await;
     waited.expect("the node says it")

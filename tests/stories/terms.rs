@@ -22,7 +22,7 @@ async fn up_r12_the_windows_that_are_announced_are_those_that_traders_have() {
     })
     .await;
     let announced = json!({ "kinds": [INFO], "authors": [town.key()] });
-    let mut ear = Listener::at(&town).await;
+    let mut ear = Listener::at(town.url()).await;
     let terms = ear.hears_event(&announced, |_| true).await;
     for (name, value) in [
         ("expiration_seconds", "600"),
