@@ -3,7 +3,6 @@
 
 use escrow_core::wire::Transport::{Direct, GiftWrap};
 use escrow_core::wire::{Action, OrderKind};
-use escrow_regtest::Lnd;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,8 +18,10 @@ const BOB: &str = "bob@wallet.example";
 async fn v2_p2_a_buyer_is_paid_at_his_address_whoever_made_the_order() {
     let network = network().await;
     let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let own = OwnBox::opens(&network, door.local_addr().unwrap()).await;
-    let trades = async {
+    let node = network.operator().grpc();
+    let mut own = OwnBox::new(&network, node, door.local_addr().unwrap()).await;
+    own.starts(&mut []).await;
+    let trades = Box::pin(async {
         let before = at_rest(&network).await;
         let pair = (
             own.person("alice", Direct).await,
@@ -45,22 +46,37 @@ async fn v2_p2_a_buyer_is_paid_at_his_address_whoever_made_the_order() {
         purchase.fiat_is_sent().await;
         purchase.succeeds().await;
         adds_up(&network, &before, TRADED).await;
+    });
+    let writes = async |sats| {
+        let invoice = network.buyer().invoice(sats).await.unwrap();
+        Some(invoice.bolt11)
     };
+    serves_addresses(&door, writes, trades).await;
+}
+
+/// As long as a story lasts, every name at every host is paid by the invoice
+/// that is written here for so many sats; none refuses.
+pub(crate) async fn serves_addresses(
+    door: &TcpListener,
+    writes: impl AsyncFn(u64) -> Option<String>,
+    story: impl Future<Output = ()>,
+) {
     tokio::select! {
-        () = serves_addresses(&door, network.buyer()) => panic!("the door closed"),
-        () = trades => (),
+        () = answers(door, writes) => panic!("the door closed"),
+        () = story => (),
     }
 }
 
-/// Every name at every host is paid at this node.
-async fn serves_addresses(door: &TcpListener, node: &Lnd) {
+async fn answers(door: &TcpListener, writes: impl AsyncFn(u64) -> Option<String>) {
     while let Ok((mut visit, _)) = door.accept().await {
         let path = path(&mut visit).await;
         let answer = match path.split_once("amount=") {
             Some((_, msat)) => {
                 let msat: u64 = msat.parse().unwrap();
-                let invoice = node.invoice(msat / 1_000).await.unwrap();
-                json!({"pr": invoice.bolt11, "routes": []})
+                match writes(msat / 1_000).await {
+                    Some(bolt11) => json!({"pr": bolt11, "routes": []}),
+                    None => json!({"status": "ERROR", "reason": "closed"}),
+                }
             }
             None => json!({
                 "tag": "payRequest", "callback": "http://wallet.example/pay", "metadata": "[]",

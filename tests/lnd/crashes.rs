@@ -11,16 +11,16 @@ use tokio::time::sleep;
 
 use crate::deal::{Deal, NOTHING, PAID, TRADED, locks};
 use crate::node_troubles::{Pending, only_the_payout_is_left, payout_is_on_its_way};
-use crate::town::Town;
+use crate::town::{Town, payments};
 
 /// How far a call gets whose answer the box does not live to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+pub(crate) enum Call {
     Lost,
     CarriedOut,
 }
 
-const CALLS: [Call; 2] = [Call::Lost, Call::CarriedOut];
+pub(crate) const CALLS: [Call; 2] = [Call::Lost, Call::CarriedOut];
 
 impl Call {
     fn line(self) -> Line {
@@ -28,6 +28,15 @@ impl Call {
             Call::Lost => Line::Silent,
             // The node is seen to act long before its answer arrives.
             Call::CarriedOut => Line::Slow(Duration::from_millis(400)),
+        }
+    }
+
+    /// The same for a payment: it takes several words to and fro until the node
+    /// is asked to pay.
+    pub(crate) fn line_to_pay(self) -> Line {
+        match self {
+            Call::Lost => Line::Silent,
+            Call::CarriedOut => Line::Slow(Duration::from_millis(700)),
         }
     }
 }
@@ -140,15 +149,11 @@ async fn the_box_dies_while_it_pays() {
     for call in CALLS {
         let mut town = Town::new().await;
         let mut deal = only_the_payout_is_left(&town).await;
-        let (pending, before) = (Pending::new(), payments(&town).await);
+        let (pending, before) = (Pending::new(), payments(&town.network).await);
         let buyer = town.network.buyer();
         let invoice = buyer.hold_invoice(&pending.hash, PAID).await.unwrap();
 
-        town.line.becomes(match call {
-            Call::Lost => call.line(),
-            // It takes several words to and fro until the node is asked to pay.
-            Call::CarriedOut => Line::Slow(Duration::from_millis(700)),
-        });
+        town.line.becomes(call.line_to_pay());
         let there = deal.bob.is_paid_at(&invoice.bolt11);
         deal.bob.sends_ask(&there).await;
         if call == Call::CarriedOut {
@@ -159,7 +164,7 @@ async fn the_box_dies_while_it_pays() {
         assert_eq!(town.attempt(&pending.hash).state, AttemptState::Sent);
         let operator = town.network.operator();
         match call {
-            Call::Lost => assert_eq!(payments(&town).await, before),
+            Call::Lost => assert_eq!(payments(&town.network).await, before),
             Call::CarriedOut => {
                 let buyer = town.network.buyer();
                 buyer.settles(&pending.preimage).await.unwrap();
@@ -177,7 +182,11 @@ async fn the_box_dies_while_it_pays() {
         }
         deal.is_paid().await;
         town.adds_up(TRADED).await;
-        assert_eq!(payments(&town).await, before + 1, "one payment, not two");
+        assert_eq!(
+            payments(&town.network).await,
+            before + 1,
+            "one payment, not two"
+        );
         town.box_dies().await;
         let paid = town.attempt(&pending.hash).state;
         assert!(matches!(paid, AttemptState::Succeeded { .. }), "{paid:?}");
@@ -224,13 +233,6 @@ async fn the_box_dies_at_any_moment_after_the_release() {
 /// How many invoices the operator's node has ever written.
 async fn holds(town: &Town) -> u64 {
     let asked = ["listinvoices", "--max_invoices=1"];
-    let answer = town.network.operator().ask(&asked).await.unwrap();
-    answer.number("/last_index_offset").unwrap()
-}
-
-/// How many payments the operator's node has ever begun.
-async fn payments(town: &Town) -> u64 {
-    let asked = ["listpayments", "--include_incomplete", "--max_payments=1"];
     let answer = town.network.operator().ask(&asked).await.unwrap();
     answer.number("/last_index_offset").unwrap()
 }

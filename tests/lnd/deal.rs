@@ -1,6 +1,7 @@
 //! A trade of a hundred thousand sats, step by step.
 
 use escrow_core::amount::{Fiat, Sats};
+use escrow_core::order::OrderId;
 use escrow_core::wire::{Action, OrderKind, Payload};
 use escrow_regtest::{Network, Payment};
 use mostro_relay::trader::{Ask, Asking, Heard, Offer, Trade, Trader};
@@ -29,6 +30,11 @@ impl Person {
     pub(crate) async fn new(mut trader: Trader) -> Person {
         let trade = trader.new_trade().await.unwrap();
         Person { trader, trade }
+    }
+
+    /// The order he has made or taken.
+    pub(crate) fn order(&self) -> OrderId {
+        OrderId(self.trade.order.expect("he has an order"))
     }
 
     pub(crate) async fn comes_back(&mut self, url: &str) {

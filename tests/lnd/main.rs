@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a story that cannot go on shall stop there"
 )]
 
@@ -13,6 +14,10 @@ mod addresses;
 mod bad_lines;
 mod crashes;
 mod deal;
+mod dev_fees;
+#[expect(dead_code, reason = "other stories listen more closely")]
+#[path = "../stories/listener.rs"]
+mod listener;
 mod lost_payments;
 mod measuring;
 mod node_troubles;

@@ -13,7 +13,7 @@ use escrow_lightning::lnd::{BAKE, LndAccess, Macaroon};
 use escrow_regtest::{Balances, Network, Proxy};
 use mostro_relay::trader::{Persona, Trader};
 use nostr::key::{Keys, PublicKey};
-use storage::ledger::Ledger;
+use storage::ledger::{Ledger, View};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -22,7 +22,7 @@ use crate::running_box::RunningBox;
 
 /// Longer than anything here may take on a busy machine, a payment that is
 /// tried again included.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Blocks before the end of a hold at which LND gives it back by itself.
 pub(crate) const AUTO_CANCEL_MARGIN: u32 = 18;
@@ -45,12 +45,22 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) async fn new() -> Town {
+        Town::with(&[]).await
+    }
+
+    /// With these settings besides.
+    pub(crate) async fn with(further: &[(&str, &str)]) -> Town {
         let network = network().await;
         let before = at_rest(&network).await;
         let line = Proxy::to(network.operator().grpc()).await.unwrap();
         let keys = Keys::generate();
         let access = (network.operator().certificate(), macaroon(&network));
-        let settings = settings(&access, line.address(), &keys);
+        let mut settings = settings(&access, line.address(), &keys);
+        settings.extend(
+            further
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string())),
+        );
         let folder = tempfile::tempdir().unwrap();
         let running = RunningBox::starts(folder.path(), &settings).await;
         running.is_ready().await;
@@ -100,11 +110,15 @@ impl Town {
         self.running.says(words).await;
     }
 
-    /// What the dead box has written down of a payment.
-    pub(crate) fn attempt(&self, hash: &str) -> Attempt {
+    /// Looks at what the dead box has written down.
+    pub(crate) fn reads<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         let ledger = self.ledger();
-        let view = ledger.views().view().unwrap();
-        let attempt = view.attempt(payment_hash(hash)).unwrap();
+        look(&ledger.views().view().unwrap())
+    }
+
+    /// What it has written down of a payment.
+    pub(crate) fn attempt(&self, hash: &str) -> Attempt {
+        let attempt = self.reads(|view| view.attempt(payment_hash(hash)).unwrap());
         attempt.expect("the payment was decided")
     }
 
@@ -181,7 +195,7 @@ pub(crate) async fn network() -> MutexGuard<'static, Network> {
         }
     }
     network.is_ready().await.unwrap();
-    for node in [network.operator(), network.buyer()] {
+    for node in [network.seller(), network.operator(), network.buyer()] {
         let open = node.ask(&["listinvoices", "--pending_only"]).await.unwrap();
         for invoice in open.list("/invoices") {
             let hash = invoice["r_hash"].as_str().expect("an invoice has a hash");
@@ -207,12 +221,23 @@ fn macaroon(network: &Network) -> PathBuf {
     beside.with_file_name("mostro.macaroon")
 }
 
+/// How many payments the operator's node has ever begun.
+pub(crate) async fn payments(network: &Network) -> u64 {
+    let asked = ["listpayments", "--include_incomplete", "--max_payments=1"];
+    let answer = network.operator().ask(&asked).await.unwrap();
+    answer.number("/last_index_offset").unwrap()
+}
+
 /// The operator's node, as a box sees it.
 pub(crate) fn lnd(network: &Network) -> Lnd {
-    let operator = network.operator();
+    lnd_at(network, network.operator().grpc())
+}
+
+/// The same at the end of this line.
+pub(crate) fn lnd_at(network: &Network, line: SocketAddr) -> Lnd {
     let access = LndAccess {
-        address: format!("https://{}", operator.grpc()),
-        certificate: operator.certificate(),
+        address: format!("https://{line}"),
+        certificate: network.operator().certificate(),
         macaroon: Macaroon::File(macaroon(network)),
     };
     Lnd::new(access, AUTO_CANCEL_MARGIN).unwrap()

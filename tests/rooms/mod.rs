@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use escrow_core::terms::Terms;
-use escrow_engine::clock::SystemClock;
+use escrow_core::time::UnixTime;
+use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::desk::{Desk, Sealing, Stationery};
 use escrow_engine::entropy::Entropy;
 use escrow_engine::intake::Intake;
@@ -33,26 +34,54 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// What rooms stand on; it is there before them and after them.
+pub(crate) struct Ground {
+    pub(crate) keys: Keys,
+    pub(crate) terms: Terms,
+    /// By how many seconds the clock of the next rooms is ahead of the machine's,
+    /// as if so much time had passed with nobody at home.
+    pub(crate) ahead_secs: u64,
+    /// What the relay keeps.
+    events: Arc<EventStore>,
+    _folder: TempDir,
+}
+
+impl Ground {
+    pub(crate) async fn new() -> Ground {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EventStoreOptions {
+            map_size_bytes: 1 << 30,
+            ..EventStoreOptions::default()
+        };
+        let events = EventStore::open(folder.path(), options).await.unwrap();
+        Ground {
+            keys: Keys::generate(),
+            terms: Terms::default(),
+            ahead_secs: 0,
+            events: Arc::new(events),
+            _folder: folder,
+        }
+    }
+}
+
 /// A relay with an escrow behind one port.
 pub(crate) struct Rooms {
-    pub(crate) keys: Keys,
     pub(crate) url: String,
     pub(crate) escrow: EscrowHandle,
     _running: JoinSet<()>,
-    _folder: TempDir,
 }
 
 impl Rooms {
     /// Opens the port; whatever address a trader names is asked at `addresses`.
     pub(crate) async fn open(
+        ground: &Ground,
         ledger: Ledger,
         backend: Arc<dyn LightningBackend>,
         addresses: SocketAddr,
     ) -> Rooms {
-        let folder = tempfile::tempdir().unwrap();
-        let (keys, slot) = (Keys::generate(), Slot::default());
-        let relay = relay(&folder, &keys, &slot).await;
-        let parts = parts(&keys, ledger, backend, addresses, relay.clone()).await;
+        let slot = Slot::default();
+        let relay = relay(ground, &slot);
+        let parts = parts(ground, ledger, backend, addresses, relay.clone()).await;
         let stop = CancellationToken::new();
         let escrow = Escrow::start(parts, stop.clone()).await.unwrap();
         let handle = escrow.handle();
@@ -64,7 +93,7 @@ impl Rooms {
             profile: RelayProfile {
                 name: "rooms".to_owned(),
                 description: String::new(),
-                pubkey: keys.public_key(),
+                pubkey: ground.keys.public_key(),
                 contact: None,
             },
             readiness: watch::channel(front_door::Readiness::Ready).1,
@@ -73,11 +102,9 @@ impl Rooms {
         running.spawn(async move { escrow.ended().await.unwrap() });
         running.spawn(async move { front_door::run(listener, door, stop).await.unwrap() });
         Rooms {
-            keys,
             url,
             escrow: handle,
             _running: running,
-            _folder: folder,
         }
     }
 
@@ -94,23 +121,19 @@ impl Rooms {
     }
 }
 
-async fn relay(folder: &TempDir, keys: &Keys, slot: &Slot) -> Relay {
-    let options = EventStoreOptions {
-        map_size_bytes: 1 << 30,
-        ..EventStoreOptions::default()
-    };
-    let store = EventStore::open(folder.path(), options).await.unwrap();
+fn relay(ground: &Ground, slot: &Slot) -> Relay {
+    let node = ground.keys.public_key();
     let limits = RelayLimits::default();
     let gate = Gate::new(
-        keys.public_key(),
+        node,
         limits.gate_terms(GateTerms::default()),
         Arc::new(BTreeSet::new()),
         Some(Arc::new(slot.clone())),
     );
     Relay::new(RelayParts {
-        store: Arc::new(store),
+        store: ground.events.clone(),
         writing: Arc::new(gate),
-        reading: Arc::new(Reading::new(keys.public_key())),
+        reading: Arc::new(Reading::new(node)),
         limits,
         urls: Vec::new(),
         clock: Arc::new(Timestamp::now),
@@ -118,12 +141,13 @@ async fn relay(folder: &TempDir, keys: &Keys, slot: &Slot) -> Relay {
 }
 
 async fn parts(
-    keys: &Keys,
+    ground: &Ground,
     ledger: Ledger,
     backend: Arc<dyn LightningBackend>,
     addresses: SocketAddr,
     relay: Relay,
 ) -> Parts {
+    let keys = &ground.keys;
     let info = backend.info().await.unwrap();
     let rules = InvoiceRules {
         network: info.network,
@@ -134,7 +158,7 @@ async fn parts(
         ledger,
         desk: Desk {
             keys: keys.clone(),
-            terms: Terms::default(),
+            terms: ground.terms.clone(),
             stationery: Stationery {
                 network: info.network.to_string(),
                 relays: Vec::new(),
@@ -157,11 +181,24 @@ async fn parts(
         backend,
         addresses: Arc::new(Lnurl::only_at(addresses, rules)),
         publisher: Arc::new(Shelf(relay)),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(Ahead(ground.ahead_secs)),
         mailbox: MailboxLimits::default(),
         strangers_per_second: 500,
         banned: Vec::new(),
         mirrors: Vec::new(),
+    }
+}
+
+/// The clock of the machine, and so many seconds more.
+struct Ahead(u64);
+
+impl Clock for Ahead {
+    fn now(&self) -> UnixTime {
+        SystemClock.now().plus(self.0)
+    }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
     }
 }
 

@@ -14,7 +14,7 @@ use storage::testing::{PowerCutDisk, Trouble};
 
 use crate::envelopes::{now, signed_at};
 use crate::person::Person;
-use crate::rooms::Rooms;
+use crate::rooms::{Ground, Rooms};
 use crate::town::PURSE;
 
 /// Story "commit fails": nothing is promised, nothing is half done, and the
@@ -26,7 +26,7 @@ async fn g15_up_s15_a_failed_commit_is_told_and_the_resend_is_clean() {
         let mut alice = workshop.person("alice").await;
         let kept = alice.offers(OrderKind::Sell, 10_000).await;
         let cancel = alice.message(Action::Cancel, None);
-        let node = workshop.rooms.keys.public_key();
+        let node = workshop.ground.keys.public_key();
         let cancel = signed_at(&alice, &cancel, Transport::Direct, node, now());
 
         workshop.disk.set_trouble(trouble);
@@ -52,6 +52,7 @@ async fn g15_up_s15_a_failed_commit_is_told_and_the_resend_is_clean() {
 struct Workshop {
     disk: PowerCutDisk,
     sandbox: Sandbox,
+    ground: Ground,
     rooms: Rooms,
 }
 
@@ -62,9 +63,12 @@ impl Workshop {
         let sandbox = Sandbox::in_memory(&Setup::from_seed([1; 32]), clock);
         let ledger = Ledger::with_backend(disk.clone()).unwrap();
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let ground = Ground::new().await;
+        let backend = Arc::new(sandbox.clone());
         Workshop {
             disk,
-            rooms: Rooms::open(ledger, Arc::new(sandbox.clone()), nobody).await,
+            rooms: Rooms::open(&ground, ledger, backend, nobody).await,
+            ground,
             sandbox,
         }
     }
@@ -74,7 +78,7 @@ impl Workshop {
             full_privacy: true,
             ..Persona::new(name, [1; 32], Transport::Direct)
         };
-        let node = self.rooms.keys.public_key();
+        let node = self.ground.keys.public_key();
         let trader = Trader::join(persona, &self.rooms.url, node).await.unwrap();
         let wallet = Wallet::funded(&self.sandbox, name, PURSE).await.unwrap();
         Person::new(trader, wallet).await
