@@ -70,9 +70,9 @@ pub(crate) struct Scene<'a> {
 }
 
 impl People {
-    /// Four to twelve of them.
+    /// Four to three dozen of them.
     pub(crate) fn new(line: &mut Line, dice: &mut Dice, operator: Keys) -> People {
-        let count = 4 + usize::try_from(dice.below(9)).unwrap();
+        let count = 4 + usize::try_from(dice.below(33)).unwrap();
         let persons = (0..count).map(|number| Person::new(number, line, dice));
         let persons = persons.collect();
         // Nobody of the town owns this one.

@@ -36,7 +36,7 @@ use self::post::Post;
 use self::step::Chores;
 
 /// Orders that get into a town's book before its trouble ends.
-pub const TRADES_PER_TOWN: u64 = 20;
+pub const TRADES_PER_TOWN: u64 = 50;
 
 /// Rounds of trouble after which a town ends even with fewer orders.
 const MOST_ROUNDS: usize = 2_000;
@@ -101,6 +101,8 @@ pub(crate) struct Town {
     workers: Workers,
     line: Line,
     people: People,
+    /// In one round so many at most think of something.
+    bustle: u64,
     post: Post,
     mirrors: Mirrors,
     witness: Witness,
@@ -122,6 +124,7 @@ impl Town {
         let mut line = Line::new(dice.bytes(), now);
         let keys = fresh_keys(&mut dice);
         let people = People::new(&mut line, &mut dice, keys.clone());
+        let bustle = 3 + dice.below(10);
         let secret = dice.bytes();
         let mut town = Town {
             witness: Witness::new(keys.public_key(), &line),
@@ -142,6 +145,7 @@ impl Town {
             workers: Workers::new(now),
             line,
             people,
+            bustle,
             post: Post::default(),
             mirrors: Mirrors::draw(&mut dice),
             steps: 0,
@@ -177,7 +181,7 @@ impl Town {
         };
         self.sleep(secs);
         self.weather();
-        for _ in 0..=self.dice.below(3) {
+        for _ in 0..=self.dice.below(self.bustle) {
             self.somebody_acts();
         }
         if self.dice.percent(5) {
@@ -198,9 +202,7 @@ impl Town {
             0..3 => self.cut_power_in(batch),
             3..5 => self.refuse_commit_of(batch),
             5..9 => self.commit_and_crash(batch),
-            _ => {
-                self.commit(&batch);
-            }
+            _ => self.turn(&batch),
         }
     }
 
@@ -216,7 +218,7 @@ impl Town {
                 return;
             }
             let batch = self.batch();
-            self.commit(&batch);
+            self.turn(&batch);
         }
     }
 
@@ -242,6 +244,9 @@ impl Town {
     fn weather(&mut self) {
         let view = self.view();
         self.line.weather(&view, &mut self.dice, &mut self.tally);
+        if !self.hours.is_right() && self.dice.percent(10) {
+            self.hours.set_wrong(0);
+        }
         match self.dice.below(100) {
             0 => self.somebody_sets_the_clock(),
             1 => self.close_post(),
@@ -250,12 +255,8 @@ impl Town {
         }
     }
 
-    /// A clock that is wrong is set right again; a right one goes wrong, mostly
-    /// by more than can be drift.
+    /// The clock goes wrong, mostly by more than can be drift.
     fn somebody_sets_the_clock(&mut self) {
-        if !self.hours.is_right() {
-            return self.hours.set_wrong(0);
-        }
         let secs = match self.dice.below(20) {
             0..4 => self.dice.below(JUMP_SECS),
             4..19 => JUMP_SECS + self.dice.below(7_200),

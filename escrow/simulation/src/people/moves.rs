@@ -69,6 +69,10 @@ impl People {
             Stage::PayingBuyer { take, .. } if order.role_of(key) == Some(Role::Buyer) => {
                 return vec![self.give_invoice(order.id, key, take.buyer_gets(), scene)];
             }
+            // Who has rated the buyer seldom tries it again.
+            Stage::PayingBuyer { .. } if order.rated.by_seller && !scene.dice.percent(10) => {
+                return Vec::new();
+            }
             Stage::PayingBuyer { .. } => Ask::RateUser {
                 stars: u8::try_from(1 + scene.dice.below(5)).unwrap(),
             },

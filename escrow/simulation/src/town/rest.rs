@@ -70,7 +70,7 @@ impl Town {
         self.hours.set_wrong(0);
         for _ in 0..3 {
             let batch = self.batch();
-            self.commit(&batch);
+            self.turn(&batch);
             self.pass_time(PROBATION_SECS);
         }
         self.sleep(self.ledger_time.secs_since(self.hours.now));
@@ -83,7 +83,7 @@ impl Town {
         for _ in 0..MIRROR_ROUNDS {
             self.pass_time(ROUND_SECS);
             let batch = self.batch();
-            self.commit(&batch);
+            self.turn(&batch);
             let view = self.view();
             if self.mirrors.are_served(&view) {
                 return self.mirrors.show_the_truth(&view, &mut self.tally);
@@ -104,7 +104,7 @@ impl Town {
             lets_act(self);
             let batch = self.batch();
             let is_idle = batch.is_idle() && self.post.is_empty() && !self.is_timer_due();
-            self.commit(&batch);
+            self.turn(&batch);
             if is_idle && is_over(self) {
                 let view = self.view();
                 return self.witness.audits(&view, &self.line, &self.people);

@@ -12,10 +12,10 @@ use storage::ledger::OutboxSeq;
 use super::Town;
 use crate::lightning::{Bench, Workers};
 use crate::mirrors::Brought;
-use crate::witness::{Truth, Witness, inspects_horizon, inspects_process};
+use crate::witness::{Truth, Witness, audits_process, inspects_horizon, inspects_process};
 
 /// Steps between two audits.
-const AUDIT_EVERY: u64 = 8;
+const AUDIT_EVERY: u64 = 24;
 
 /// Seconds between two heartbeats of the node.
 const HEARTBEAT_SECS: u64 = 30;
@@ -43,6 +43,10 @@ impl Batch {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.mail.is_empty() && self.delivered.is_empty() && self.own.is_empty()
+    }
+
     /// Whether it asks for nothing but that time passes.
     pub(super) fn is_idle(&self) -> bool {
         let is_chore = |own: &Submission| {
@@ -54,6 +58,14 @@ impl Batch {
 }
 
 impl Town {
+    /// The node takes a turn, if anything waits for one.
+    pub(super) fn turn(&mut self, batch: &Batch) {
+        let waits = !batch.is_empty() || self.is_timer_due() || self.timers_move_by.is_some();
+        if waits {
+            self.commit(batch);
+        }
+    }
+
     /// What waits for the node by now.
     pub(super) fn batch(&mut self) -> Batch {
         let mut own = self.chores();
@@ -241,7 +253,8 @@ impl Town {
         if self.steps.is_multiple_of(AUDIT_EVERY) {
             self.witness.audits(&view, &self.line, &self.people);
             self.mirrors.audits(&view);
+            audits_process(&view, &self.known, &self.people);
         }
-        inspects_process(&view, &self.known, &self.workers, &self.people);
+        inspects_process(&view, &self.living(), &self.known, &self.workers);
     }
 }
