@@ -70,7 +70,7 @@ pub(crate) struct Scene<'a> {
 }
 
 impl People {
-    /// Four to three dozen of them.
+    /// Four to 36 of them.
     pub(crate) fn new(line: &mut Line, dice: &mut Dice, operator: Keys) -> People {
         let count = 4 + usize::try_from(dice.below(33)).unwrap();
         let persons = (0..count).map(|number| Person::new(number, line, dice));
