@@ -18,7 +18,7 @@ const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600;
 const WINDOW: usize = 16;
 
 /// Messages that are decided in one go.
-const READ_AT_ONCE: usize = 4;
+const READ_AT_ONCE: usize = 16;
 
 /// The moment, and whom to ask and tell of chance.
 type At<'a> = (UnixTime, &'a mut Dice, &'a mut Tally);
