@@ -169,6 +169,7 @@ mod tests {
     use std::sync::Arc;
 
     use tonic::Code;
+    use tracing::subscriber::DefaultGuard;
 
     use super::*;
 
@@ -182,54 +183,29 @@ mod tests {
         Turnstile::new(Token::new(TOKEN))
     }
 
-    #[test]
-    fn a_token_opens_and_some_methods_are_only_for_this_machine() {
-        let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let table = [
-            (here, Some(TOKEN), Need::Token, Code::Ok),
-            (there, Some(TOKEN), Need::Token, Code::Ok),
-            (here, None, Need::Token, Code::PermissionDenied),
-            (here, Some("wrong"), Need::Token, Code::PermissionDenied),
-            (here, Some(TOKEN), Need::TokenHere, Code::Ok),
-            (there, Some(TOKEN), Need::TokenHere, Code::PermissionDenied),
-            (there, None, Need::Nothing, Code::Ok),
-        ];
-        let turnstile = turnstile();
-        for (from, given, need, expected) in table {
-            let admitted = turnstile.admit_from(from, given, need);
-            assert_eq!(code(admitted), expected, "{from} {given:?} {need:?}");
-        }
-        let open = Turnstile::new(None);
-        assert_eq!(code(open.admit_from(here, None, Need::Token)), Code::Ok);
+    /// What this thread logs. Every test that calls has one: of a line that is
+    /// first reached where nobody reads, just as another thread begins to read,
+    /// tracing believes for good that nobody does.
+    struct Log {
+        lines: Lines,
+        _reads: DefaultGuard,
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_guesses_too_often_waits_even_with_the_right_token_and_nobody_else_does() {
-        let (guesser, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let turnstile = turnstile();
-        for _ in 0..GUESSES {
-            let guess = turnstile.admit_from(guesser, Some("wrong"), Need::Token);
-            assert_eq!(code(guess), Code::PermissionDenied);
+    impl Log {
+        fn read() -> Log {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let log = tracing_subscriber::fmt().with_writer(move || writer.clone());
+            Log {
+                lines,
+                _reads: tracing::subscriber::set_default(log.with_ansi(false).finish()),
+            }
         }
-        let over = turnstile.admit_from(guesser, Some("wrong"), Need::Token);
-        assert_eq!(code(over), Code::ResourceExhausted);
-        let right = |from| code(turnstile.admit_from(from, Some(TOKEN), Need::Token));
-        assert_eq!(right(guesser), Code::ResourceExhausted);
-        assert_eq!(right(other), Code::Ok);
-        tokio::time::advance(WINDOW).await;
-        assert_eq!(right(guesser), Code::Ok);
-    }
 
-    /// What is logged while `calling`.
-    fn logged(calling: impl FnOnce()) -> String {
-        let lines = Lines::default();
-        let log = tracing_subscriber::fmt().with_writer({
-            let lines = lines.clone();
-            move || lines.clone()
-        });
-        tracing::subscriber::with_default(log.with_ansi(false).finish(), calling);
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        /// What is new in it.
+        fn news(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.lines.0.lock().unwrap())).unwrap()
+        }
     }
 
     #[derive(Clone, Default)]
@@ -246,17 +222,54 @@ mod tests {
     }
 
     #[test]
+    fn a_token_opens_and_some_methods_are_only_for_this_machine() {
+        let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let table = [
+            (here, Some(TOKEN), Need::Token, Code::Ok),
+            (there, Some(TOKEN), Need::Token, Code::Ok),
+            (here, None, Need::Token, Code::PermissionDenied),
+            (here, Some("wrong"), Need::Token, Code::PermissionDenied),
+            (here, Some(TOKEN), Need::TokenHere, Code::Ok),
+            (there, Some(TOKEN), Need::TokenHere, Code::PermissionDenied),
+            (there, None, Need::Nothing, Code::Ok),
+        ];
+        let (_log, turnstile) = (Log::read(), turnstile());
+        for (from, given, need, expected) in table {
+            let admitted = turnstile.admit_from(from, given, need);
+            assert_eq!(code(admitted), expected, "{from} {given:?} {need:?}");
+        }
+        let open = Turnstile::new(None);
+        assert_eq!(code(open.admit_from(here, None, Need::Token)), Code::Ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_too_often_waits_even_with_the_right_token_and_nobody_else_does() {
+        let (guesser, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let (_log, turnstile) = (Log::read(), turnstile());
+        for _ in 0..GUESSES {
+            let guess = turnstile.admit_from(guesser, Some("wrong"), Need::Token);
+            assert_eq!(code(guess), Code::PermissionDenied);
+        }
+        let over = turnstile.admit_from(guesser, Some("wrong"), Need::Token);
+        assert_eq!(code(over), Code::ResourceExhausted);
+        let right = |from| code(turnstile.admit_from(from, Some(TOKEN), Need::Token));
+        assert_eq!(right(guesser), Code::ResourceExhausted);
+        assert_eq!(right(other), Code::Ok);
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(right(guesser), Code::Ok);
+    }
+
+    #[test]
     fn each_wrong_token_is_logged_and_a_flood_of_calls_once() {
         let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let turnstile = turnstile();
+        let (log, turnstile) = (Log::read(), turnstile());
         let tries = |from, given, need, times: u32| {
-            let log = logged(|| {
-                for _ in 0..times {
-                    drop(turnstile.admit_from(from, given, need));
-                }
-            });
-            assert!(!log.contains("guessed") && !log.contains(TOKEN), "{log}");
-            log.lines().count()
+            for _ in 0..times {
+                drop(turnstile.admit_from(from, given, need));
+            }
+            let news = log.news();
+            assert!(!news.contains("guessed") && !news.contains(TOKEN), "{news}");
+            news.lines().count()
         };
         assert_eq!(tries(here, Some(TOKEN), Need::Token, 3), 0);
         assert_eq!(tries(here, None, Need::Token, 1), 1);
@@ -269,7 +282,7 @@ mod tests {
     #[test]
     fn passwords_are_few_and_calls_are_counted() {
         let from = "192.0.2.1".parse().unwrap();
-        let turnstile = turnstile();
+        let (_log, turnstile) = (Log::read(), turnstile());
         let tries = |need, times| {
             let codes = (0..times).map(|_| code(turnstile.admit_from(from, None, need)));
             codes.filter(|code| *code == Code::Ok).count()
