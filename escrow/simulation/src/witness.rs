@@ -45,6 +45,8 @@ struct Asked {
     order: Option<Uuid>,
     answers: u32,
     is_decided: bool,
+    /// It was in a commit of unknown outcome.
+    may_be_decided: bool,
     /// Its answer may have been lost with a commit of unknown outcome.
     is_doubtful: bool,
     index: Option<(IdentityKey, i64)>,
@@ -55,7 +57,18 @@ struct Asked {
 impl Asked {
     fn waits_for(&self, letter: &Heard) -> bool {
         let is_its_own = self.by == letter.to && self.order == letter.order;
-        is_its_own && self.is_decided && self.answers == 0
+        let may_wait = self.is_decided || self.may_be_decided;
+        is_its_own && may_wait && self.answers == 0
+    }
+
+    /// Its answer, or one that is only taken for it, should nobody know yet
+    /// whether it was decided.
+    fn is_answered(&mut self) {
+        if self.is_decided {
+            self.answers = 1;
+        } else {
+            self.is_doubtful = true;
+        }
     }
 }
 
@@ -135,6 +148,7 @@ impl Witness {
             order: request.order.map(|order| order.0),
             answers: 0,
             is_decided: false,
+            may_be_decided: false,
             // That answer never echoes an id, only a refusal does (rule L1).
             is_doubtful: request.ask == Ask::Question(Question::RestoreSession),
             index,
@@ -188,6 +202,14 @@ impl Witness {
                 .iter()
                 .flat_map(|message| [message.event, message.inner]),
         );
+        for id in batch
+            .iter()
+            .filter_map(|message| message.request.request_id)
+        {
+            if let Some(asked) = self.asked.get_mut(&id) {
+                asked.may_be_decided = true;
+            }
+        }
         if letters_are_lost {
             for asked in self.asked.values_mut() {
                 asked.is_doubtful = true;
@@ -251,7 +273,7 @@ impl Witness {
             .asked
             .values_mut()
             .filter(|asked| opens(asked.what) && asked.waits_for(letter));
-        left.for_each(|asked| asked.answers = 1);
+        left.for_each(Asked::is_answered);
     }
 
     /// An answer to a release or a cancel that came too late to echo its id
@@ -270,12 +292,12 @@ impl Witness {
             Action::AdminCanceled => (["admin-cancel"; 2], "late answer to a ruling"),
             _ => return,
         };
-        let mut open = self
+        let open = self
             .asked
             .values_mut()
             .filter(|asked| what.contains(&asked.what) && asked.waits_for(letter));
-        if let Some(asked) = open.next() {
-            asked.answers = 1;
+        if let Some(asked) = open.min_by_key(|asked| !asked.is_decided) {
+            asked.is_answered();
             tally.add(counted);
         }
     }
