@@ -25,7 +25,7 @@ use crate::lightning::Line;
 use crate::people::People;
 use crate::tally::Tally;
 
-pub(crate) use self::agreement::{audits_process, inspects_horizon, inspects_process};
+pub(crate) use self::agreement::{inspects_horizon, inspects_process};
 pub(crate) use self::answers::Truth;
 
 /// One letter, as far as it can be judged without its words.

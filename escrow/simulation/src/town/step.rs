@@ -12,10 +12,10 @@ use storage::ledger::OutboxSeq;
 use super::Town;
 use crate::lightning::{Bench, Workers};
 use crate::mirrors::Brought;
-use crate::witness::{Truth, Witness, audits_process, inspects_horizon, inspects_process};
+use crate::witness::{Truth, Witness, inspects_horizon, inspects_process};
 
 /// Steps between two audits.
-const AUDIT_EVERY: u64 = 24;
+const AUDIT_EVERY: u64 = 8;
 
 /// Seconds between two heartbeats of the node.
 const HEARTBEAT_SECS: u64 = 30;
@@ -253,8 +253,7 @@ impl Town {
         if self.steps.is_multiple_of(AUDIT_EVERY) {
             self.witness.audits(&view, &self.line, &self.people);
             self.mirrors.audits(&view);
-            audits_process(&view, &self.known, &self.people);
         }
-        inspects_process(&view, &self.living(), &self.known, &self.workers);
+        inspects_process(&view, &self.known, &self.workers, &self.people);
     }
 }

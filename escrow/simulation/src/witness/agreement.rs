@@ -240,23 +240,11 @@ fn rarity(stage: &Stage, payout: Option<&Payout>, hold: Option<&Hold>) -> Option
     }
 }
 
-/// Of all keys the process knows those of living orders.
-pub(crate) fn audits_process(view: &View, known: &KnownKeys, people: &People) {
+/// Known keys are those of living orders, and everything alive is tended.
+pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, people: &People) {
     let living = view.living_trade_keys().unwrap();
     for key in people.selves.keys() {
         assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
-    }
-}
-
-/// Parties of living orders are known, and everything alive is tended.
-pub(crate) fn inspects_process(
-    view: &View,
-    living: &[Order],
-    known: &KnownKeys,
-    workers: &Workers,
-) {
-    for party in living.iter().flat_map(Order::parties) {
-        assert!(known.knows(&party.trade_key.0), "{party:?} is not known");
     }
     for hold in view.living_holds().unwrap() {
         assert!(
