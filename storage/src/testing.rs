@@ -149,8 +149,9 @@ impl Platters {
         if matches!(self.trouble, Trouble::Refuses | Trouble::NoPower) {
             return Err(self.refusal());
         }
-        self.unsynced.clear();
-        self.synced = self.seen.clone();
+        for change in self.unsynced.drain(..) {
+            change.apply(&mut self.synced);
+        }
         self.counts.syncs += 1;
         match self.trouble {
             Trouble::SyncsAndComplains => Err(self.refusal()),
@@ -183,7 +184,7 @@ impl Change {
 const SECTOR: usize = 4_096;
 
 /// The bytes of a disk. Clones share the sectors that none of them has written
-/// since, so that a sync and a power cut cost next to nothing.
+/// since, so that a power cut costs next to nothing.
 #[derive(Clone, Debug, Default)]
 struct Image {
     len: usize,

@@ -20,6 +20,12 @@ impl KnownKeys {
             .contains(key)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Forgets all and knows these.
     pub(crate) fn replace(&self, keys: impl IntoIterator<Item = PublicKey>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.into_iter().collect();

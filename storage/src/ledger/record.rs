@@ -45,11 +45,13 @@ pub(crate) fn decode<R: Record>(table: Table, bytes: &[u8]) -> Result<R, Storage
     let (&version, json) = bytes
         .split_first()
         .ok_or_else(|| damaged("it is empty".into()))?;
+    // As a whole this is checked in no time, string by string it is not.
+    let json = || std::str::from_utf8(json).map_err(|e| damaged(e.to_string()));
     match version {
         0 => Err(damaged("its version is 0".into())),
-        v if v == R::VERSION => serde_json::from_slice(json).map_err(|e| damaged(e.to_string())),
+        v if v == R::VERSION => serde_json::from_str(json()?).map_err(|e| damaged(e.to_string())),
         v if v < R::VERSION => {
-            let old = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
+            let old = serde_json::from_str(json()?).map_err(|e| damaged(e.to_string()))?;
             let json = (v..R::VERSION).fold(old, |json, from| R::upgrade(from, json));
             serde_json::from_value(json).map_err(|e| damaged(e.to_string()))
         }

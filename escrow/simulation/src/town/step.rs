@@ -254,6 +254,7 @@ impl Town {
             self.witness.audits(&view, &self.line, &self.people);
             self.mirrors.audits(&view);
         }
-        inspects_process(&view, &self.known, &self.workers, &self.people);
+        let node = self.keys.public_key();
+        inspects_process(&view, &self.known, &self.workers, node);
     }
 }

@@ -11,11 +11,21 @@ use escrow_core::terms::Terms;
 use escrow_core::{Msat, UnixTime};
 use escrow_engine::known_keys::KnownKeys;
 use escrow_lightning::backend::{HoldState as Seen, PaymentState};
+use nostr::key::PublicKey;
 use storage::ledger::View;
 
 use super::Witness;
 use crate::lightning::{DEVELOPMENT, Line, Task, Workers};
 use crate::people::People;
+
+/// An order with all its holds, as the ledger has them.
+#[derive(Debug)]
+struct Trade {
+    order: Order,
+    holds: Vec<Hold>,
+}
+
+type Trades = BTreeMap<OrderId, Trade>;
 
 impl Witness {
     /// What must be true after every step.
@@ -25,15 +35,13 @@ impl Witness {
                 self.book.contains_key(&order.id),
                 "not in the book: {order:?}"
             );
-            self.inspects_order(order, view);
-            inspects_holds(order.id, view, line);
+            self.inspects_order(order, view, line);
         }
         let has_ended = |id: &&OrderId| !living.iter().any(|order| order.id == **id);
         let is_news = |id: &&OrderId| !self.ended.contains_key(id);
         let ended = self.orders.iter().filter(is_news).filter(has_ended);
         for id in ended.copied().collect::<Vec<_>>() {
-            self.inspects_order(&known(id, view), view);
-            inspects_holds(id, view, line);
+            self.inspects_order(&known(id, view), view, line);
         }
         let world = &line.world;
         assert_eq!(world.total_msat(), world.minted_msat(), "sats made or lost");
@@ -44,11 +52,13 @@ impl Witness {
 
     /// What stays wrong once it is wrong; looked at from time to time.
     pub(crate) fn audits(&mut self, view: &View, line: &Line, people: &People) {
+        let mut trades = BTreeMap::new();
         for id in self.orders.clone() {
-            self.inspects_order(&known(id, view), view);
-            inspects_holds(id, view, line);
+            let order = known(id, view);
+            let holds = self.inspects_order(&order, view, line);
+            trades.insert(id, Trade { order, holds });
         }
-        self.audits_money(view, line, people);
+        self.audits_money(&trades, view, line, people);
         let unburnt = self.unburnt.iter().filter(|index| self.uses[index] == 1);
         for (identity, index) in unburnt {
             let user = view.user(*identity).unwrap();
@@ -59,7 +69,8 @@ impl Witness {
         assert!(set_aside.is_empty(), "{set_aside:?}");
     }
 
-    fn inspects_order(&mut self, order: &Order, view: &View) {
+    /// Returns its holds.
+    fn inspects_order(&mut self, order: &Order, view: &View, line: &Line) -> Vec<Hold> {
         let (id, stage) = (order.id, &order.stage);
         let shown = match stage {
             Stage::Pending
@@ -92,10 +103,12 @@ impl Witness {
             assert!(!stage.is_terminal() || !row.is_open());
         }
         let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
-        let hold = stage.hold().map(|id| view.hold(id).unwrap().unwrap());
-        let rarity = rarity(stage, payout.as_ref(), hold.as_ref());
+        let holds = view.holds_of(id).unwrap();
+        holds.iter().for_each(|hold| inspects_hold(hold, line));
+        let hold = hold_of(order, &holds);
+        let rarity = rarity(stage, payout.as_ref(), hold);
         self.rarities.extend(rarity.map(|name| (name, id)));
-        let mover = due::mover(order, hold.as_ref(), payout.as_ref());
+        let mover = due::mover(order, hold, payout.as_ref());
         assert!(
             mover.is_some() != stage.is_terminal(),
             "{mover:?} moves {order:?}"
@@ -109,19 +122,16 @@ impl Witness {
         } else if stage.is_terminal() {
             self.ended.insert(id, stage.clone());
         }
+        holds
     }
 
-    fn audits_money(&self, view: &View, line: &Line, people: &People) {
+    fn audits_money(&self, trades: &Trades, view: &View, line: &Line, people: &People) {
         let world = &line.world;
         let mut node = self.outbound_at_first.0;
         let names = people.persons.iter().map(|person| person.wallet.as_str());
         let mut wallets: BTreeMap<_, _> = names.map(|name| (name, People::funds().0)).collect();
         wallets.insert(DEVELOPMENT, 0);
-        for hold in self
-            .orders
-            .iter()
-            .flat_map(|id| view.holds_of(*id).unwrap())
-        {
+        for hold in trades.values().flat_map(|trade| &trade.holds) {
             let owner = people.selves[&hold.seller.trade_key].owner;
             let wallet = people.persons[owner].wallet.as_str();
             let wallet = wallets.get_mut(wallet).unwrap();
@@ -159,8 +169,9 @@ impl Witness {
             assert!(is_first, "two live payments for {:?}", attempt.payout);
             let out = gone.entry(attempt.order).or_default();
             *out = Msat(out.0 + payment.amount.0);
-            inspects_cover(attempt.order, *out, view, line);
-            self.inspects_dev_fee(&attempt, view);
+            let trade = &trades[&attempt.order];
+            inspects_cover(trade, *out, line);
+            self.inspects_dev_fee(&attempt, &trade.order);
             if matches!(payment.state, PaymentState::Succeeded { .. }) {
                 node -= payment.amount.0 + fee.0;
                 *wallets.get_mut(line.payee(payment.hash)).unwrap() += payment.amount.0;
@@ -181,11 +192,10 @@ impl Witness {
 impl Witness {
     /// The development gets its share of a trade that has ended well, and no
     /// more; everybody is told when it has, and not before (rules F5, J2, J5).
-    fn inspects_dev_fee(&self, attempt: &Attempt, view: &View) {
+    fn inspects_dev_fee(&self, attempt: &Attempt, order: &Order) {
         if attempt.payee() == Payee::Buyer {
             return;
         }
-        let order = known(attempt.order, view);
         assert!(matches!(order.stage, Stage::Success { .. }), "{order:?}");
         let take = order.stage.take();
         let owed = take.map(|take| take.dev_fee.to_msat().unwrap());
@@ -240,12 +250,16 @@ fn rarity(stage: &Stage, payout: Option<&Payout>, hold: Option<&Hold>) -> Option
     }
 }
 
-/// Known keys are those of living orders, and everything alive is tended.
-pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, people: &People) {
-    let living = view.living_trade_keys().unwrap();
-    for key in people.selves.keys() {
-        assert_eq!(known.knows(&key.0), living.contains(key), "known keys");
-    }
+/// Known keys are those of living orders, of solvers and of the node, and
+/// everything alive is tended.
+pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers, node: PublicKey) {
+    let parties = view.living_trade_keys().unwrap();
+    let solvers = view.solvers().unwrap();
+    let mut expected: BTreeSet<_> = parties.into_iter().map(|key| key.0).collect();
+    expected.extend(solvers.into_iter().map(|(key, _)| key.0));
+    expected.insert(node);
+    let are_known = expected.iter().all(|key| known.knows(key));
+    assert!(are_known && known.count() == expected.len(), "known keys");
     for hold in view.living_holds().unwrap() {
         assert!(
             workers.tends(Task::Hold(hold.hash)),
@@ -266,34 +280,37 @@ pub(crate) fn inspects_process(view: &View, known: &KnownKeys, workers: &Workers
     }
 }
 
+/// The hold that an order waits for or has settled.
+fn hold_of<'a>(order: &Order, holds: &'a [Hold]) -> Option<&'a Hold> {
+    let id = order.stage.hold()?;
+    Some(holds.iter().find(|hold| hold.id == id).expect("its hold"))
+}
+
 /// Where a hold stands in ledger and world.
-fn inspects_holds(order: OrderId, view: &View, line: &Line) {
-    for hold in view.holds_of(order).unwrap() {
-        let seen = line.world.hold(hold.hash).map(|seen| seen.state);
-        let agrees = match &hold.state {
-            HoldState::Settled(_) => matches!(seen, Some(Seen::Settled { .. })),
-            // One that opened very late is closed by its own expiry.
-            HoldState::Canceled => {
-                matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
-            }
-            HoldState::Lost => seen == Some(Seen::Canceled),
-            HoldState::New => !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_))),
-            // A paid one is on its way back to the seller.
-            HoldState::Canceling => !matches!(seen, Some(Seen::Settled { .. })),
-            HoldState::Open { .. } | HoldState::Accepted(_) => {
-                !matches!(seen, Some(Seen::Settled { .. }) | None)
-            }
-            HoldState::Settling(_) => !matches!(seen, Some(Seen::Open { .. }) | None),
-        };
-        assert!(agrees, "ledger {:?}, Lightning {seen:?}", hold.state);
-    }
+fn inspects_hold(hold: &Hold, line: &Line) {
+    let seen = line.world.hold(hold.hash).map(|seen| seen.state);
+    let agrees = match &hold.state {
+        HoldState::Settled(_) => matches!(seen, Some(Seen::Settled { .. })),
+        // One that opened very late is closed by its own expiry.
+        HoldState::Canceled => {
+            matches!(seen, None | Some(Seen::Canceled | Seen::Open { .. }))
+        }
+        HoldState::Lost => seen == Some(Seen::Canceled),
+        HoldState::New => !matches!(seen, Some(Seen::Settled { .. } | Seen::Accepted(_))),
+        // A paid one is on its way back to the seller.
+        HoldState::Canceling => !matches!(seen, Some(Seen::Settled { .. })),
+        HoldState::Open { .. } | HoldState::Accepted(_) => {
+            !matches!(seen, Some(Seen::Settled { .. }) | None)
+        }
+        HoldState::Settling(_) => !matches!(seen, Some(Seen::Open { .. }) | None),
+    };
+    assert!(agrees, "ledger {:?}, Lightning {seen:?}", hold.state);
 }
 
 /// What goes out for a trade is covered by its settled hold (promise 3).
-fn inspects_cover(order: OrderId, amount: Msat, view: &View, line: &Line) {
-    let order = view.order(order).unwrap().unwrap();
-    let hold = view.hold(order.stage.hold().unwrap()).unwrap().unwrap();
+fn inspects_cover(trade: &Trade, amount: Msat, line: &Line) {
+    let hold = hold_of(&trade.order, &trade.holds).unwrap();
     let seen = line.world.hold(hold.hash).unwrap();
-    assert!(matches!(seen.state, Seen::Settled { .. }), "{order:?}");
+    assert!(matches!(seen.state, Seen::Settled { .. }), "{trade:?}");
     assert!(amount <= seen.value, "more goes out than came in");
 }
