@@ -147,6 +147,9 @@ pub struct Attempt {
     /// Since when Lightning cannot find it, while it calls it in flight.
     #[serde(default)]
     pub missing: Option<Missing>,
+    /// The last failure without a reason of a try before the present one.
+    #[serde(default)]
+    pub unnamed: Option<UnnamedFailure>,
     /// Where it stands.
     pub state: AttemptState,
 }
@@ -157,6 +160,32 @@ impl Attempt {
     pub fn payee(&self) -> Payee {
         self.payout.payee(self.order)
     }
+
+    /// The last failure for which Lightning named no reason: whatever the tries
+    /// after it came to, a part of that one might still be claimed (rule P6b).
+    #[must_use]
+    pub fn last_unnamed(&self) -> Option<UnnamedFailure> {
+        match self.state {
+            AttemptState::Failed {
+                reason: PaymentFailure::Error,
+                at,
+                tip_height,
+            } => Some(UnnamedFailure { at, tip_height }),
+            AttemptState::Failed { .. }
+            | AttemptState::Sent
+            | AttemptState::Succeeded { .. }
+            | AttemptState::Lost { .. } => self.unnamed,
+        }
+    }
+}
+
+/// A failure for which Lightning named no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnnamedFailure {
+    /// When the node learned of it.
+    pub at: UnixTime,
+    /// Height of the chain then, if it was known.
+    pub tip_height: Option<u32>,
 }
 
 /// A payment that Lightning has recorded as sent and no channel carries (rule

@@ -378,6 +378,7 @@ fn first_try(
         tries: 1,
         first_sent_at: now.at,
         missing: None,
+        unnamed: None,
         state: AttemptState::Sent,
     }
 }
@@ -394,6 +395,7 @@ fn tried_again(attempt: &Attempt, failed: PaymentFailure, now: Now) -> Attempt {
             now.terms.payment_cltv_limit_blocks
         },
         missing: None,
+        unnamed: attempt.last_unnamed(),
         state: AttemptState::Sent,
         ..attempt.clone()
     }

@@ -7,7 +7,7 @@ use crate::facts::{InvoiceFacts, Now, PayoutFacts};
 use crate::lightning::Destination;
 use crate::notice::{Letter, Notice};
 use crate::order::{Order, Role, Take};
-use crate::payout::{Attempt, AttemptState, PaymentFailure, PayoutState};
+use crate::payout::{Attempt, AttemptState, PayoutState, UnnamedFailure};
 use crate::stage::{BackTo, Stage};
 use crate::view;
 use crate::wire::CantDo;
@@ -185,22 +185,24 @@ fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
             .is_none_or(|attempt| is_over(attempt, now))
 }
 
+/// Whether nothing of an attempt can still be paid: it has no try under way,
+/// and the last failure without a reason is long past, whatever came after it
+/// (rules P6b, P8).
 pub(super) fn is_over(attempt: &Attempt, now: Now) -> bool {
     match attempt.state {
         AttemptState::Sent | AttemptState::Succeeded { .. } => false,
-        AttemptState::Failed {
-            reason: PaymentFailure::Error,
-            at,
-            tip_height: None,
-        } => now.at.secs_since(at) >= ERROR_REST_SECS,
-        AttemptState::Failed {
-            reason: PaymentFailure::Error,
-            tip_height: Some(height),
-            ..
-        } => now
+        AttemptState::Failed { .. } | AttemptState::Lost { .. } => attempt
+            .last_unnamed()
+            .is_none_or(|failure| has_rested(failure, now)),
+    }
+}
+
+fn has_rested(failure: UnnamedFailure, now: Now) -> bool {
+    match failure.tip_height {
+        None => now.at.secs_since(failure.at) >= ERROR_REST_SECS,
+        Some(height) => now
             .tip_height
             .is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS),
-        AttemptState::Failed { .. } | AttemptState::Lost { .. } => true,
     }
 }
 
@@ -265,6 +267,7 @@ mod tests {
     use crate::lightning::Sendable;
     use crate::order::Side;
     use crate::party::Party;
+    use crate::payout::PaymentFailure;
     use crate::time::UnixTime;
 
     fn giving(scene: &Scene, party: &Party) -> Result<Decision, CantDo> {
@@ -536,16 +539,12 @@ mod tests {
         let nearly = UnixTime(a_day_ago.0 + 1);
         assert_eq!(with(need, failed(error, nearly)), refused, "p6b before");
     }
+
     #[test]
     fn p6b_p8_after_an_unexplained_failure_144_blocks_have_to_pass() {
-        let at_tip = |failed: u32, tip_height| {
+        let after = |attempt: Attempt, tip_height| {
             let mut scene = needing_invoice(Side::Sell);
-            let state = AttemptState::Failed {
-                reason: PaymentFailure::Error,
-                at: SINCE,
-                tip_height: Some(failed),
-            };
-            scene.owed.as_mut().unwrap().attempt = Some(attempt(state));
+            scene.owed.as_mut().unwrap().attempt = Some(attempt);
             let given = readable(60);
             let req = request(
                 &taker(),
@@ -559,9 +558,21 @@ mod tests {
             };
             add_invoice(&scene.order, &req, &given, now, &scene.invoice_facts()).err()
         };
+        let failed = |reason, height| AttemptState::Failed {
+            reason,
+            at: SINCE,
+            tip_height: Some(height),
+        };
+        let unnamed = attempt(failed(PaymentFailure::Error, 700));
+        let failed_again = Attempt {
+            unnamed: unnamed.last_unnamed(),
+            ..attempt(failed(PaymentFailure::NoRoute, 702))
+        };
         let refused = Some(CantDo::NotAllowedByStatus);
-        assert_eq!(at_tip(700, Some(843)), refused);
-        assert_eq!(at_tip(700, Some(844)), None);
-        assert_eq!(at_tip(700, None), refused, "a height nobody knows");
+        for attempt in [unnamed, failed_again] {
+            assert_eq!(after(attempt.clone(), Some(843)), refused, "{attempt:?}");
+            assert_eq!(after(attempt.clone(), Some(844)), None, "{attempt:?}");
+            assert_eq!(after(attempt, None), refused, "a height nobody knows");
+        }
     }
 }

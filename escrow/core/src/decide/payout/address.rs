@@ -252,9 +252,16 @@ mod tests {
         let dying = resolved(PayoutState::Ready { not_before: NOW }).edit(|payout| {
             payout.resolved = Some(invoice(50).edit(|it| it.expires_at = NOW));
         });
-        let decision = due(dying, Some(attempt(failed(PaymentFailure::Error, 1))));
-        assert_eq!(decision.payouts[0].state, need_invoice());
-        assert_eq!(decision.effects, [STUCK]);
+        let unnamed = attempt(failed(PaymentFailure::Error, 1));
+        let failed_again = Attempt {
+            unnamed: unnamed.last_unnamed(),
+            ..attempt(failed(PaymentFailure::InsufficientBalance, 0))
+        };
+        for attempt in [unnamed, failed_again] {
+            let decision = due(dying.clone(), Some(attempt));
+            assert_eq!(decision.payouts[0].state, need_invoice());
+            assert_eq!(decision.effects, [STUCK]);
+        }
     }
 
     #[test]

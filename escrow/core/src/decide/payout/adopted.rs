@@ -69,6 +69,7 @@ pub fn adopt(
         tries: 1,
         first_sent_at: adoptee.created_at,
         missing: None,
+        unnamed: None,
         state: AttemptState::Sent,
     };
     Some(Decision {

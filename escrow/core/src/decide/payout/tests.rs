@@ -20,6 +20,21 @@ fn p3_p4_the_same_invoice_is_tried_again_on_the_same_row() {
 }
 
 #[test]
+fn p6b_a_failure_without_a_reason_is_remembered_through_all_later_tries() {
+    let ready = || payout(PayoutState::Ready { not_before: NOW });
+    let erred = attempt(AttemptState::Failed {
+        reason: PaymentFailure::Error,
+        at: NOW,
+        tip_height: Some(TIP),
+    });
+    let mut row = due(ready(), Some(erred.clone())).attempts.remove(0);
+    assert_eq!(row.unnamed, erred.last_unnamed());
+    row.state = FAILED;
+    let row = due(ready(), Some(row)).attempts.remove(0);
+    assert_eq!(row.last_unnamed(), erred.last_unnamed());
+}
+
+#[test]
 fn p2_p11_f6_the_first_try_pins_amount_and_limits() {
     let expected = Decision {
         payouts: vec![payout(PayoutState::Paying)],
