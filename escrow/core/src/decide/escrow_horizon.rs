@@ -41,8 +41,8 @@ pub fn hold_aged(order: &Order, hold: &Hold, facts: &HorizonFacts, now: Now) -> 
     horizon.solver = dispute.and_then(Dispute::assigned);
     match &order.stage {
         Stage::Active { take, .. } if horizon.is_near => end_active(order, take, &horizon, now),
-        Stage::FiatSent { .. } if horizon.is_near => {
-            end_fiat_sent(order, &horizon, facts.fresh, now)
+        Stage::FiatSent { take, .. } if horizon.is_near => {
+            end_fiat_sent(order, take, &horizon, (facts.fresh, now))
         }
         Stage::Dispute { take, .. } if horizon.is_near => call_again(order, take, &horizon),
         Stage::Active { take, .. } | Stage::FiatSent { take, .. } | Stage::Dispute { take, .. }
@@ -170,10 +170,16 @@ fn end_active(order: &Order, take: &Take, horizon: &Horizon<'_>, now: Now) -> De
 }
 
 /// Rule X4: the buyer may have paid, so a solver has to look; the hold is not
-/// touched.
-fn end_fiat_sent(order: &Order, horizon: &Horizon<'_>, fresh: DisputeId, now: Now) -> Decision {
+/// touched. Whoever was not warned before hears why.
+fn end_fiat_sent(
+    order: &Order,
+    take: &Take,
+    horizon: &Horizon<'_>,
+    (fresh, now): (DisputeId, Now),
+) -> Decision {
     let opened = dispute::opened(order, Role::Buyer, fresh, now);
     let mut decision = opened.expect("a trade after the fiat can be disputed");
+    decision.pushes.extend(warning(order, take, horizon));
     decision.holds.push(horizon.noted());
     decision.effects.push(horizon.alarm());
     decision
@@ -300,7 +306,10 @@ mod tests {
 
     #[test]
     fn x4_after_the_fiat_a_dispute_is_opened_as_by_the_buyer() {
-        let scene = asked_to_cancel(after_fiat(Side::Sell), Role::Buyer);
+        let unwarned = asked_to_cancel(after_fiat(Side::Sell), Role::Buyer);
+        let told = aged(&unwarned, 36).pushes;
+        assert_eq!(told.len(), 4, "x2 comes with it");
+        let scene = watched(&unwarned, None);
         let order = Order {
             stage_since: NOW,
             ..disputed(Side::Sell).order
