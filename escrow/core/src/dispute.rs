@@ -97,6 +97,16 @@ impl Dispute {
         }
     }
 
+    /// Since when it has stood as it does; none when it is over.
+    #[must_use]
+    pub fn stands_since(&self) -> Option<UnixTime> {
+        match self.state {
+            DisputeState::Initiated => Some(self.opened_at),
+            DisputeState::InProgress(assigned) => Some(assigned.taken_at),
+            DisputeState::Closed { .. } => None,
+        }
+    }
+
     /// The word that clients have for its state.
     #[must_use]
     pub fn status(&self) -> DisputeStatus {

@@ -15,9 +15,9 @@ pub const LONGEST_WAIT_SECS: u64 = 48 * 3_600;
 /// What a message is about, as far as its age matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// An existing order, in its stage since this moment.
+    /// An existing order or dispute, in its stage since this moment.
     Existing {
-        /// When the order last changed its stage.
+        /// When it last changed its stage.
         stage_since: UnixTime,
     },
     /// New orders, takes, questions and everything about unknown orders.
@@ -25,7 +25,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The subject of a request; `stage_since` is that of its order, if that exists.
+    /// The subject of a request; `stage_since` is that of its order or dispute, if
+    /// that exists.
     #[must_use]
     pub fn of(ask: &Ask, stage_since: Option<UnixTime>) -> Subject {
         match (needs_to_be_fresh(ask), stage_since) {
@@ -59,10 +60,24 @@ impl Stale {
     pub fn answer(self, ask: &Ask) -> Option<CantDo> {
         match self {
             Stale::Ahead | Stale::TooOld => None,
-            Stale::Late | Stale::Overtaken if needs_to_be_fresh(ask) => {
-                Some(CantDo::TooManyRequests)
-            }
-            Stale::Late | Stale::Overtaken => Some(CantDo::NotAllowedByStatus),
+            Stale::Late | Stale::Overtaken => Some(match ask {
+                Ask::NewOrder(_) | Ask::TakeSell { .. } | Ask::TakeBuy { .. } => {
+                    CantDo::TooManyRequests
+                }
+                Ask::Question(_)
+                | Ask::Govern(_)
+                | Ask::AddInvoice { .. }
+                | Ask::FiatSent { .. }
+                | Ask::Release { .. }
+                | Ask::Cancel
+                | Ask::Dispute
+                | Ask::RateUser { .. }
+                | Ask::TradePubkey
+                | Ask::TakeDispute(_)
+                | Ask::AdminSettle { .. }
+                | Ask::AdminCancel { .. }
+                | Ask::Refused(_) => CantDo::NotAllowedByStatus,
+            }),
         }
     }
 }
@@ -110,6 +125,7 @@ fn needs_to_be_fresh(ask: &Ask) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::questions::Question;
 
     const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -178,6 +194,7 @@ mod tests {
         assert_eq!(Subject::of(&Ask::Cancel, since), existing);
         assert_eq!(Subject::of(&Ask::Cancel, None), Subject::Fresh);
     }
+
     #[test]
     fn g8_what_a_stale_message_hears_where_there_is_no_ok() {
         let mut told = Vec::new();
@@ -192,5 +209,7 @@ mod tests {
             Some(CantDo::TooManyRequests),
         );
         assert_eq!(told, [(None, None), (None, None), late, late]);
+        let question = Ask::Question(Question::RestoreSession);
+        assert_eq!(Stale::Late.answer(&question), late.0);
     }
 }

@@ -44,7 +44,7 @@ const LETTER_STAMP_SECS: u64 = 7 * 86_400;
 /// How long the journal is kept.
 const JOURNAL_SECS: u64 = 400 * 86_400;
 
-/// Rows of each kind that one heartbeat removes at most, so that no step is long.
+/// Rows of each kind that one step removes at most, so that none is long.
 const TIDY_ROWS: usize = 512;
 
 /// The ledger and the only one who writes into it.
@@ -263,6 +263,9 @@ impl Engine {
                 receipts.push(receipt);
             }
             turn.page.done_outbox(delivered).map_err(Trouble::Commit)?;
+            if turn.rounds.is_untidy {
+                turn.tidy().map_err(Trouble::Commit)?;
+            }
             Ok(receipts)
         };
         let (receipts, outcome) = self.write((now, wall), decide, Trouble::Commit)?;

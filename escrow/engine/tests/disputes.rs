@@ -9,12 +9,15 @@
 
 mod house;
 
+use std::time::Duration;
+
 use escrow_core::command::{Ask, Govern};
+use escrow_core::freshness::Stale;
 use escrow_core::maintenance::BegunBy;
 use escrow_core::order::OrderId;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
 use escrow_engine::clock::Clock;
-use escrow_engine::submission::{OperatorWord, Receipt};
+use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
 use storage::ledger::JournalEntry;
 
 use house::{House, Trader, offer};
@@ -201,6 +204,31 @@ async fn a6_a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() 
     assert_eq!(operates(&house, remove, None).await, Err(CantDo::NotFound));
     let known = house.handle().known_keys();
     assert!(!known.knows(&judge.keys.public_key()));
+}
+
+/// What he says of a dispute counts late if it has not moved since.
+#[tokio::test(start_paused = true)]
+async fn g7_a_late_take_of_a_dispute_that_has_not_moved_is_honoured() {
+    let house = House::open().await;
+    let (mut alice, mut bob) = (alice(), bob());
+    let (mut judge, mut other) = (judge(7, Transport::Direct), judge(8, Transport::Direct));
+    registers(&house, &judge, ":read-write").await;
+    registers(&house, &other, ":read-write").await;
+    let (_, dispute) = disputed(&house, &mut alice, &mut bob).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let take = |solver: &Trader| {
+        let action = Action::AdminTakeDispute;
+        solver.letter(&house, action, Some(dispute), None)
+    };
+    let (first, second) = (take(&judge), take(&other));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let receipt = house.handle().submit(house::SOURCE, first).await;
+    assert_eq!(receipt, Receipt::Decided);
+    judge.hears(&house, Action::AdminTookDispute).await;
+    let receipt = house.handle().submit(house::SOURCE, second).await;
+    let overtaken = Receipt::Refused(Refusal::Invalid(Stale::Overtaken.to_string()));
+    assert_eq!(receipt, overtaken, "it was taken meanwhile");
+    assert!(other.mail(&house).is_empty());
 }
 
 /// The solver disappears in the middle of his work.

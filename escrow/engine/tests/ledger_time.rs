@@ -19,7 +19,7 @@ use escrow_engine::submission::{Path, Receipt, Submission, TraderMessage};
 use escrow_engine::writer::Engine;
 use nostr::key::{Keys, SecretKey};
 use secrecy::SecretBox;
-use storage::ledger::{Ledger, Tip};
+use storage::ledger::{Ledger, SeenKey, Tip};
 use storage::testing::PowerCutDisk;
 
 const START: UnixTime = UnixTime(1_700_000_000);
@@ -181,4 +181,32 @@ fn e14_a_jump_to_where_the_ledger_is_already_moves_nothing() {
     let half_back = UnixTime(START.0 - 1_800);
     engine.let_timers_go(half_back, 1_800).unwrap();
     assert_eq!(deadline(&engine, order), before);
+}
+
+#[test]
+fn what_is_too_old_is_forgotten_step_by_step_until_nothing_is_left() {
+    let disk = PowerCutDisk::new();
+    let mut ledger = Ledger::with_backend(disk.clone()).unwrap();
+    let mut page = ledger.page().unwrap();
+    for number in 0..1_200_u32 {
+        let mut name = [0; 32];
+        name[..4].copy_from_slice(&number.to_be_bytes());
+        page.put_seen(SeenKey::Event(name), START).unwrap();
+    }
+    page.commit().unwrap();
+    drop(ledger);
+    let mut engine = process(&disk);
+    let mut left_after = |secs: u64, batch: &[Submission]| {
+        engine.step(START.plus(secs), batch, &[]).unwrap();
+        engine.views().view().unwrap().seen_len().unwrap()
+    };
+    let three_days = 72 * 3_600 + 1;
+    assert_eq!(
+        left_after(three_days, &[]),
+        1_200,
+        "nobody asks before the heartbeat"
+    );
+    assert_eq!(left_after(three_days, &[Submission::Heartbeat]), 688);
+    assert_eq!(left_after(three_days, &[]), 176);
+    assert_eq!(left_after(three_days, &[]), 0);
 }

@@ -1,14 +1,13 @@
 //! What the writer does for external relays.
 
-use escrow_core::UnixTime;
 use storage::ledger::{Lane, MirrorNo, OutboxRow, StorageError};
 
+use super::Engine;
 use super::turn::Turn;
-use super::{Engine, TIDY_ROWS};
 use crate::submission::{MirrorNews, MirrorReport, Path, TraderMessage};
 
 /// How long a path through a mirror is remembered; longer than any trade is open.
-const PATH_SECS: u64 = 60 * 86_400;
+pub(super) const PATH_SECS: u64 = 60 * 86_400;
 
 impl Engine {
     /// Makes these external relays the mirrors, and returns their numbers in
@@ -77,19 +76,6 @@ impl Turn<'_, '_> {
             if stamp == Some(row.created_at) {
                 self.page.fill_backlog(mirror, row)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Forgets paths that nobody uses, and events that have expired: relays
-    /// refuse those.
-    pub(super) fn tidy_mirrors(&mut self) -> Result<(), StorageError> {
-        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
-        let stationery = &self.desk.stationery;
-        let longest = before(stationery.letter_secs.max(stationery.closed_order_secs));
-        self.page.purge_paths(before(PATH_SECS), TIDY_ROWS)?;
-        for mirror in self.mirrors {
-            self.page.purge_backlog(*mirror, longest, TIDY_ROWS)?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::gather::Gather;
 use crate::submission::{Path, Receipt, Submission, TraderMessage};
 use crate::treasury::Promises;
 
+use super::mirrors::PATH_SECS;
 use super::upkeep::Rounds;
 use super::{JOURNAL_SECS, LETTER_STAMP_SECS, SEEN_SECS, TIDY_ROWS, Trouble};
 
@@ -142,12 +143,18 @@ impl Turn<'_, '_> {
     }
 
     fn is_fresh(&self, request: &Request) -> Result<Result<(), Stale>, StorageError> {
-        let order = match request.order {
-            Some(id) => self.page.order(id)?,
-            None => None,
-        };
-        let subject = Subject::of(&request.ask, order.map(|order| order.stage_since));
+        let subject = Subject::of(&request.ask, self.stands_since(request)?);
         Ok(freshness::check(request.signed_at, self.wall, subject))
+    }
+
+    /// Since when what is asked about stands as it does, if it is known.
+    fn stands_since(&self, request: &Request) -> Result<Option<UnixTime>, StorageError> {
+        if let Ask::TakeDispute(id) = request.ask {
+            let dispute = id.map(|id| self.page.dispute(id)).transpose()?.flatten();
+            return Ok(dispute.and_then(|dispute| dispute.stands_since()));
+        }
+        let order = request.order.map(|id| self.page.order(id)).transpose()?;
+        Ok(order.flatten().map(|order| order.stage_since))
     }
 
     pub(super) fn report(&mut self, command: &Command) -> Result<(), StorageError> {
@@ -166,16 +173,33 @@ impl Turn<'_, '_> {
         self.report(&Command::Elapsed(timer))
     }
 
-    /// Says that the node lives, and forgets what is too old to matter.
+    /// Says that the node lives; its step forgets what is too old to matter.
     fn heartbeat(&mut self) -> Result<(), StorageError> {
-        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
         self.page.put_heartbeat(self.now)?;
-        self.page.purge_seen(before(SEEN_SECS), TIDY_ROWS)?;
-        self.page
-            .purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?;
-        self.page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?;
-        self.tidy_mirrors()?;
+        self.rounds.is_untidy = true;
         self.go_round()
+    }
+
+    /// Forgets some of what is too old to matter. If there is more, each step
+    /// goes on with it: no number of messages grows the ledger faster than it
+    /// is tidied.
+    pub(super) fn tidy(&mut self) -> Result<(), StorageError> {
+        let page = &mut *self.page;
+        let before = |secs: u64| UnixTime(self.now.0.saturating_sub(secs));
+        let stationery = &self.desk.stationery;
+        let longest = stationery.letter_secs.max(stationery.closed_order_secs);
+        let mut removed = vec![
+            page.purge_seen(before(SEEN_SECS), TIDY_ROWS)?,
+            page.purge_letter_stamps(before(LETTER_STAMP_SECS), TIDY_ROWS)?,
+            page.prune_journal(before(JOURNAL_SECS), TIDY_ROWS)?,
+            page.purge_paths(before(PATH_SECS), TIDY_ROWS)?,
+        ];
+        // Relays refuse what has expired.
+        for mirror in self.mirrors {
+            removed.push(page.purge_backlog(*mirror, before(longest), TIDY_ROWS)?);
+        }
+        self.rounds.is_untidy = removed.contains(&TIDY_ROWS);
+        Ok(())
     }
 
     pub(super) fn gather(&mut self) -> Gather<'_, '_> {

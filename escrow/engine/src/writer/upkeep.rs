@@ -31,6 +31,8 @@ pub(super) struct Rounds {
     began: UnixTime,
     /// The last order looked at; none when the round is over.
     after: Option<OrderId>,
+    /// Something may be too old to matter.
+    pub(super) is_untidy: bool,
 }
 
 impl Engine {
@@ -96,7 +98,7 @@ impl Engine {
     fn move_all(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
         self.rounds = Rounds {
             began: now,
-            after: None,
+            ..Rounds::default()
         };
         let ((), outcome) = self.write((now, now), |turn| Ok(turn.move_all(secs)?), StepError)?;
         Ok(outcome)
