@@ -74,6 +74,13 @@ impl PayoutFigures {
                 | PayoutState::Parked => {}
             }
             let order = view.order(payout.order)?;
+            if order
+                .as_ref()
+                .is_some_and(|order| order.stage.is_terminal())
+            {
+                // Its escrow was lost: nothing came in that could be paid out.
+                continue;
+            }
             let age = order.map_or(0, |order| now.secs_since(order.stage_since));
             self.unpaid += 1;
             self.stale += u32::from(age > STALE_SECS);

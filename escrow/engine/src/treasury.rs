@@ -52,7 +52,9 @@ impl Promises {
     }
 
     /// A payment on its way counts too: it may fail and be made again. What the
-    /// house owes to the development keeps no trader from trading (rule J2).
+    /// house owes to the development keeps no trader from trading (rule J2), nor
+    /// does what is parked: the operator may never pay it, and counted, one lost
+    /// escrow would take its sats from all later trades.
     pub(crate) fn of_payout(payout: &Payout, routing_share: f64) -> Promises {
         if payout.payee() == Payee::Development {
             return Promises::default();
@@ -63,9 +65,8 @@ impl Promises {
             | PayoutState::Queued { .. }
             | PayoutState::Resolving { .. }
             | PayoutState::Paying
-            | PayoutState::NeedInvoice { .. }
-            | PayoutState::Parked => owed(payout.amount, routing_share),
-            PayoutState::Paid => Promises::default(),
+            | PayoutState::NeedInvoice { .. } => owed(payout.amount, routing_share),
+            PayoutState::Paid | PayoutState::Parked => Promises::default(),
         }
     }
 
