@@ -32,7 +32,7 @@ impl Clock for SystemClock {
 }
 
 /// The two clocks may differ by so many seconds from one look to the next.
-const TOLERANCE_SECS: u64 = 60;
+pub(crate) const TOLERANCE_SECS: u64 = 60;
 
 /// How long they must agree until a jump is believed.
 const PROBATION: Duration = Duration::from_secs(90);

@@ -387,8 +387,8 @@ impl WritingDesk {
                 self.timers_move_by = Some(ahead_secs);
                 tracing::warn!(
                     ahead_secs,
-                    "the machine's clock is believed again: deadlines of traders go on, moved by \
-                     as much as it went ahead"
+                    "the machine's clock is believed again: deadlines of traders go on, moved with \
+                     it"
                 );
             }
         }

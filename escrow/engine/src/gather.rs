@@ -364,6 +364,16 @@ impl Gather<'_, '_> {
         Ok(downtime::shifted(order, hold, payout, secs, self.now()))
     }
 
+    pub(crate) fn brought_back(
+        &mut self,
+        order: &Order,
+        secs: u64,
+    ) -> Result<Decision, StorageError> {
+        let (_, payout) = self.rows_of(order)?;
+        let now = self.now();
+        Ok(downtime::brought_back(order, payout.as_ref(), secs, now))
+    }
+
     /// Hold and payout of the order's stage.
     pub(crate) fn rows_of(
         &self,

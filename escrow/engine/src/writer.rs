@@ -56,7 +56,8 @@ pub struct Engine {
     letter_times: LetterTimes,
     /// The external relays that get a copy of what is published.
     mirrors: Vec<MirrorNo>,
-    /// Time inside the ledger never runs backwards.
+    /// Time inside the ledger never runs backwards, unless a clock that was set
+    /// back is believed.
     latest: UnixTime,
     timers_are_held: bool,
     /// What Lightning could send when it was last asked.

@@ -266,6 +266,18 @@ async fn e14_a_clock_that_is_set_back_lets_traders_go_on() {
     alice.hears(&house, Action::PayInvoice).await;
 }
 
+/// No deadline waits until the clock is where it was.
+#[tokio::test(start_paused = true)]
+async fn e14_after_a_clock_was_set_back_by_a_day_deadlines_go_on() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob) = bob_owes_an_invoice(&house).await;
+    house.clock.is_set_by(-86_400);
+    secs(1_200).await;
+    alice.hears(&house, Action::NewOrder).await;
+    bob.hears(&house, Action::Canceled).await;
+    assert_eq!(house.order(order).stage, Stage::Pending);
+}
+
 #[tokio::test(start_paused = true)]
 async fn s9_a_ledger_without_timers_gets_them_at_the_start() {
     let mut house = House::open().await;

@@ -211,7 +211,7 @@ async fn a6_a14_a15_the_operator_takes_a_dispute_over_and_solvers_come_and_go() 
 async fn g7_a_late_take_of_a_dispute_that_has_not_moved_is_honoured() {
     let house = House::open().await;
     let (mut alice, mut bob) = (alice(), bob());
-    let (mut judge, mut other) = (judge(7, Transport::Direct), judge(8, Transport::Direct));
+    let (mut judge, other) = (judge(7, Transport::Direct), judge(8, Transport::Direct));
     registers(&house, &judge, ":read-write").await;
     registers(&house, &other, ":read-write").await;
     let (_, dispute) = disputed(&house, &mut alice, &mut bob).await;

@@ -8,6 +8,7 @@ use escrow_core::UnixTime;
 use escrow_core::command::{Ask, NewOrder, Request, Sender};
 use escrow_core::order::{OrderId, Side};
 use escrow_core::party::{Identity, TradeKey};
+use escrow_core::stage::Stage;
 use escrow_core::terms::Terms;
 use escrow_core::wire::Transport;
 use escrow_engine::desk::{Desk, Sealing, Stationery};
@@ -20,7 +21,7 @@ use escrow_engine::writer::Engine;
 use nostr::key::{Keys, SecretKey};
 use secrecy::SecretBox;
 use storage::ledger::{Ledger, SeenKey, Tip};
-use storage::testing::PowerCutDisk;
+use storage::testing::{PowerCutDisk, Trouble};
 
 const START: UnixTime = UnixTime(1_700_000_000);
 
@@ -172,15 +173,64 @@ fn e14_a_jump_moves_deadlines_once_however_often_it_is_written() {
 }
 
 #[test]
-fn e14_a_jump_to_where_the_ledger_is_already_moves_nothing() {
-    let mut engine = process(&PowerCutDisk::new());
+fn e14_the_ledger_follows_a_clock_that_is_set_back_once_however_often_it_is_written() {
+    let disk = PowerCutDisk::new();
+    let mut engine = process(&disk);
     let order = taken(&mut engine);
     let before = deadline(&engine, order);
-    // The clock was set back by an hour, and goes forth again by half of it.
     engine.hold_timers();
-    let half_back = UnixTime(START.0 - 1_800);
-    engine.let_timers_go(half_back, 1_800).unwrap();
-    assert_eq!(deadline(&engine, order), before);
+    let back = UnixTime(START.0 - 1_800);
+    let moved = UnixTime(before.0 - 1_800);
+    for _ in 0..2 {
+        engine.let_timers_go(back, 0).unwrap();
+        assert_eq!(deadline(&engine, order), moved);
+    }
+    drop(engine);
+    // It is only drift for the next process, and nobody was away.
+    let mut engine = process(&disk.after_power_cut());
+    engine.take_up(UnixTime(back.0 - 60)).unwrap();
+    assert_eq!(deadline(&engine, order), moved);
+    engine.step(moved, &[], &[]).unwrap();
+    let taken = engine.views().view().unwrap().order(order).unwrap();
+    assert_eq!(
+        taken.unwrap().stage,
+        Stage::Pending,
+        "its step was over in time"
+    );
+}
+
+#[test]
+fn e14_a_commit_of_unknown_outcome_moves_nothing_twice() {
+    for trouble in [Trouble::Refuses, Trouble::SyncsAndComplains] {
+        let disk = PowerCutDisk::new();
+        let mut engine = process(&disk);
+        let order = taken(&mut engine);
+        let before = deadline(&engine, order);
+        engine.hold_timers();
+        let back = UnixTime(START.0 - 1_800);
+        disk.set_trouble(trouble);
+        engine.let_timers_go(back, 0).unwrap_err();
+        disk.set_trouble(Trouble::None);
+        engine.reopen().unwrap();
+        engine.let_timers_go(back, 0).unwrap();
+        assert_eq!(
+            deadline(&engine, order),
+            UnixTime(before.0 - 1_800),
+            "{trouble:?}"
+        );
+    }
+}
+
+#[test]
+fn e14_a_process_that_starts_with_the_clock_set_back_follows_it() {
+    let disk = PowerCutDisk::new();
+    let mut engine = process(&disk);
+    let order = taken(&mut engine);
+    let before = deadline(&engine, order);
+    drop(engine);
+    let mut engine = process(&disk.after_power_cut());
+    engine.take_up(UnixTime(START.0 - 86_400)).unwrap();
+    assert_eq!(deadline(&engine, order), UnixTime(before.0 - 86_400));
 }
 
 #[test]

@@ -87,8 +87,8 @@ pub(crate) struct Town {
     engine: Option<Engine>,
     /// By how much a clock that is believed again moves what traders wait for.
     timers_move_by: Option<u64>,
-    /// The latest time that the node has ever seen: in its ledger it never
-    /// goes back behind that.
+    /// The latest time that the node has seen: in its ledger it goes back behind
+    /// that only with a clock that is believed.
     ledger_time: UnixTime,
     /// One view serves until the next step, and so do the orders that were read
     /// with it.

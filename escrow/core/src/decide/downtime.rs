@@ -6,7 +6,7 @@ use crate::hold::Hold;
 use crate::order::Order;
 use crate::payout::{Payout, PayoutState};
 use crate::stage::{BackTo, Stage};
-use crate::terms::GRACE_AFTER_DOWNTIME_SECS;
+use crate::terms::{GRACE_AFTER_DOWNTIME_SECS, OPENING_SECS};
 use crate::time::UnixTime;
 
 use super::timeouts::{ending_early, look_first};
@@ -32,24 +32,52 @@ pub fn shifted(
         }
         decision.orders.push(moved);
     }
-    let payout = payout.and_then(|payout| moved_payout(payout, secs));
+    let payout = payout.and_then(|payout| moved_payout(payout, |at| at.plus(secs)));
     decision.payouts.extend(payout);
     decision
+}
+
+/// Brings what an order and its payout wait for `secs` nearer: the clock ran
+/// so much ahead and was set back, and what was counted by it with it (rule
+/// E14). Nobody has less than the grace after a downtime.
+pub fn brought_back(order: &Order, payout: Option<&Payout>, secs: u64, now: Now) -> Decision {
+    let mut moved = order.clone();
+    moved.stage_since = moved.stage_since.min(now.at);
+    let least = now.at.plus(GRACE_AFTER_DOWNTIME_SECS);
+    if let Some(deadline) = deadline_of(&mut moved.stage) {
+        *deadline = UnixTime(deadline.0.saturating_sub(secs)).max(least);
+    }
+    if let Stage::OpeningHold { until, .. } = &mut moved.stage {
+        *until = (*until).min(now.at.plus(OPENING_SECS));
+    }
+    let nearer = |at: UnixTime| UnixTime(at.0.saturating_sub(secs));
+    let payout = payout.and_then(|payout| moved_payout(payout, nearer));
+    Decision {
+        orders: (moved != *order).then_some(moved).into_iter().collect(),
+        payouts: payout.into_iter().collect(),
+        ..Decision::default()
+    }
 }
 
 /// The order with its step moved; none if it has no step.
 fn moved_steps(order: &Order, secs: u64, now: Now) -> Option<Order> {
     let mut moved = order.clone();
     let least = now.at.plus(GRACE_AFTER_DOWNTIME_SECS);
-    let later = |deadline: &mut UnixTime| *deadline = deadline.plus(secs).max(least);
-    match &mut moved.stage {
+    let deadline = deadline_of(&mut moved.stage)?;
+    *deadline = deadline.plus(secs).max(least);
+    Some(moved)
+}
+
+/// The end of a step in which a trader pays or gives an invoice.
+fn deadline_of(stage: &mut Stage) -> Option<&mut UnixTime> {
+    match stage {
         Stage::WaitingInvoice { deadline, .. }
         | Stage::WaitingPayment { deadline, .. }
         | Stage::PaidWaitingInvoice { deadline, .. }
         | Stage::OpeningHold {
             back_to: BackTo::WaitingInvoice { deadline } | BackTo::WaitingPayment { deadline },
             ..
-        } => later(deadline),
+        } => Some(deadline),
         Stage::OpeningHold {
             back_to: BackTo::Pending,
             ..
@@ -63,24 +91,23 @@ fn moved_steps(order: &Order, secs: u64, now: Now) -> Option<Order> {
         | Stage::PayingBuyer { .. }
         | Stage::Success { .. }
         | Stage::Canceled { .. }
-        | Stage::Expired => return None,
+        | Stage::Expired => None,
     }
-    Some(moved)
 }
 
 /// The payout with its timer moved; none if it has none.
-fn moved_payout(payout: &Payout, secs: u64) -> Option<Payout> {
+fn moved_payout(payout: &Payout, to: impl Fn(UnixTime) -> UnixTime) -> Option<Payout> {
     let state = match payout.state {
         PayoutState::Ready { not_before } => PayoutState::Ready {
-            not_before: not_before.plus(secs),
+            not_before: to(not_before),
         },
         PayoutState::Queued { since, again_at } => PayoutState::Queued {
             since,
-            again_at: again_at.plus(secs),
+            again_at: to(again_at),
         },
         PayoutState::NeedInvoice { asked, again_at } => PayoutState::NeedInvoice {
             asked,
-            again_at: again_at.plus(secs),
+            again_at: to(again_at),
         },
         PayoutState::WaitFunds
         | PayoutState::Resolving { .. }
@@ -163,6 +190,39 @@ mod tests {
             let moves = shifted_by(&scene, 1_200) != Decision::default();
             assert_eq!(moves, moving.contains(&scene.name), "{}", scene.name);
         }
+    }
+
+    #[test]
+    fn e14_what_was_counted_by_a_clock_that_is_set_back_comes_nearer() {
+        let back = |scene: &Scene, secs| {
+            let payout = scene.owed.as_ref().map(|owed| &owed.payout);
+            brought_back(&scene.order, payout, secs, now())
+        };
+        // It has 600 s left by the clock as it was.
+        assert_eq!(deadlines(&back(&waiting_invoice(), 200)), [400]);
+        assert_eq!(deadlines(&back(&waiting_invoice(), 86_400)), [300]);
+        let mut ahead = opening(Side::Sell, BackTo::Pending);
+        ahead.order.stage_since = UnixTime(NOW.0 + 3_600);
+        if let Stage::OpeningHold { until, .. } = &mut ahead.order.stage {
+            *until = UnixTime(NOW.0 + 3_608);
+        }
+        let opening = back(&ahead, 3_600).orders.remove(0);
+        assert_eq!(opening.stage_since, NOW);
+        let ends =
+            matches!(opening.stage, Stage::OpeningHold { until, .. } if until.0 == NOW.0 + 8);
+        assert!(ends, "{opening:?}");
+        let mut owed = paying(Side::Sell);
+        let asked_then = PayoutState::NeedInvoice {
+            asked: 1,
+            again_at: UnixTime(NOW.0 + 7_200),
+        };
+        owed.owed.as_mut().unwrap().payout = payout(asked_then);
+        let asked_now = PayoutState::NeedInvoice {
+            asked: 1,
+            again_at: UnixTime(NOW.0 + 3_600),
+        };
+        assert_eq!(back(&owed, 3_600).payouts, [payout(asked_now)]);
+        assert_eq!(back(&active(Side::Sell), 3_600), Decision::default());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use escrow_core::UnixTime;
 use escrow_core::command::Command;
 use escrow_core::decide::escrow_horizon::estimated_tip;
 use escrow_core::decide::solvers;
-use escrow_core::decision::{Alarm, Effect};
+use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::due;
 use escrow_core::order::{Order, OrderId};
 use escrow_core::payout::Payee;
@@ -13,6 +13,7 @@ use escrow_core::terms::WARNING_BLOCKS;
 use escrow_core::wire::health_event;
 use storage::ledger::{JournalEntry, StorageError, Tip};
 
+use crate::clock::TOLERANCE_SECS;
 use crate::submission::Announcement;
 
 use super::turn::Turn;
@@ -35,6 +36,13 @@ pub(super) struct Rounds {
     pub(super) is_untidy: bool,
 }
 
+/// What happens to all deadlines of traders at once, in seconds.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Later(u64),
+    Nearer(u64),
+}
+
 impl Engine {
     /// Takes up the work where an earlier process left it: whatever the
     /// traders wait for moves by the time in which the node was down (rule
@@ -47,12 +55,15 @@ impl Engine {
     /// If the ledger cannot be read or written.
     pub fn take_up(&mut self, now: UnixTime) -> Result<Outcome, StepError> {
         let last_alive = self.views().view()?.heartbeat()?;
+        if let Some(ahead_secs) = self.is_ahead_by(now) {
+            return self.go_back(now, ahead_secs);
+        }
         let now = self.not_before_latest(now);
         let downtime_secs = last_alive.map_or(0, |alive| now.secs_since(alive));
         if downtime_secs > 0 {
             tracing::info!(downtime_secs, "deadlines of traders move by the downtime");
         }
-        self.move_all(now, downtime_secs)
+        self.move_all(now, Move::Later(downtime_secs))
     }
 
     /// No timer fires until [`Engine::let_timers_go`].
@@ -61,7 +72,8 @@ impl Engine {
     }
 
     /// Lets timers fire again, those of traders later by the `secs` that the
-    /// clock went ahead (rule E14).
+    /// clock went ahead (rule E14). If it was set back to before the time of
+    /// the ledger, that goes back with it, and they fire earlier by as much.
     ///
     /// No commit has told a time after the jump, unless it is the one that
     /// moved the timers, or the ledger's time was ahead of the clock. So what
@@ -71,16 +83,44 @@ impl Engine {
     /// # Errors
     /// If the ledger cannot be read or written; the timers stay held.
     pub fn let_timers_go(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
-        let now = self.not_before_latest(now);
-        let told = self.views().view()?.heartbeat()?;
-        let secs = secs.min(told.map_or(secs, |told| now.secs_since(told)));
-        let moved = if secs > 0 {
-            self.move_all(now, secs)?
+        let moved = if let Some(ahead_secs) = self.is_ahead_by(now) {
+            self.go_back(now, ahead_secs)?
         } else {
-            Outcome::default()
+            self.go_forth(now, secs)?
         };
         self.timers_are_held = false;
         Ok(moved)
+    }
+
+    fn go_forth(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        let now = self.not_before_latest(now);
+        let told = self.views().view()?.heartbeat()?;
+        let secs = secs.min(told.map_or(secs, |told| now.secs_since(told)));
+        if secs > 0 {
+            self.move_all(now, Move::Later(secs))
+        } else {
+            Ok(Outcome::default())
+        }
+    }
+
+    /// By how much the time of the ledger is ahead of a clock that is believed,
+    /// if that is more than drift.
+    fn is_ahead_by(&self, now: UnixTime) -> Option<u64> {
+        let ahead_secs = self.latest.secs_since(now);
+        (ahead_secs > TOLERANCE_SECS).then_some(ahead_secs)
+    }
+
+    /// The time of the ledger follows a clock that was set back: it would stand
+    /// still for as long otherwise, and with it every deadline.
+    fn go_back(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+        tracing::warn!(
+            secs,
+            "the clock was set back: the time of the ledger follows it"
+        );
+        // Should the commit fail, the ledger says when it is opened again whether
+        // this has still to be done.
+        self.latest = now;
+        self.move_all(now, Move::Nearer(secs))
     }
 
     /// Fires what is due, until nothing of it is left.
@@ -95,31 +135,37 @@ impl Engine {
         }
     }
 
-    fn move_all(&mut self, now: UnixTime, secs: u64) -> Result<Outcome, StepError> {
+    fn move_all(&mut self, now: UnixTime, by: Move) -> Result<Outcome, StepError> {
         self.rounds = Rounds {
             began: now,
             ..Rounds::default()
         };
-        let ((), outcome) = self.write((now, now), |turn| Ok(turn.move_all(secs)?), StepError)?;
+        let ((), outcome) = self.write((now, now), |turn| Ok(turn.move_all(by)?), StepError)?;
         Ok(outcome)
     }
 }
 
 impl Turn<'_, '_> {
-    fn move_all(&mut self, secs: u64) -> Result<(), StorageError> {
+    fn move_all(&mut self, by: Move) -> Result<(), StorageError> {
         let mut after = None;
         loop {
             let orders = self.page.living_orders_after(after, ORDERS_PER_HEARTBEAT)?;
             let Some(last) = orders.last() else {
                 self.look_after_dev_fees()?;
+                if let Some(tip) = self.page.tip()? {
+                    let seen_at = tip.seen_at.min(self.now);
+                    self.page.put_tip(Tip { seen_at, ..tip })?;
+                }
                 return self.page.put_heartbeat(self.now);
             };
             after = Some(last.id);
             for order in orders {
-                if secs > 0 {
-                    let moved = self.gather().shifted(&order, secs)?;
-                    self.apply(moved)?;
-                }
+                let moved = match by {
+                    Move::Later(0) => Decision::default(),
+                    Move::Later(secs) => self.gather().shifted(&order, secs)?,
+                    Move::Nearer(secs) => self.gather().brought_back(&order, secs)?,
+                };
+                self.apply(moved)?;
                 self.look_after(&order)?;
             }
         }

@@ -138,7 +138,9 @@ impl Town {
         // What a commit of unknown outcome has left is seen here.
         self.hears_the_outbox(&view);
         let now = self.hours.look().now();
-        self.ledger_time = now.max(view.heartbeat().unwrap().unwrap_or_default());
+        self.ledger_time = view.heartbeat().unwrap().unwrap_or_default();
+        self.ledger_follows(now);
+        self.ledger_time = self.ledger_time.max(now);
         self.look_away();
         let engine = self.engine.as_mut().unwrap();
         let begun = engine.take_up(now)?;

@@ -9,7 +9,7 @@ use escrow_engine::submission::{Submission, TraderMessage};
 use escrow_engine::writer::{Outcome, StepError};
 use storage::ledger::OutboxSeq;
 
-use super::Town;
+use super::{JUMP_SECS, Town};
 use crate::lightning::{Bench, Workers};
 use crate::mirrors::Brought;
 use crate::witness::{Truth, Witness, inspects_horizon, inspects_process};
@@ -217,10 +217,20 @@ impl Town {
             Sight::Settled { ahead_secs, .. } => {
                 self.tally.add("clock believed again");
                 self.timers_move_by = Some(ahead_secs);
+                self.ledger_follows(sight.now());
             }
         }
         self.ledger_time = self.ledger_time.max(sight.now());
         sight.now()
+    }
+
+    /// A clock that is believed and was set back takes the time of the ledger
+    /// with it.
+    pub(super) fn ledger_follows(&mut self, now: UnixTime) {
+        if self.ledger_time.secs_since(now) >= JUMP_SECS {
+            self.tally.add("ledger followed a clock back");
+            self.ledger_time = now;
+        }
     }
 
     /// What a committed step has said and wants to be done. `alone` tells that
