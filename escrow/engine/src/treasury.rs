@@ -109,3 +109,35 @@ fn owed(amount: Sats, routing_share: f64) -> Promises {
 fn sats(sum: i128) -> Sats {
     Sats(u64::try_from(sum.max(0)).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::Destination;
+    use escrow_core::order::OrderId;
+    use escrow_core::payout::PayoutId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn t7_p14_what_is_parked_takes_no_liquidity() {
+        let promised = |state| {
+            let payout = Payout {
+                id: PayoutId(Uuid::from_u128(1)),
+                order: OrderId(Uuid::from_u128(2)),
+                amount: Sats(10_000),
+                destination: Destination::Address("bob@wallet.example".into()),
+                resolved: None,
+                tries: 0,
+                state,
+            };
+            let liquidity = Promises::of_payout(&payout, 0.01).beside(Sats(0));
+            (liquidity.owed, liquidity.margin)
+        };
+        let ready = PayoutState::Ready {
+            not_before: escrow_core::UnixTime(0),
+        };
+        assert_eq!(promised(ready), (Sats(10_000), Sats(100)));
+        assert_eq!(promised(PayoutState::Parked), (Sats(0), Sats(0)));
+    }
+}
