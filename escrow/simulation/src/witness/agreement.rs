@@ -104,7 +104,9 @@ impl Witness {
         }
         let payout = stage.payout().map(|id| view.payout(id).unwrap().unwrap());
         let holds = view.holds_of(id).unwrap();
-        holds.iter().for_each(|hold| inspects_hold(hold, line));
+        for hold in &holds {
+            inspects_hold(hold, line);
+        }
         let hold = hold_of(order, &holds);
         let rarity = rarity(stage, payout.as_ref(), hold);
         self.rarities.extend(rarity.map(|name| (name, id)));
