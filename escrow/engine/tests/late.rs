@@ -93,3 +93,23 @@ async fn e11_what_a_start_takes_is_nobodys_time() {
     let deadline = house.order(order).stage.deadline().unwrap();
     assert_eq!(deadline.secs_since(house.clock.now()), 300);
 }
+
+#[tokio::test(start_paused = true)]
+async fn e12_up_a5_a_power_cut_while_a_hold_is_reopened_blames_nobody() {
+    for away_secs in [1, 7_200] {
+        let mut house = House::open().await;
+        let (order, mut alice, mut bob, _) = alice_owes_a_payment(&house).await;
+        house.lose_power();
+        secs(7_200).await;
+        let hangs = Fault::on(Op::CreateHold, FaultAction::Hang);
+        house.sandbox.add_fault(hangs);
+        house.start().await.unwrap();
+        secs(7).await;
+        let stage = house.order(order).stage;
+        assert!(matches!(stage, Stage::OpeningHold { .. }), "{stage:?}");
+        house.lose_power();
+        secs(away_secs).await;
+        house.start().await.unwrap();
+        alice_pays_another(&house, order, &mut alice, &mut bob).await;
+    }
+}
