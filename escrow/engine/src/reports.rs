@@ -56,7 +56,7 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
             hash,
             bolt11: seen.bolt11.clone(),
         }),
-        Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
+        Seen::Accepted(acceptance) if is_news_that_it_is_paid(hold) => {
             Some(Command::HoldAccepted {
                 hash,
                 paid: acceptance.paid,
@@ -66,6 +66,21 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
         Seen::Open { .. } | Seen::Accepted(_) => None,
         Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
         Seen::Canceled => Some(Command::HoldCanceled { hash }),
+    }
+}
+
+/// A payment is news also of a hold that is to be canceled: its payer hears
+/// that it goes back (rule H5).
+fn is_news_that_it_is_paid(hold: &Hold) -> bool {
+    match hold.state {
+        HoldState::Open { .. } => true,
+        HoldState::Canceling => hold.late_payment.is_none(),
+        HoldState::New
+        | HoldState::Accepted(_)
+        | HoldState::Settling(_)
+        | HoldState::Settled(_)
+        | HoldState::Canceled
+        | HoldState::Lost => false,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Stories of what comes late, although nobody is to blame for it: a start that
-//! takes long.
+//! takes long, a payment that a cancel has overtaken.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a story ends at its first surprise"
 )]
 #![expect(dead_code, reason = "the house serves other tests too")]
@@ -11,14 +12,16 @@ mod house;
 
 use std::time::Duration;
 
+use escrow_core::hold::HoldState;
 use escrow_core::order::OrderId;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{Action, Message, OrderKind, Transport};
 use escrow_engine::clock::Clock;
+use escrow_lightning::backend::HoldState as Seen;
 use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 use tokio::time::sleep;
 
-use house::{House, Trader};
+use house::{House, SATS, Trader};
 
 /// Longer than a hold has to open.
 const LONG: Duration = Duration::from_secs(20);
@@ -49,6 +52,13 @@ async fn alice_pays_another(house: &House, order: OrderId, alice: &mut Trader, b
     alice.hears(house, Action::BuyerTookOrder).await;
     let stage = house.order(order).stage;
     assert!(matches!(stage, Stage::Active { .. }), "{stage:?}");
+}
+
+/// How Lightning shows the only hold of an order.
+async fn seen(house: &House, order: OrderId) -> Seen {
+    let hash = house.view().holds_of(order).unwrap()[0].hash;
+    let hold = house.sandbox.look(move |world| world.hold(hash)).await;
+    hold.unwrap().unwrap().state
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,4 +122,61 @@ async fn e12_up_a5_a_power_cut_while_a_hold_is_reopened_blames_nobody() {
         house.start().await.unwrap();
         alice_pays_another(&house, order, &mut alice, &mut bob).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn h5_c5_up_m6_a_payment_that_lands_while_a_cancel_waits_goes_back_and_is_told_once() {
+    let house = House::open().await;
+    let (order, mut alice, mut bob, wanted) = alice_owes_a_payment(&house).await;
+    for _ in 0..2 {
+        let fails = Fault::on(Op::CancelHold, FaultAction::FailBefore);
+        house.sandbox.add_fault(fails);
+    }
+    bob.says(&house, Action::Cancel, Some(order), None).await;
+    bob.hears(&house, Action::Canceled).await;
+    alice.pays(&house, &wanted).await;
+    assert!(matches!(seen(&house, order).await, Seen::Accepted(_)));
+    alice.hears(&house, Action::NewOrder).await;
+    alice
+        .hears(&house, Action::HoldInvoicePaymentCanceled)
+        .await;
+    secs(300).await;
+    assert_eq!(seen(&house, order).await, Seen::Canceled);
+    let hold = house.view().holds_of(order).unwrap().remove(0);
+    assert_eq!(hold.state, HoldState::Canceled);
+    let late = hold.late_payment.unwrap();
+    assert_eq!(late.paid.0, (SATS + house::FEE) * 1_000);
+    assert_eq!(alice.mail(&house).len(), 5, "and nothing more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn h5_h1_a_payment_that_lands_while_the_node_is_down_goes_back_and_is_told_once() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob, wanted) = alice_owes_a_payment(&house).await;
+    let fails = Fault::on(Op::CancelHold, FaultAction::FailBefore);
+    house.sandbox.add_fault(fails);
+    bob.says(&house, Action::Cancel, Some(order), None).await;
+    bob.hears(&house, Action::Canceled).await;
+    house.lose_power();
+    alice.pays(&house, &wanted).await;
+    house.start().await.unwrap();
+    alice.hears(&house, Action::NewOrder).await;
+    alice
+        .hears(&house, Action::HoldInvoicePaymentCanceled)
+        .await;
+    secs(300).await;
+    assert_eq!(seen(&house, order).await, Seen::Canceled);
+    assert_eq!(alice.mail(&house).len(), 5, "and nothing more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_a_look_up_that_hangs_does_not_keep_the_money() {
+    let house = House::open().await;
+    let (order, _, mut bob, _) = alice_owes_a_payment(&house).await;
+    let hangs = Fault::on(Op::LookupHold, FaultAction::Hang);
+    house.sandbox.add_fault(hangs);
+    bob.says(&house, Action::Cancel, Some(order), None).await;
+    bob.hears(&house, Action::Canceled).await;
+    secs(7).await;
+    assert_eq!(seen(&house, order).await, Seen::Canceled);
 }

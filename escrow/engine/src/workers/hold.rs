@@ -15,6 +15,10 @@ use crate::reports;
 use crate::workers::backoff::Backoff;
 use crate::workers::switchboard::{Switchboard, limited};
 
+/// Longest look at a hold before it is canceled: whoever waits for his refund
+/// still gets it as an answer (rule B8).
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// Does what the hold's state asks for until the state is final.
 ///
 /// After a step that changed nothing it waits, longer each time, until it is
@@ -24,6 +28,7 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
         board,
         poke,
         asked_at: Instant::now(),
+        payment_is_told: false,
     };
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
     let mut before = None;
@@ -68,6 +73,8 @@ struct Tender<'a> {
     poke: &'a Notify,
     /// When Lightning may last have been asked to open the hold.
     asked_at: Instant,
+    /// That a hold to be canceled was paid is told once, and not with each try.
+    payment_is_told: bool,
 }
 
 impl Tender<'_> {
@@ -126,19 +133,26 @@ impl Tender<'_> {
                     update @ Some(_) => (update, false),
                     None => (self.look_up(hold.hash).await, true),
                 },
-                () = self.poke.notified() => (self.look_up(hold.hash).await, false),
+                () = self.poke.notified() => {
+                    if self.has_moved_on(hold) {
+                        return;
+                    }
+                    (self.look_up(hold.hash).await, false)
+                }
             };
             let told = match &snapshot {
                 Some(snapshot) => self.hear(hold, snapshot).await,
                 None => false,
             };
-            let moved_on = self
-                .read(hold.hash)
-                .is_none_or(|row| row.state != hold.state);
-            if told || moved_on || is_lost {
+            if told || is_lost || self.has_moved_on(hold) {
                 return;
             }
         }
+    }
+
+    fn has_moved_on(&self, hold: &Hold) -> bool {
+        self.read(hold.hash)
+            .is_none_or(|row| row.state != hold.state)
     }
 
     /// Reports what the ledger does not know yet; true if there was anything.
@@ -172,8 +186,9 @@ impl Tender<'_> {
         }
     }
 
-    async fn cancel(&self, hold: &Hold) {
+    async fn cancel(&mut self, hold: &Hold) {
         let hash = hold.hash;
+        self.look_before_the_end(hold).await;
         let outcome = self.board.call(self.board.backend.cancel_hold(hash)).await;
         match outcome {
             Ok(outcome) => {
@@ -182,6 +197,21 @@ impl Tender<'_> {
                 }
             }
             Err(why) => tracing::warn!(%hash, %why, "canceling is repeated"),
+        }
+    }
+
+    /// Whoever paid what is about to be canceled hears that it goes back (rule
+    /// H5); afterwards nobody can tell that he did. The money itself does not
+    /// wait for it.
+    async fn look_before_the_end(&mut self, hold: &Hold) {
+        if self.payment_is_told {
+            return;
+        }
+        let call = self.board.backend.lookup_hold(hold.hash);
+        if let Ok(Some(seen)) = limited(LAST_LOOK, call).await
+            && let Some(news @ Command::HoldAccepted { .. }) = reports::hold_news(hold, &seen)
+        {
+            self.payment_is_told = self.board.report(news).await;
         }
     }
 
