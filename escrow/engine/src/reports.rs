@@ -19,7 +19,8 @@ use crate::submission::{ListedPayment, PaymentHistory};
 
 /// A call without an answer may still land this long after it was made. Before
 /// that, a hold that Lightning does not know may yet open, and a payment that
-/// failed may be started once more.
+/// failed may be started once more. A paid hold that Lightning does not know is
+/// asked for as long, so that no hasty answer ends a trade.
 pub const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// How long Lightning looks for routes.
@@ -106,8 +107,26 @@ pub fn hold_looked_up(hold: &Hold, seen: Option<&HoldSnapshot>) -> Option<Comman
     })
 }
 
+/// What it means that Lightning has not known a hold for so long. It forgets
+/// what is over: one that was paid and not settled, it has given back (rules
+/// X6, R6).
+#[must_use]
+pub fn missing(hold: &Hold, missing_for: Duration) -> Option<Command> {
+    let is_paid = match hold.state {
+        HoldState::Accepted(_) | HoldState::Settling(_) => true,
+        HoldState::New
+        | HoldState::Open { .. }
+        | HoldState::Settled(_)
+        | HoldState::Canceling
+        | HoldState::Canceled
+        | HoldState::Lost => false,
+    };
+    let hash = hold.hash;
+    (is_paid && missing_for >= FORGOTTEN).then_some(Command::HoldCanceled { hash })
+}
+
 /// What settling a hold came to; nothing if Lightning contradicts the ledger,
-/// which is asked again.
+/// which is asked again. One that it does not know may be [`missing`].
 #[must_use]
 pub fn settled(hash: PaymentHash, outcome: SettleOutcome) -> Option<Command> {
     match outcome {

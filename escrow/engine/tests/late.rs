@@ -1,5 +1,5 @@
 //! Stories of what comes late, although nobody is to blame for it: a start that
-//! takes long, a payment that a cancel has overtaken.
+//! takes long, a payment that a cancel has overtaken, a hold that is forgotten.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,6 +10,7 @@
 
 mod house;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_core::hold::HoldState;
@@ -17,8 +18,9 @@ use escrow_core::order::OrderId;
 use escrow_core::stage::Stage;
 use escrow_core::wire::{Action, Message, OrderKind, Transport};
 use escrow_engine::clock::Clock;
+use escrow_lightning::Sandbox;
 use escrow_lightning::backend::HoldState as Seen;
-use escrow_lightning::sandbox::{Fault, FaultAction, Op};
+use escrow_lightning::sandbox::{Fault, FaultAction, Op, Setup};
 use tokio::time::sleep;
 
 use house::{House, SATS, Trader};
@@ -179,4 +181,60 @@ async fn c5_a_look_up_that_hangs_does_not_keep_the_money() {
     bob.hears(&house, Action::Canceled).await;
     secs(7).await;
     assert_eq!(seen(&house, order).await, Seen::Canceled);
+}
+
+/// Bob has sent the fiat.
+async fn fiat_sent(house: &House) -> (OrderId, Trader, Trader) {
+    let (order, mut alice, mut bob, wanted) = alice_owes_a_payment(house).await;
+    alice.pays(house, &wanted).await;
+    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
+    alice.hears(house, Action::BuyerTookOrder).await;
+    bob.says(house, Action::FiatSent, Some(order), None).await;
+    bob.hears(house, Action::FiatSentOk).await;
+    alice.hears(house, Action::FiatSentOk).await;
+    (order, alice, bob)
+}
+
+/// The node comes back beside a Lightning that knows of no hold.
+async fn starts_beside_a_forgetful_one(house: &mut House) {
+    house.lose_power();
+    let clock = house.clock.clone();
+    let clock = Arc::new(move || clock.now());
+    let forgetful = Sandbox::in_memory(&Setup::from_seed([3; 32]), clock);
+    house.start_with(Arc::new(forgetful)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn x6_u32_an_escrow_that_lightning_has_forgotten_ends_the_trade_after_two_minutes() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = fiat_sent(&house).await;
+    starts_beside_a_forgetful_one(&mut house).await;
+    secs(115).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
+    alice
+        .hears(&house, Action::HoldInvoicePaymentCanceled)
+        .await;
+    bob.hears(&house, Action::HoldInvoicePaymentCanceled).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Canceled { .. }), "{stage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r6_a_release_of_an_escrow_that_lightning_has_forgotten_is_answered() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob) = fiat_sent(&house).await;
+    let fails = Fault::on(Op::SettleHold, FaultAction::FailBefore);
+    house.sandbox.add_fault(fails);
+    alice.says(&house, Action::Release, Some(order), None).await;
+    starts_beside_a_forgetful_one(&mut house).await;
+    secs(115).await;
+    let stage = house.order(order).stage;
+    assert!(matches!(stage, Stage::Releasing { .. }), "{stage:?}");
+    alice
+        .hears(&house, Action::HoldInvoicePaymentCanceled)
+        .await;
+    bob.hears(&house, Action::HoldInvoicePaymentCanceled).await;
+    let hold = house.view().holds_of(order).unwrap().remove(0);
+    assert_eq!(hold.state, HoldState::Lost);
 }
