@@ -167,7 +167,10 @@ fn decide(scene: &Scene, happening: &Happening, now: Now) -> Option<Result<Decis
             let facts = horizon_facts(*tip, scene.dispute.clone());
             escrow_horizon::hold_aged(order, hold?, &facts, now)
         }
-        Happening::Shifted(secs) => downtime::shifted(order, hold, payout, *secs, now),
+        Happening::Shifted(secs) => {
+            let fresh = scene.another_hold();
+            downtime::shifted(order, hold, payout, *secs, fresh, now)
+        }
         Happening::Elapsed(kind) => timeouts::elapsed(order, *kind, &scene.timer_facts(), now),
     };
     Some(Ok(decision))

@@ -165,13 +165,9 @@ impl Escrow {
         });
         let guard = ClockGuard::new(parts.clock);
         let mut begun = engine.take_up(guard.now())?.effects;
-        begun.extend(recovery::reconcile(&mut engine, &board, guard.now()).await?);
+        begun.extend(recovery::reconcile(&mut engine, &board, &guard).await?);
         let delivered = Delivered::default();
         let mut courier = Courier::new(engine.views(), parts.publisher, delivered.clone());
-        if let Err(why) = courier.empty_outbox().await {
-            tracing::error!(%why, "the outbox could not be brought at start; it is tried again");
-        }
-
         let strangers = Strangers::new(parts.strangers_per_second);
         let mailroom = Arc::new(Mailroom::new(parts.intake, known.clone(), strangers));
         let committed = Arc::new(Notify::new());
@@ -209,11 +205,15 @@ impl Escrow {
             readiness,
             stop,
         };
-        tasks.spawn(endless(async move { courier.run(&committed).await }));
         tasks.spawn(endless(bookkeeper::run(board.clone())));
         tasks.spawn(endless(dispatch::run(board, nudges)));
         tasks.spawn(endless(async move { mailroom.serve().await }));
         tasks.spawn(desk.serve(engine, begun));
+        // What was begun has no time to wait for a long outbox (rule B6).
+        if let Err(why) = courier.empty_outbox().await {
+            tracing::error!(%why, "the outbox could not be brought at start; it is tried again");
+        }
+        tasks.spawn(endless(async move { courier.run(&committed).await }));
         Ok(Escrow { handle, tasks })
     }
 

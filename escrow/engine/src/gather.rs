@@ -361,7 +361,9 @@ impl Gather<'_, '_> {
     pub(crate) fn shifted(&mut self, order: &Order, secs: u64) -> Result<Decision, StorageError> {
         let (hold, payout) = self.rows_of(order)?;
         let (hold, payout) = (hold.as_ref(), payout.as_ref());
-        Ok(downtime::shifted(order, hold, payout, secs, self.now()))
+        let fresh = self.fresh_hold();
+        let now = self.now();
+        Ok(downtime::shifted(order, hold, payout, secs, fresh, now))
     }
 
     pub(crate) fn brought_back(

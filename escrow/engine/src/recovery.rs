@@ -1,11 +1,11 @@
 //! What Lightning did while the node was away, told before anything is decided.
 
-use escrow_core::UnixTime;
 use escrow_core::decision::Effect;
 use escrow_core::payout::PayoutState;
 use futures_util::{StreamExt, stream};
 use storage::ledger::{NodeIdentity, StorageError, View};
 
+use crate::clock::ClockGuard;
 use crate::reports::{self, PaymentStep, Tried};
 use crate::submission::Submission;
 use crate::workers::bookkeeper;
@@ -20,10 +20,14 @@ const LOOK_UPS: usize = 16;
 /// then fires what is due, which may have been decided by that (rule E13).
 /// What cannot be looked up is left to its tender; until that has seen it, no
 /// payment is sent (rule P15).
+///
+/// Lightning may take minutes to answer. That is downtime too, and what is
+/// decided after it is decided by the time after it: a hold that is opened
+/// again has a few seconds for it (rules E11, E12).
 pub(crate) async fn reconcile(
     engine: &mut Engine,
     board: &Switchboard,
-    now: UnixTime,
+    clock: &ClockGuard,
 ) -> Result<Vec<Effect>, StepError> {
     let (holds, attempts) = {
         let view = engine.views().view()?;
@@ -33,7 +37,7 @@ pub(crate) async fn reconcile(
         .unseen
         .found(attempts.iter().map(|attempt| attempt.hash));
     engine.hold_timers();
-    let mut effects = compare_payments(engine, board, now).await?;
+    let mut effects = compare_payments(engine, board, clock).await?;
     let of_holds = stream::iter(holds).map(|row| async move {
         let seen = board
             .call(board.backend.lookup_hold(row.hash))
@@ -61,11 +65,12 @@ pub(crate) async fn reconcile(
             .await,
     );
     let reports: Vec<_> = news.into_iter().flatten().map(Submission::Report).collect();
+    effects.extend(engine.take_up(clock.now())?.effects);
     for batch in reports.chunks(BATCH) {
-        effects.extend(engine.step(now, batch, &[])?.effects);
+        effects.extend(engine.step(clock.now(), batch, &[])?.effects);
     }
-    engine.let_timers_go(now, 0)?;
-    effects.extend(engine.fire_due(now)?);
+    engine.let_timers_go(clock.now(), 0)?;
+    effects.extend(engine.fire_due(clock.now())?);
     Ok(effects)
 }
 
@@ -75,7 +80,7 @@ pub(crate) async fn reconcile(
 async fn compare_payments(
     engine: &mut Engine,
     board: &Switchboard,
-    now: UnixTime,
+    clock: &ClockGuard,
 ) -> Result<Vec<Effect>, StepError> {
     let mut effects = Vec::new();
     loop {
@@ -87,7 +92,7 @@ async fn compare_payments(
             }
         };
         let is_whole = history.is_whole;
-        let compared = engine.step(now, &[Submission::Payments(history)], &[])?;
+        let compared = engine.step(clock.now(), &[Submission::Payments(history)], &[])?;
         effects.extend(compared.effects);
         if is_whole {
             board.unseen.seen_history();

@@ -19,7 +19,8 @@ use crate::submission::{ListedPayment, PaymentHistory};
 
 /// A call without an answer may still land this long after it was made. Before
 /// that, a hold that Lightning does not know may yet open, and a payment that
-/// failed may be started once more.
+/// failed may be started once more. A paid hold that Lightning does not know is
+/// asked for as long, so that no hasty answer ends a trade.
 pub const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// How long Lightning looks for routes.
@@ -56,7 +57,7 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
             hash,
             bolt11: seen.bolt11.clone(),
         }),
-        Seen::Accepted(acceptance) if matches!(hold.state, HoldState::Open { .. }) => {
+        Seen::Accepted(acceptance) if is_news_that_it_is_paid(hold) => {
             Some(Command::HoldAccepted {
                 hash,
                 paid: acceptance.paid,
@@ -66,6 +67,21 @@ pub fn hold_news(hold: &Hold, seen: &HoldSnapshot) -> Option<Command> {
         Seen::Open { .. } | Seen::Accepted(_) => None,
         Seen::Settled { .. } => Some(Command::HoldSettled { hash }),
         Seen::Canceled => Some(Command::HoldCanceled { hash }),
+    }
+}
+
+/// A payment is news also of a hold that is to be canceled: its payer hears
+/// that it goes back (rule H5).
+fn is_news_that_it_is_paid(hold: &Hold) -> bool {
+    match hold.state {
+        HoldState::Open { .. } => true,
+        HoldState::Canceling => hold.late_payment.is_none(),
+        HoldState::New
+        | HoldState::Accepted(_)
+        | HoldState::Settling(_)
+        | HoldState::Settled(_)
+        | HoldState::Canceled
+        | HoldState::Lost => false,
     }
 }
 
@@ -91,8 +107,26 @@ pub fn hold_looked_up(hold: &Hold, seen: Option<&HoldSnapshot>) -> Option<Comman
     })
 }
 
+/// What it means that Lightning has not known a hold for so long. It forgets
+/// what is over: one that was paid and not settled, it has given back (rules
+/// X6, R6).
+#[must_use]
+pub fn missing(hold: &Hold, missing_for: Duration) -> Option<Command> {
+    let is_paid = match hold.state {
+        HoldState::Accepted(_) | HoldState::Settling(_) => true,
+        HoldState::New
+        | HoldState::Open { .. }
+        | HoldState::Settled(_)
+        | HoldState::Canceling
+        | HoldState::Canceled
+        | HoldState::Lost => false,
+    };
+    let hash = hold.hash;
+    (is_paid && missing_for >= FORGOTTEN).then_some(Command::HoldCanceled { hash })
+}
+
 /// What settling a hold came to; nothing if Lightning contradicts the ledger,
-/// which is asked again.
+/// which is asked again. One that it does not know may be [`missing`].
 #[must_use]
 pub fn settled(hash: PaymentHash, outcome: SettleOutcome) -> Option<Command> {
     match outcome {

@@ -1,7 +1,7 @@
 //! The node was down, or its clock jumped: no trader pays for it.
 
-use crate::decision::Decision;
-use crate::facts::Now;
+use crate::decision::{Decision, Effect};
+use crate::facts::{FreshHold, Now};
 use crate::hold::Hold;
 use crate::order::Order;
 use crate::payout::{Payout, PayoutState};
@@ -9,6 +9,7 @@ use crate::stage::{BackTo, Stage};
 use crate::terms::{GRACE_AFTER_DOWNTIME_SECS, OPENING_SECS};
 use crate::time::UnixTime;
 
+use super::opening::{Opening, given_up, open_hold};
 use super::timeouts::{ending_early, look_first};
 
 /// Moves what an order and its payout wait for by `secs`, so that the time of
@@ -16,21 +17,27 @@ use super::timeouts::{ending_early, look_first};
 /// its maker wished for and what is counted in blocks stays.
 ///
 /// An invoice that ends before its moved step is looked up, so that it is paid
-/// or replaced (rule E12). To be decided before the holds are reconciled:
+/// or replaced by `fresh` (rule E12); one that nobody was asked to pay yet is
+/// replaced at once. To be decided before the holds are reconciled:
 /// Lightning has canceled such an invoice by itself, and nobody is late yet.
 pub fn shifted(
     order: &Order,
     hold: Option<&Hold>,
     payout: Option<&Payout>,
     secs: u64,
+    fresh: FreshHold,
     now: Now,
 ) -> Decision {
     let mut decision = Decision::default();
     if let Some(moved) = moved_steps(order, secs, now) {
-        if let Some(hold) = ending_early(&moved, hold) {
-            decision = look_first(&moved, hold, now);
+        if let Some(renewed) = opened_anew(&moved, hold, fresh, now) {
+            decision = renewed;
+        } else {
+            if let Some(hold) = ending_early(&moved, hold) {
+                decision = look_first(&moved, hold, now);
+            }
+            decision.orders.push(moved);
         }
-        decision.orders.push(moved);
     }
     let payout = payout.and_then(|payout| moved_payout(payout, |at| at.plus(secs)));
     decision.payouts.extend(payout);
@@ -65,6 +72,15 @@ fn moved_steps(order: &Order, secs: u64, now: Now) -> Option<Order> {
     let least = now.at.plus(GRACE_AFTER_DOWNTIME_SECS);
     let deadline = deadline_of(&mut moved.stage)?;
     *deadline = deadline.plus(secs).max(least);
+    // Nobody asked for this opening, so nobody waits for an answer (rule E12).
+    if let Stage::OpeningHold {
+        back_to: BackTo::WaitingPayment { .. },
+        until,
+        ..
+    } = &mut moved.stage
+    {
+        *until = until.plus(secs).max(now.at.plus(OPENING_SECS));
+    }
     Some(moved)
 }
 
@@ -93,6 +109,35 @@ fn deadline_of(stage: &mut Stage) -> Option<&mut UnixTime> {
         | Stage::Canceled { .. }
         | Stage::Expired => None,
     }
+}
+
+/// The node went down again while it opened a hold for a seller in place of an
+/// earlier one. That invoice ends too early as well, or has ended: he gets yet
+/// another. What the parties said meanwhile still counts, so the stage is as
+/// old as it was.
+fn opened_anew(moved: &Order, hold: Option<&Hold>, fresh: FreshHold, now: Now) -> Option<Decision> {
+    let Stage::OpeningHold {
+        take,
+        back_to: BackTo::WaitingPayment { deadline },
+        ..
+    } = &moved.stage
+    else {
+        return None;
+    };
+    let (deadline, take) = (*deadline, take.clone());
+    let early = hold.filter(|hold| hold.expires_at < deadline)?;
+    let opening = Opening {
+        take,
+        asker: None,
+        back_to: BackTo::WaitingPayment { deadline },
+    };
+    let mut decision = open_hold(moved, opening, fresh, now);
+    for order in &mut decision.orders {
+        order.stage_since = moved.stage_since;
+    }
+    decision.holds.insert(0, given_up(early));
+    decision.effects.push(Effect::CancelHold(early.hash));
+    Some(decision)
 }
 
 /// The payout with its timer moved; none if it has none.
@@ -124,14 +169,15 @@ fn moved_payout(payout: &Payout, to: impl Fn(UnixTime) -> UnixTime) -> Option<Pa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Effect;
     use crate::fixtures::*;
+    use crate::hold::HoldState;
     use crate::order::Side;
     use crate::timer::{Timer, TimerKind};
 
     fn shifted_by(scene: &Scene, secs: u64) -> Decision {
         let payout = scene.owed.as_ref().map(|owed| &owed.payout);
-        shifted(&scene.order, scene.hold.as_ref(), payout, secs, now())
+        let hold = scene.hold.as_ref();
+        shifted(&scene.order, hold, payout, secs, next_hold(), now())
     }
 
     fn deadlines(decision: &Decision) -> Vec<u64> {
@@ -171,6 +217,7 @@ mod tests {
                 scene.hold.as_ref(),
                 None,
                 1_200,
+                next_hold(),
                 at(UnixTime(deadline.0 + 5_000)),
             );
             assert_eq!(deadlines(&long_over), [600 + 5_000 + 300], "{name}");
@@ -230,7 +277,7 @@ mod tests {
         let moved = |state| {
             let row = payout(state);
             let scene = paying(Side::Sell);
-            let decision = shifted(&scene.order, None, Some(&row), 1_200, now());
+            let decision = shifted(&scene.order, None, Some(&row), 1_200, next_hold(), now());
             decision.payouts.first().map(|payout| payout.state)
         };
         let later = |secs| UnixTime(NOW.0 + secs);
@@ -243,6 +290,56 @@ mod tests {
         };
         assert_eq!(moved(need_invoice()), Some(asked_later));
         assert_eq!(moved(PayoutState::Paying), None);
+    }
+
+    /// Until when a hold may be opened, in seconds from now.
+    fn opens_until(decision: &Decision) -> u64 {
+        let Stage::OpeningHold { until, .. } = decision.orders[0].stage else {
+            panic!("{decision:?} opens nothing");
+        };
+        until.0 - NOW.0
+    }
+
+    #[test]
+    fn e12_up_a5_a_reopening_is_not_late_because_the_node_was_down_again() {
+        let deadline = deadline();
+        let scene = opening(Side::Sell, BackTo::WaitingPayment { deadline });
+        let short = shifted_by(&scene, 330);
+        assert_eq!(opens_until(&short), 8 + 330);
+        assert_eq!((short.holds.len(), short.effects.len()), (0, 0));
+        let long_over = at(UnixTime(NOW.0 + 400));
+        let hold = scene.hold.as_ref();
+        let after = shifted(&scene.order, hold, None, 5, next_hold(), long_over);
+        assert_eq!(opens_until(&after), 400 + 8);
+    }
+
+    #[test]
+    fn e12_a_reopened_invoice_that_ends_before_its_moved_step_is_replaced_too() {
+        let deadline = deadline();
+        for (side, seller) in [(Side::Sell, maker()), (Side::Buy, taker())] {
+            let scene = opening(side, BackTo::WaitingPayment { deadline });
+            let decision = shifted_by(&scene, 331);
+            let moved = UnixTime(deadline.0 + 331);
+            let renewed = Hold {
+                id: next_hold().id,
+                hash: next_hold().hash,
+                seller,
+                expires_at: UnixTime(moved.0 + 30),
+                ..hold(&scene.order, HoldState::New)
+            };
+            let given_up = hold(&scene.order, HoldState::Canceling);
+            assert_eq!(decision.holds, [given_up, renewed]);
+            let effects = [
+                Effect::OpenHold(next_hold().hash),
+                Effect::CancelHold(fresh_hold().hash),
+            ];
+            assert_eq!(decision.effects, effects);
+            assert_eq!(opens_until(&decision), 8);
+            assert_eq!(deadlines(&decision), [moved.0 - NOW.0]);
+            let stage = &decision.orders[0].stage;
+            assert_eq!(stage.hold(), Some(next_hold().id));
+            assert_eq!(decision.pushes, []);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use escrow_core::PaymentHash;
 use escrow_core::command::Command;
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::terms::OPENING_SECS;
-use escrow_lightning::backend::{HoldSnapshot, LnError};
+use escrow_lightning::backend::{HoldSnapshot, LnError, SettleOutcome};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -14,6 +14,10 @@ use tokio::time::Instant;
 use crate::reports;
 use crate::workers::backoff::Backoff;
 use crate::workers::switchboard::{Switchboard, limited};
+
+/// Longest look at a hold before it is canceled: whoever waits for his refund
+/// still gets it as an answer (rule B8).
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Does what the hold's state asks for until the state is final.
 ///
@@ -24,6 +28,8 @@ pub(crate) async fn tend(board: Switchboard, hash: PaymentHash, poke: &Notify) {
         board,
         poke,
         asked_at: Instant::now(),
+        payment_is_told: false,
+        missing_since: None,
     };
     let mut backoff = Backoff::starting_at(Duration::from_secs(1));
     let mut before = None;
@@ -68,6 +74,11 @@ struct Tender<'a> {
     poke: &'a Notify,
     /// When Lightning may last have been asked to open the hold.
     asked_at: Instant,
+    /// That a hold to be canceled was paid is told once, and not with each try.
+    payment_is_told: bool,
+    /// When Lightning said that it does not know the hold, and nothing else
+    /// since.
+    missing_since: Option<Instant>,
 }
 
 impl Tender<'_> {
@@ -118,31 +129,61 @@ impl Tender<'_> {
     }
 
     /// Waits until Lightning or the ledger says something new of the hold.
-    async fn watch(&self, hold: &Hold) {
+    async fn watch(&mut self, hold: &Hold) {
         let mut updates = self.board.backend.watch_hold(hold.hash);
         loop {
-            let (snapshot, is_lost) = tokio::select! {
+            let (told, is_lost) = tokio::select! {
                 update = updates.next() => match update {
-                    update @ Some(_) => (update, false),
-                    None => (self.look_up(hold.hash).await, true),
+                    Some(seen) => (self.hear(hold, &seen).await, false),
+                    None => (self.look(hold).await, true),
                 },
-                () = self.poke.notified() => (self.look_up(hold.hash).await, false),
+                () = self.poke.notified() => {
+                    if self.has_moved_on(hold) {
+                        return;
+                    }
+                    (self.look(hold).await, false)
+                }
             };
-            let told = match &snapshot {
-                Some(snapshot) => self.hear(hold, snapshot).await,
-                None => false,
-            };
-            let moved_on = self
-                .read(hold.hash)
-                .is_none_or(|row| row.state != hold.state);
-            if told || moved_on || is_lost {
+            if told || is_lost || self.has_moved_on(hold) {
                 return;
             }
         }
     }
 
+    fn has_moved_on(&self, hold: &Hold) -> bool {
+        self.read(hold.hash)
+            .is_none_or(|row| row.state != hold.state)
+    }
+
+    /// Looks for what the ledger does not know yet; true if there was anything.
+    async fn look(&mut self, hold: &Hold) -> bool {
+        let call = self.board.backend.lookup_hold(hold.hash);
+        match self.board.call(call).await {
+            Ok(Some(seen)) => self.hear(hold, &seen).await,
+            Ok(None) => self.miss(hold).await,
+            Err(why) => {
+                tracing::debug!(hash = %hold.hash, %why, "a hold cannot be looked up");
+                false
+            }
+        }
+    }
+
+    /// Lightning does not know the hold; true if it was given up for that.
+    async fn miss(&mut self, hold: &Hold) -> bool {
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        match reports::missing(hold, since.elapsed()) {
+            Some(command) => {
+                tracing::error!(hash = %hold.hash, "Lightning has forgotten a paid hold");
+                self.board.report(command).await;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Reports what the ledger does not know yet; true if there was anything.
-    async fn hear(&self, hold: &Hold, seen: &HoldSnapshot) -> bool {
+    async fn hear(&mut self, hold: &Hold, seen: &HoldSnapshot) -> bool {
+        self.missing_since = None;
         match reports::hold_news(hold, seen) {
             Some(command) => {
                 self.board.report(command).await;
@@ -152,28 +193,32 @@ impl Tender<'_> {
         }
     }
 
-    async fn settle(&self, hold: &Hold) {
+    async fn settle(&mut self, hold: &Hold) {
         let hash = hold.hash;
         let preimage = self.board.preimages.of(hold.id);
-        let outcome = self
-            .board
-            .call(self.board.backend.settle_hold(&preimage))
-            .await;
-        match outcome {
-            Ok(outcome) => match reports::settled(hash, outcome) {
-                Some(command) => {
-                    self.board.report(command).await;
-                }
-                None => {
-                    tracing::error!(%hash, ?outcome, "Lightning does not settle an accepted hold");
-                }
-            },
-            Err(why) => tracing::warn!(%hash, %why, "settling is repeated"),
+        let settling = self.board.backend.settle_hold(&preimage);
+        let outcome = match self.board.call(settling).await {
+            Ok(outcome) => outcome,
+            Err(why) => {
+                tracing::warn!(%hash, %why, "settling is repeated");
+                return;
+            }
+        };
+        if let Some(command) = reports::settled(hash, outcome) {
+            self.board.report(command).await;
+            return;
+        }
+        tracing::error!(%hash, ?outcome, "Lightning does not settle an accepted hold");
+        if matches!(outcome, SettleOutcome::NoSuchHold) {
+            self.miss(hold).await;
+        } else {
+            self.missing_since = None;
         }
     }
 
-    async fn cancel(&self, hold: &Hold) {
+    async fn cancel(&mut self, hold: &Hold) {
         let hash = hold.hash;
+        self.look_before_the_end(hold).await;
         let outcome = self.board.call(self.board.backend.cancel_hold(hash)).await;
         match outcome {
             Ok(outcome) => {
@@ -182,6 +227,21 @@ impl Tender<'_> {
                 }
             }
             Err(why) => tracing::warn!(%hash, %why, "canceling is repeated"),
+        }
+    }
+
+    /// Whoever paid what is about to be canceled hears that it goes back (rule
+    /// H5); afterwards nobody can tell that he did. The money itself does not
+    /// wait for it.
+    async fn look_before_the_end(&mut self, hold: &Hold) {
+        if self.payment_is_told {
+            return;
+        }
+        let call = self.board.backend.lookup_hold(hold.hash);
+        if let Ok(Some(seen)) = limited(LAST_LOOK, call).await
+            && let Some(news @ Command::HoldAccepted { .. }) = reports::hold_news(hold, &seen)
+        {
+            self.payment_is_told = self.board.report(news).await;
         }
     }
 

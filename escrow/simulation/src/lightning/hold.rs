@@ -25,6 +25,8 @@ pub(super) struct HoldTender {
     looks_up: bool,
     watch: Option<Stream>,
     before: Option<HoldState>,
+    /// That it was paid although it is to be canceled was told.
+    payment_is_told: bool,
 }
 
 impl HoldTender {
@@ -34,6 +36,7 @@ impl HoldTender {
             looks_up: false,
             watch: None,
             before: None,
+            payment_is_told: false,
         }
     }
 
@@ -65,7 +68,7 @@ impl HoldTender {
         let command = match &hold.state {
             HoldState::New => self.open(&hold, pace, bench),
             HoldState::Settling(_) => settle(&hold, pace, bench),
-            HoldState::Canceling => self.cancel(hash, pace, bench),
+            HoldState::Canceling => self.cancel(&hold, pace, bench),
             HoldState::Open { .. } | HoldState::Accepted(_) => None,
             HoldState::Settled(_) | HoldState::Canceled | HoldState::Lost => return (false, None),
         };
@@ -125,12 +128,18 @@ impl HoldTender {
         }
     }
 
-    fn cancel(
-        &mut self,
-        hash: PaymentHash,
-        pace: &mut Pace,
-        bench: &mut Bench<'_>,
-    ) -> Option<Command> {
+    /// Whoever paid what is about to be canceled is told of first.
+    fn cancel(&mut self, hold: &Hold, pace: &mut Pace, bench: &mut Bench<'_>) -> Option<Command> {
+        let hash = hold.hash;
+        if !self.payment_is_told
+            && let Some(seen) = look_up(hash, bench)
+            && let Some(news @ Command::HoldAccepted { .. }) = reports::hold_news(hold, &seen)
+        {
+            self.payment_is_told = true;
+            pace.is_poked = true;
+            bench.tally.add("paid before a cancel");
+            return Some(news);
+        }
         let outcome = definite(CancelHold { hash }, pace, bench)?;
         let asked_ago = Duration::from_secs(bench.now.secs_since(self.asked_at));
         reports::canceled(hash, outcome, asked_ago)

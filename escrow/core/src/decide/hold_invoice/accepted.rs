@@ -32,6 +32,7 @@ pub fn hold_accepted(
     };
     match &hold.state {
         HoldState::Open { .. } => {}
+        HoldState::Canceling if is_refunded(order, hold) => return cancel_again(hold),
         HoldState::Canceling | HoldState::Canceled => return paid_too_late(hold, acceptance),
         HoldState::Accepted(_) | HoldState::Settling(_) | HoldState::Settled(_) => {
             return nothing();
@@ -111,6 +112,11 @@ fn ask_for_invoice(
     }
 }
 
+/// Its payment was in time, and everybody hears when it is back (rule C6).
+fn is_refunded(order: &Order, of: &Hold) -> bool {
+    matches!(&order.stage, Stage::Canceling { hold, .. } if *hold == of.id)
+}
+
 /// The hold of nobody: the seller hears once that his sats come back (rule H5).
 fn paid_too_late(hold: &Hold, payment: Acceptance) -> Decision {
     let mut decision = cancel_again(hold);
@@ -133,6 +139,7 @@ mod tests {
     use super::*;
     use crate::fixtures::*;
     use crate::notice::Reputation;
+    use crate::stage::{CancelReason, Then};
     use crate::time::UnixTime;
 
     fn accepted(scene: &Scene, paid: Msat) -> Decision {
@@ -264,6 +271,27 @@ mod tests {
             assert_eq!(late, expected);
             let again = hold_accepted(&order, &after, None, FULL, 900, now());
             assert_eq!((again.pushes, again.holds), (vec![], vec![]));
+        }
+    }
+
+    #[test]
+    fn h5_c6_a_payment_that_is_being_refunded_is_not_late() {
+        let refunds = [
+            Then::BackToBook,
+            Then::Canceled(CancelReason::ByBoth),
+            Then::Canceled(CancelReason::ByAdmin),
+        ];
+        for then in refunds {
+            let scene = canceling(Side::Sell, then);
+            let again = Decision {
+                effects: vec![Effect::CancelHold(fresh_hold().hash)],
+                ..Decision::default()
+            };
+            assert_eq!(accepted(&scene, FULL), again, "{then:?}");
+            let mut earlier = scene.hold.unwrap();
+            earlier.id = next_hold().id;
+            let late = hold_accepted(&scene.order, &earlier, None, FULL, 900, now());
+            assert_eq!(late.pushes.len(), 1, "one of an earlier take is");
         }
     }
 }
