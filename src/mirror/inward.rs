@@ -9,7 +9,6 @@
 //! messages are in hand at once: beyond, the mirror waits, and nothing piles up
 //! here.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use escrow_core::UnixTime;
 use escrow_core::party::TradeKey;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::submission::{MirrorNews, MirrorReport};
-use nostr::event::{Event, EventId, Kind};
+use nostr::event::{Event, Kind};
 use nostr::filter::{Filter, MatchEventOptions};
 use nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
 use nostr::types::Timestamp;
@@ -27,6 +26,7 @@ use storage::ledger::{SeenKey, StorageError};
 use tokio::time::{Instant, sleep_until};
 
 use super::doorstep::Doorstep;
+use super::held::Held;
 use super::in_hand::InHand;
 use super::kept_line::Talk;
 use super::line::{Line, Proof};
@@ -38,9 +38,6 @@ const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600 + 3_600;
 
 /// Events asked for in one page.
 const PAGE: usize = 500;
-
-/// Messages of the past that are held at once before they are decided.
-const MOST_HELD: usize = 2_000;
 
 /// Pages of the past that are read; a mirror that has more to tell is odd.
 const MOST_PAGES: u32 = 1_000;
@@ -54,6 +51,8 @@ const PAST: &str = "past";
 pub(super) struct Inward {
     post: Post,
     doorstep: Arc<Doorstep>,
+    /// Largest message in bytes that the gate takes.
+    most_bytes: usize,
     /// Whether it has told all of its past since that was last asked.
     has_told: bool,
 }
@@ -84,7 +83,7 @@ enum Past {
 /// What the pages held that is not decided, and where they stand.
 #[derive(Default)]
 struct Pages {
-    held: BTreeMap<(Timestamp, EventId), Event>,
+    held: Held,
     /// Whether what comes meanwhile does not wait: all this was read before.
     is_again: bool,
     /// The moment until which the page that is coming was asked for; none for the first.
@@ -129,6 +128,7 @@ impl Inward {
     pub(super) fn new(post: Post, terms: GateTerms) -> Inward {
         Inward {
             doorstep: Arc::new(Doorstep::new(&post, terms)),
+            most_bytes: terms.message_bytes,
             has_told: false,
             post,
         }
@@ -213,11 +213,12 @@ impl Inward {
         if !asked.match_event(&event, MatchEventOptions::new()) {
             return Ok(());
         }
-        let is_new = self.is_new(&event)?;
+        let json = event.as_json();
+        let is_wanted = is_small_enough(&json, self.most_bytes) && self.is_new(&event)?;
         let pages = match &mut reading.past {
             Past::Coming(pages) if is_past || !pages.is_again => pages,
             Past::Coming(_) | Past::Decided => {
-                if is_new {
+                if is_wanted {
                     reading.in_hand.take(event).await;
                 }
                 return Ok(());
@@ -227,13 +228,13 @@ impl Inward {
             reading.told_at = Instant::now();
             pages.shows(event.created_at);
         }
-        if is_new {
-            pages.held.insert((event.created_at, event.id), event);
+        if is_wanted {
+            pages.held.put(&event, json);
         }
-        if pages.held.len() >= MOST_HELD {
+        if pages.held.is_full() {
             // So many are a flood: its order matters less than room.
-            let held = mem::take(&mut pages.held);
-            reading.in_hand.all(held.into_values()).await;
+            let held = pages.held.take();
+            reading.in_hand.all(held).await;
         }
         Ok(())
     }
@@ -261,8 +262,8 @@ impl Inward {
             let page = self.letters(reading.since).until(until);
             return ask(line, PAST, page.limit(PAGE)).await;
         }
-        let held = mem::take(&mut pages.held);
-        reading.in_hand.all(held.into_values()).await;
+        let held = pages.held.take();
+        reading.in_hand.all(held).await;
         reading.past = Past::Decided;
         self.has_told = true;
         let close = ClientMessage::close(SubscriptionId::new(PAST));
@@ -304,6 +305,12 @@ async fn ask(line: &mut Line, name: &str, filter: Filter) -> Result<(), Ended> {
     let ask = ClientMessage::req(SubscriptionId::new(name), [filter]);
     line.say(ask.as_json()).await?;
     Ok(line.flush().await?)
+}
+
+/// The gate refuses what is larger, and it is not kept until then: a mirror may
+/// send a frame many times as large as any message to the node.
+fn is_small_enough(json: &str, most_bytes: usize) -> bool {
+    json.len() <= most_bytes
 }
 
 fn closed(line: &Line, name: &str, why: &str) -> Result<(), Ended> {
@@ -369,6 +376,12 @@ mod tests {
             assert_eq!(turned(&mut pages, shown), until, "{shown:?}");
         }
         assert_eq!(turned(&mut Pages::default(), &[]), None);
+    }
+
+    #[test]
+    fn what_the_gate_would_refuse_for_its_size_does_not_enter() {
+        assert!(is_small_enough("12345", 5));
+        assert!(!is_small_enough("123456", 5));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod answer;
 mod doorstep;
 mod fill;
 mod flights;
+mod held;
 mod in_hand;
 mod inward;
 mod kept_line;
