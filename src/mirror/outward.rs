@@ -102,7 +102,7 @@ impl Outward {
     /// left the ledger.
     async fn begin_anew(&mut self) -> Result<(), Ended> {
         self.finish_report().await?;
-        self.flights.ground();
+        self.flights.ground(Instant::now());
         let settled = self.flights.take_settled();
         self.write_down(settled);
         self.finish_report().await?;
@@ -122,6 +122,10 @@ impl Outward {
 
     async fn send_what_waits(&mut self, line: &mut Line) -> Result<(), Ended> {
         let now = Instant::now();
+        if self.is_exhausted && self.flights.is_roomy(now) && self.flights.has_left_some() {
+            self.next = OutboxSeq(0);
+            self.is_exhausted = false;
+        }
         let again = self.flights.due_again(now);
         let reads_on = !self.is_exhausted && self.flights.is_roomy(now);
         if again.is_empty() && !reads_on {
@@ -156,13 +160,19 @@ impl Outward {
         Ok(rows)
     }
 
+    /// The next rows that are not on their way or waiting already.
     fn read_on(&mut self, view: &View, room: usize) -> Result<Vec<BacklogRow>, StorageError> {
-        let rows = view.backlog_from(self.post.mirror, self.next, room)?;
-        self.is_exhausted = rows.len() < room;
-        if let Some((last, _)) = rows.last() {
-            self.next = OutboxSeq(last.0 + 1);
+        loop {
+            let mut rows = view.backlog_from(self.post.mirror, self.next, room)?;
+            self.is_exhausted = rows.len() < room;
+            if let Some((last, _)) = rows.last() {
+                self.next = OutboxSeq(last.0 + 1);
+            }
+            rows.retain(|(seq, _)| !self.flights.has(*seq));
+            if self.is_exhausted || !rows.is_empty() {
+                return Ok(rows);
+            }
         }
-        Ok(rows)
     }
 
     fn heard(&mut self, line: &Line, message: RelayMessage<'_>) {
@@ -201,7 +211,11 @@ impl Outward {
     fn look_around(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         self.flights.go_on(now);
-        if self.flights.take_back(now) {
+        let late = self.flights.take_back(now);
+        for why in late.given_up {
+            self.given_up(why);
+        }
+        if late.is_unheard {
             return Err(Ended::Unheard);
         }
         if self.report.is_none()
