@@ -126,6 +126,11 @@ impl Flights {
         self.room(now) >= WINDOW / 2
     }
 
+    /// Whether no row is on its way, nor waits to be sent again.
+    pub(super) fn is_idle(&self) -> bool {
+        self.flying.is_empty() && self.again.is_empty()
+    }
+
     /// Whether a row is on its way, or waits to be sent again.
     pub(super) fn has(&self, seq: OutboxSeq) -> bool {
         self.flying.contains_key(&seq) || self.again.contains_key(&seq)

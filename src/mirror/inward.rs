@@ -28,9 +28,9 @@ use tokio::time::{Instant, sleep_until};
 use super::doorstep::Doorstep;
 use super::held::Held;
 use super::in_hand::InHand;
-use super::kept_line::Talk;
+use super::kept_line::{Talk, Trial};
 use super::line::{Line, Proof};
-use super::{Ended, Post};
+use super::{Direction, Ended, Post};
 
 /// Gift wraps are dated up to two days back, clocks are not all right, and what a
 /// mirror has kept back is found an hour late.
@@ -53,8 +53,6 @@ pub(super) struct Inward {
     doorstep: Arc<Doorstep>,
     /// Largest message in bytes that the gate takes.
     most_bytes: usize,
-    /// Whether it has told all of its past since that was last asked.
-    has_told: bool,
 }
 
 /// What is known on one line.
@@ -94,7 +92,7 @@ struct Pages {
 }
 
 impl Talk for Inward {
-    async fn talk(&mut self, mut line: Line) -> Result<Infallible, Ended> {
+    async fn talk(&mut self, mut line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
         let tempo = self.post.number.tempo();
         let mut reading = Reading {
             since: self.since()?,
@@ -107,20 +105,24 @@ impl Talk for Inward {
         };
         self.ask_all(&mut line, &mut reading).await?;
         loop {
+            // Whoever has told all may still end the question for what comes.
+            if let Past::Decided = reading.past {
+                trial.is_good();
+            }
             let mark_at = reading.marked_at + tempo.mark;
             tokio::select! {
                 heard = line.hear(), if reading.in_hand.has_room() => {
                     self.heard(&mut line, &mut reading, heard?).await?;
                 }
                 () = reading.in_hand.one_is_decided(), if reading.in_hand.oldest().is_some() => {}
+                () = trial.lasts() => {
+                    trial.passes();
+                    self.post.works(Direction::Inward);
+                }
                 () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
                 () = sleep_until(reading.again_at) => self.read_again(&mut line, &mut reading).await?,
             }
         }
-    }
-
-    fn has_worked(&mut self) -> bool {
-        mem::take(&mut self.has_told)
     }
 }
 
@@ -129,7 +131,6 @@ impl Inward {
         Inward {
             doorstep: Arc::new(Doorstep::new(&post, terms)),
             most_bytes: terms.message_bytes,
-            has_told: false,
             post,
         }
     }
@@ -265,7 +266,6 @@ impl Inward {
         let held = pages.held.take();
         reading.in_hand.all(held).await;
         reading.past = Past::Decided;
-        self.has_told = true;
         let close = ClientMessage::close(SubscriptionId::new(PAST));
         line.say(close.as_json()).await?;
         line.flush().await?;

@@ -5,7 +5,6 @@
 //! relay knows by its id.
 
 use std::convert::Infallible;
-use std::mem;
 
 use escrow_engine::submission::{MirrorNews, MirrorReport, Receipt};
 use nostr::message::RelayMessage;
@@ -17,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 use super::answer::Answer;
 use super::fill::Fill;
 use super::flights::{Flights, Settled};
-use super::kept_line::Talk;
+use super::kept_line::{Talk, Trial};
 use super::line::{Line, Proof};
-use super::{Ended, Post};
+use super::{Direction, Ended, Post};
 
 /// One refusal of so many is logged.
 const REFUSALS_PER_LOG: u64 = 100;
@@ -36,22 +35,16 @@ pub(super) struct Outward {
     is_exhausted: bool,
     /// Whether the mirror knows who we are.
     is_admitted: bool,
-    /// Whether it has stored anything since that was last asked.
-    has_stored: bool,
     refusals: u64,
     /// What is being written down.
     report: Option<BoxFuture<'static, Option<Receipt>>>,
 }
 
 impl Talk for Outward {
-    async fn talk(&mut self, line: Line) -> Result<Infallible, Ended> {
-        let ended = self.bring(line).await;
+    async fn talk(&mut self, line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
+        let ended = self.bring(line, trial).await;
         self.begin_anew().await?;
         ended
-    }
-
-    fn has_worked(&mut self) -> bool {
-        mem::take(&mut self.has_stored)
     }
 }
 
@@ -64,22 +57,28 @@ impl Outward {
             next: OutboxSeq(0),
             is_exhausted: false,
             is_admitted: false,
-            has_stored: false,
             refusals: 0,
             report: None,
             post,
         }
     }
 
-    async fn bring(&mut self, mut line: Line) -> Result<Infallible, Ended> {
+    async fn bring(&mut self, mut line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
         loop {
             self.send_what_waits(&mut line).await?;
             if self.is_exhausted {
                 self.fill.go_on();
             }
+            // With nothing to bring, a line that lasts is all that can be asked.
+            if self.is_exhausted && self.flights.is_idle() {
+                trial.is_good();
+            } else {
+                trial.is_in_doubt();
+            }
             let wake = self.flights.wake_at();
             tokio::select! {
-                heard = line.hear() => self.heard(&line, heard?),
+                heard = line.hear() => self.heard(&line, trial, heard?),
+                () = trial.lasts() => self.works(trial),
                 changed = self.news.changed() => {
                     changed.map_err(|_| Ended::Stopping)?;
                     self.is_exhausted = false;
@@ -175,7 +174,7 @@ impl Outward {
         }
     }
 
-    fn heard(&mut self, line: &Line, message: RelayMessage<'_>) {
+    fn heard(&mut self, line: &Line, trial: &mut Trial, message: RelayMessage<'_>) {
         let RelayMessage::Ok {
             event_id,
             status,
@@ -192,10 +191,16 @@ impl Outward {
         }
         let answer = Answer::read(status, &message);
         if answer == Answer::Stored {
-            self.has_stored = true;
+            self.works(trial);
         }
         if let Some(why) = self.flights.land(event_id, answer, is_proven, now) {
             self.given_up(why);
+        }
+    }
+
+    fn works(&self, trial: &mut Trial) {
+        if trial.passes() {
+            self.post.works(Direction::Outward);
         }
     }
 
