@@ -39,6 +39,10 @@ pub(super) struct Flights {
     flying: BTreeMap<OutboxSeq, Flight>,
     by_event: HashMap<EventId, OutboxSeq>,
     again: BTreeMap<OutboxSeq, Again>,
+    /// Events that were sent.
+    sent: u64,
+    /// The number, among those, of the last that was answered.
+    last_answered: u64,
     /// Events that the mirror has taken.
     taken: u64,
     /// Whether rows were left in the ledger to make room for others.
@@ -53,6 +57,7 @@ pub(super) struct Flights {
 #[derive(Debug)]
 struct Flight {
     event: EventId,
+    number: u64,
     due: Instant,
     past: Past,
 }
@@ -91,6 +96,8 @@ impl Flights {
             flying: BTreeMap::new(),
             by_event: HashMap::new(),
             again: BTreeMap::new(),
+            sent: 0,
+            last_answered: 0,
             taken: 0,
             has_left_some: false,
             settled: Settled::default(),
@@ -159,8 +166,14 @@ impl Flights {
             taken_before: self.taken,
         };
         let past = self.again.remove(&seq).map_or(first, |again| again.past);
-        let due = now + self.tempo.acknowledge;
-        self.flying.insert(seq, Flight { event, due, past });
+        self.sent += 1;
+        let flight = Flight {
+            event,
+            number: self.sent,
+            due: now + self.tempo.acknowledge,
+            past,
+        };
+        self.flying.insert(seq, flight);
         self.by_event.insert(event, seq);
     }
 
@@ -180,6 +193,7 @@ impl Flights {
     ) -> Option<String> {
         let seq = self.by_event.remove(&event)?;
         let flight = self.flying.remove(&seq)?;
+        self.last_answered = self.last_answered.max(flight.number);
         match answer {
             Answer::Stored => {
                 self.pause.reset();
@@ -206,8 +220,8 @@ impl Flights {
         }
     }
 
-    /// Takes back what was not acknowledged in time. To be silent on an event is
-    /// to fail on it.
+    /// Takes back what was not acknowledged in time. To pass over an event is to
+    /// fail on it; a mirror that has stopped to answer at all has not got so far.
     pub(super) fn take_back(&mut self, now: Instant) -> TakenBack {
         let late = self.flying.iter().filter(|(_, flight)| flight.due <= now);
         let late: Vec<_> = late.map(|(seq, _)| *seq).collect();
@@ -215,9 +229,13 @@ impl Flights {
         for seq in &late {
             if let Some(flight) = self.flying.remove(seq) {
                 self.by_event.remove(&flight.event);
-                let why = "no answer".to_owned();
-                let given_up = self.retry(*seq, flight.past, why, now);
-                taken_back.given_up.extend(given_up);
+                if flight.number < self.last_answered {
+                    let why = "no answer".to_owned();
+                    let given_up = self.retry(*seq, flight.past, why, now);
+                    taken_back.given_up.extend(given_up);
+                } else {
+                    self.send_later(*seq, flight.past, now);
+                }
             }
         }
         taken_back.is_unheard = !late.is_empty() && self.flying.is_empty();
@@ -298,13 +316,15 @@ impl Flights {
             self.has_left_some = true;
             return None;
         }
-        let doubled = self
-            .tempo
-            .first_wait
-            .saturating_mul(1 << past.tries.min(16));
+        self.send_later(seq, past, now);
+        None
+    }
+
+    fn send_later(&mut self, seq: OutboxSeq, past: Past, now: Instant) {
+        let times = 1 << past.tries.min(16);
+        let doubled = self.tempo.first_wait.saturating_mul(times);
         let at = now + doubled.min(self.tempo.longest_wait);
         self.again.insert(seq, Again { at, past });
-        None
     }
 
     /// Whether so much waits that nothing else is read.
@@ -441,6 +461,26 @@ mod tests {
         }
         assert_eq!(flights.take_settled().given_up, [OutboxSeq(1)]);
         assert_eq!(flights.room(now), WINDOW);
+    }
+
+    #[test]
+    fn a_mirror_that_freezes_after_a_few_loses_nothing() {
+        let (mut flights, mut now) = flying(100);
+        for line in 1..=100 {
+            flights.land(id(line), Answer::Stored, false, now);
+            now += 20 * SECOND;
+            let late = flights.take_back(now);
+            assert_eq!((late.is_unheard, late.given_up), (line < 100, vec![]));
+            flights.ground(now);
+            for seq in flights.due_again(now) {
+                flights.take_off(seq, id(seq.0), now);
+            }
+        }
+        let settled = flights.take_settled();
+        assert_eq!(
+            (settled.acknowledged.len(), settled.given_up),
+            (100, vec![])
+        );
     }
 
     #[test]

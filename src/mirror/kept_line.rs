@@ -146,7 +146,7 @@ mod tests {
         for doubled in 0..6 {
             let mut trial = Trial::new(tempo.steady());
             assert!(trial.passes());
-            advance(tempo.steady() - SECOND).await;
+            advance(tempo.steady().saturating_sub(SECOND)).await;
             let wait = wait_after(&trial, &mut backoff);
             assert!(wait >= SECOND * (1 << doubled) / 2, "{wait:?}");
         }
@@ -160,16 +160,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn x17_a_line_without_work_passes_if_it_is_good_for_long() {
         let steady = Tempo::with_longest_wait(SECOND).steady();
+        let almost = steady.saturating_sub(SECOND);
         let mut trial = Trial::new(steady);
         advance(2 * steady).await;
         assert_eq!(trial.lasts().now_or_never(), None, "it was never good");
         trial.is_good();
-        advance(steady - SECOND).await;
+        advance(almost).await;
         trial.is_good();
         assert_eq!(trial.lasts().now_or_never(), None, "not for long");
         trial.is_in_doubt();
         trial.is_good();
-        advance(steady - SECOND).await;
+        advance(almost).await;
         assert_eq!(trial.lasts().now_or_never(), None, "not without doubt");
         advance(SECOND).await;
         trial.lasts().await;
