@@ -15,7 +15,8 @@ use super::tempo::Backoff;
 /// Most events that are on their way, or wait to be sent again.
 const WINDOW: usize = 128;
 
-/// So often a mirror may fail on one event while it takes others.
+/// So often a mirror may fail on one event while it takes others. One that takes
+/// nothing at all is in trouble, and what waits for it goes on waiting.
 const MOST_TRIES: u32 = 20;
 
 /// What has found its end and is not written down yet.
@@ -38,6 +39,14 @@ pub(super) struct Flights {
     flying: BTreeMap<OutboxSeq, Flight>,
     by_event: HashMap<EventId, OutboxSeq>,
     again: BTreeMap<OutboxSeq, Again>,
+    /// Events that were sent.
+    sent: u64,
+    /// The number, among those, of the last that was answered.
+    last_answered: u64,
+    /// Events that the mirror has taken.
+    taken: u64,
+    /// Whether rows were left in the ledger to make room for others.
+    has_left_some: bool,
     settled: Settled,
     settled_since: Option<Instant>,
     pause: Backoff,
@@ -48,15 +57,36 @@ pub(super) struct Flights {
 #[derive(Debug)]
 struct Flight {
     event: EventId,
+    number: u64,
     due: Instant,
-    tries: u32,
+    past: Past,
 }
 
 /// An event that is to be sent again.
 #[derive(Debug)]
 struct Again {
     at: Instant,
+    past: Past,
+}
+
+/// What an event has been through.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// Times that the mirror failed on it.
     tries: u32,
+    /// Those of them since the mirror has taken another.
+    alone: u32,
+    /// Events that the mirror had taken when this one was first sent.
+    taken_before: u64,
+}
+
+/// What became of events that were not answered in time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct TakenBack {
+    /// Whether the mirror has acknowledged nothing at all of what was sent.
+    pub(super) is_unheard: bool,
+    /// Why some were given up.
+    pub(super) given_up: Vec<String>,
 }
 
 impl Flights {
@@ -66,6 +96,10 @@ impl Flights {
             flying: BTreeMap::new(),
             by_event: HashMap::new(),
             again: BTreeMap::new(),
+            sent: 0,
+            last_answered: 0,
+            taken: 0,
+            has_left_some: false,
             settled: Settled::default(),
             settled_since: None,
             pause: Backoff::new(&tempo),
@@ -73,15 +107,17 @@ impl Flights {
         }
     }
 
-    /// The line is lost: nothing is on its way any more. What was settled stays so.
-    pub(super) fn ground(&mut self) {
-        let settled = mem::take(&mut self.settled);
-        let settled_since = self.settled_since;
-        *self = Flights {
-            settled,
-            settled_since,
-            ..Flights::new(self.tempo)
-        };
+    /// The line is lost: nothing is on its way any more, and all of it is to be
+    /// sent again on the next. What was settled stays so.
+    pub(super) fn ground(&mut self, now: Instant) {
+        self.by_event.clear();
+        for (seq, flight) in mem::take(&mut self.flying) {
+            let past = flight.past;
+            self.again.insert(seq, Again { at: now, past });
+        }
+        self.admit(now);
+        self.pause.reset();
+        self.paused_until = None;
     }
 
     /// How many more rows may be sent.
@@ -97,6 +133,22 @@ impl Flights {
         self.room(now) >= WINDOW / 2
     }
 
+    /// Whether no row is on its way, nor waits to be sent again.
+    pub(super) fn is_idle(&self) -> bool {
+        self.flying.is_empty() && self.again.is_empty()
+    }
+
+    /// Whether a row is on its way, or waits to be sent again.
+    pub(super) fn has(&self, seq: OutboxSeq) -> bool {
+        self.flying.contains_key(&seq) || self.again.contains_key(&seq)
+    }
+
+    /// Whether rows were left in the ledger since this was last asked: those are
+    /// to be read once more when all others were.
+    pub(super) fn has_left_some(&mut self) -> bool {
+        mem::take(&mut self.has_left_some)
+    }
+
     /// The rows that are to be sent again now, oldest first.
     pub(super) fn due_again(&self, now: Instant) -> Vec<OutboxSeq> {
         if self.paused_until.is_some_and(|until| now < until) {
@@ -108,9 +160,20 @@ impl Flights {
 
     /// A row was sent.
     pub(super) fn take_off(&mut self, seq: OutboxSeq, event: EventId, now: Instant) {
-        let tries = self.again.remove(&seq).map_or(0, |again| again.tries);
-        let due = now + self.tempo.acknowledge;
-        self.flying.insert(seq, Flight { event, due, tries });
+        let first = Past {
+            tries: 0,
+            alone: 0,
+            taken_before: self.taken,
+        };
+        let past = self.again.remove(&seq).map_or(first, |again| again.past);
+        self.sent += 1;
+        let flight = Flight {
+            event,
+            number: self.sent,
+            due: now + self.tempo.acknowledge,
+            past,
+        };
+        self.flying.insert(seq, flight);
         self.by_event.insert(event, seq);
     }
 
@@ -130,9 +193,11 @@ impl Flights {
     ) -> Option<String> {
         let seq = self.by_event.remove(&event)?;
         let flight = self.flying.remove(&seq)?;
+        self.last_answered = self.last_answered.max(flight.number);
         match answer {
             Answer::Stored => {
                 self.pause.reset();
+                self.taken += 1;
                 self.settle(now).acknowledged.push(seq);
                 None
             }
@@ -146,27 +211,35 @@ impl Flights {
             }
             Answer::RateLimited => {
                 self.pause_from(now);
-                let (at, tries) = (now, flight.tries);
-                self.again.insert(seq, Again { at, tries });
+                let (at, past) = (now, flight.past);
+                self.again.insert(seq, Again { at, past });
                 None
             }
-            Answer::AuthRequired => self.retry(seq, flight.tries, "auth-required".into(), now),
-            Answer::Failed(why) => self.retry(seq, flight.tries, why, now),
+            Answer::AuthRequired => self.retry(seq, flight.past, "auth-required".into(), now),
+            Answer::Failed(why) => self.retry(seq, flight.past, why, now),
         }
     }
 
-    /// Takes back what was not acknowledged in time. True if the mirror has
-    /// acknowledged nothing at all of what was sent.
-    pub(super) fn take_back(&mut self, now: Instant) -> bool {
+    /// Takes back what was not acknowledged in time. To pass over an event is to
+    /// fail on it; a mirror that has stopped to answer at all has not got so far.
+    pub(super) fn take_back(&mut self, now: Instant) -> TakenBack {
         let late = self.flying.iter().filter(|(_, flight)| flight.due <= now);
         let late: Vec<_> = late.map(|(seq, _)| *seq).collect();
+        let mut taken_back = TakenBack::default();
         for seq in &late {
             if let Some(flight) = self.flying.remove(seq) {
                 self.by_event.remove(&flight.event);
-                self.retry(*seq, flight.tries, String::new(), now);
+                if flight.number < self.last_answered {
+                    let why = "no answer".to_owned();
+                    let given_up = self.retry(*seq, flight.past, why, now);
+                    taken_back.given_up.extend(given_up);
+                } else {
+                    self.send_later(*seq, flight.past, now);
+                }
             }
         }
-        !late.is_empty() && self.flying.is_empty()
+        taken_back.is_unheard = !late.is_empty() && self.flying.is_empty();
+        taken_back
     }
 
     /// The mirror believes who we are: what waited for that goes at once.
@@ -221,16 +294,42 @@ impl Flights {
         }
     }
 
-    fn retry(&mut self, seq: OutboxSeq, tries: u32, why: String, now: Instant) -> Option<String> {
-        let tries = tries + 1;
-        if tries >= MOST_TRIES {
+    /// Sends an event again later, or gives it up.
+    fn retry(
+        &mut self,
+        seq: OutboxSeq,
+        mut past: Past,
+        why: String,
+        now: Instant,
+    ) -> Option<String> {
+        past.tries = past.tries.saturating_add(1);
+        if self.taken > past.taken_before {
+            past.alone += 1;
+        }
+        if past.alone >= MOST_TRIES {
             self.settle(now).given_up.push(seq);
             return Some(why);
         }
-        let doubled = self.tempo.first_wait.saturating_mul(1 << tries.min(16));
-        let at = now + doubled.min(self.tempo.longest_wait);
-        self.again.insert(seq, Again { at, tries });
+        if past.alone == 0 && past.tries >= MOST_TRIES && self.is_crowded() {
+            // Others may fare better. It is read once more after them, and by
+            // then it shows whether the mirror takes any.
+            self.has_left_some = true;
+            return None;
+        }
+        self.send_later(seq, past, now);
         None
+    }
+
+    fn send_later(&mut self, seq: OutboxSeq, past: Past, now: Instant) {
+        let times = 1 << past.tries.min(16);
+        let doubled = self.tempo.first_wait.saturating_mul(times);
+        let at = now + doubled.min(self.tempo.longest_wait);
+        self.again.insert(seq, Again { at, past });
+    }
+
+    /// Whether so much waits that nothing else is read.
+    fn is_crowded(&self) -> bool {
+        self.flying.len() + self.again.len() >= WINDOW / 2
     }
 }
 
@@ -286,17 +385,102 @@ mod tests {
         assert_eq!(flights.wake_at(), Some(now + 2 * SECOND));
     }
 
+    /// The mirror fails on a row so often; returns the try at which it was given up.
+    fn given_up_at(flights: &mut Flights, seq: u64, tries: u32, now: Instant) -> Option<u32> {
+        (1..=tries).find(|_| {
+            if !flights.flying.contains_key(&OutboxSeq(seq)) {
+                flights.take_off(OutboxSeq(seq), id(seq), now);
+            }
+            let failed = Answer::Failed("error: disk".into());
+            flights.land(id(seq), failed, false, now).is_some()
+        })
+    }
+
     #[test]
-    fn what_fails_again_and_again_is_given_up_at_last() {
-        let (mut flights, now) = flying(1);
-        let failed = || Answer::Failed("error: disk".into());
-        let mut tries = 1;
-        while flights.land(id(1), failed(), false, now).is_none() {
-            flights.take_off(OutboxSeq(1), id(1), now);
-            tries += 1;
-        }
-        assert_eq!(tries, MOST_TRIES);
+    fn what_fails_again_and_again_while_others_are_taken_is_given_up_at_last() {
+        let (mut flights, now) = flying(2);
+        flights.land(id(2), Answer::Stored, false, now);
+        let at = given_up_at(&mut flights, 1, 1_000, now);
+        assert_eq!(at, Some(MOST_TRIES));
         assert_eq!(flights.take_settled().given_up, [OutboxSeq(1)]);
+    }
+
+    #[test]
+    fn a_mirror_that_takes_nothing_loses_nothing() {
+        let (mut flights, now) = flying(1);
+        assert_eq!(given_up_at(&mut flights, 1, 1_000, now), None);
+        assert_eq!(flights.due_again(now), []);
+        let longest = flights.tempo.longest_wait;
+        assert_eq!(flights.due_again(now + longest), [OutboxSeq(1)]);
+        // It works again, and what it failed on before that counts for little.
+        flights.take_off(OutboxSeq(2), id(2), now);
+        flights.land(id(2), Answer::Stored, false, now);
+        let at = given_up_at(&mut flights, 1, 1_000, now);
+        assert_eq!(at, Some(MOST_TRIES));
+    }
+
+    #[test]
+    fn what_a_mirror_takes_nothing_of_makes_room_for_others() {
+        let window = u64::try_from(WINDOW).unwrap();
+        let (mut flights, now) = flying(window);
+        for seq in 1..=window {
+            assert_eq!(given_up_at(&mut flights, seq, MOST_TRIES, now), None);
+        }
+        assert!(flights.is_roomy(now), "others are read");
+        let kept: Vec<_> = (1..=window)
+            .filter(|seq| flights.has(OutboxSeq(*seq)))
+            .collect();
+        assert_eq!(kept.len(), WINDOW / 2, "and half of them are still tried");
+        assert!(flights.has_left_some());
+        assert!(!flights.has_left_some(), "that was asked");
+        assert_eq!(flights.take_settled(), Settled::default());
+    }
+
+    #[test]
+    fn what_a_mirror_never_answers_is_given_up_over_many_lines() {
+        let (mut flights, mut now) = flying(1);
+        for line in 1..=MOST_TRIES {
+            let other = u64::from(line) + 1;
+            flights.take_off(OutboxSeq(other), id(other), now);
+            flights.land(id(other), Answer::Stored, false, now);
+            now += 20 * SECOND;
+            let given_up = vec!["no answer".to_owned(); usize::from(line == MOST_TRIES)];
+            let is_unheard = true;
+            assert_eq!(
+                flights.take_back(now),
+                TakenBack {
+                    is_unheard,
+                    given_up
+                },
+                "line {line}"
+            );
+            flights.ground(now);
+            for seq in flights.due_again(now) {
+                flights.take_off(seq, id(seq.0), now);
+            }
+        }
+        assert_eq!(flights.take_settled().given_up, [OutboxSeq(1)]);
+        assert_eq!(flights.room(now), WINDOW);
+    }
+
+    #[test]
+    fn a_mirror_that_freezes_after_a_few_loses_nothing() {
+        let (mut flights, mut now) = flying(100);
+        for line in 1..=100 {
+            flights.land(id(line), Answer::Stored, false, now);
+            now += 20 * SECOND;
+            let late = flights.take_back(now);
+            assert_eq!((late.is_unheard, late.given_up), (line < 100, vec![]));
+            flights.ground(now);
+            for seq in flights.due_again(now) {
+                flights.take_off(seq, id(seq.0), now);
+            }
+        }
+        let settled = flights.take_settled();
+        assert_eq!(
+            (settled.acknowledged.len(), settled.given_up),
+            (100, vec![])
+        );
     }
 
     #[test]
@@ -326,23 +510,28 @@ mod tests {
     #[test]
     fn silence_ends_the_line_and_a_single_loss_does_not() {
         let (mut flights, now) = flying(2);
-        assert!(!flights.take_back(now), "it still has time");
+        assert_eq!(flights.take_back(now), TakenBack::default(), "it has time");
         let later = now + 15 * SECOND;
         flights.take_off(OutboxSeq(3), id(3), later);
         let late = now + 20 * SECOND;
-        assert!(!flights.take_back(late), "the third may still be answered");
+        assert!(
+            !flights.take_back(late).is_unheard,
+            "the third may still be answered"
+        );
         assert_eq!(flights.due_again(late + 4 * SECOND).len(), 2);
-        assert!(flights.take_back(late + 20 * SECOND));
+        assert!(flights.take_back(late + 20 * SECOND).is_unheard);
         assert_eq!(flights.land(id(1), Answer::Stored, false, late), None);
         assert_eq!(flights.take_settled(), Settled::default(), "too late");
     }
 
     #[test]
-    fn a_lost_line_forgets_what_flew_and_keeps_what_landed() {
-        let (mut flights, now) = flying(2);
+    fn a_lost_line_sends_again_what_flew_and_keeps_what_landed() {
+        let (mut flights, now) = flying(3);
         flights.land(id(1), Answer::Stored, false, now);
-        flights.ground();
-        assert_eq!(flights.room(now), WINDOW);
+        flights.land(id(2), Answer::Failed("error: disk".into()), false, now);
+        flights.ground(now);
+        assert_eq!(flights.due_again(now), [OutboxSeq(2), OutboxSeq(3)]);
+        assert_eq!(flights.land(id(3), Answer::Stored, false, now), None);
         assert_eq!(flights.take_settled().acknowledged, [OutboxSeq(1)]);
     }
 }

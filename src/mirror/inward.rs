@@ -9,7 +9,6 @@
 //! messages are in hand at once: beyond, the mirror waits, and nothing piles up
 //! here.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use escrow_core::UnixTime;
 use escrow_core::party::TradeKey;
 use escrow_engine::clock::{Clock, SystemClock};
 use escrow_engine::submission::{MirrorNews, MirrorReport};
-use nostr::event::{Event, EventId, Kind};
+use nostr::event::{Event, Kind};
 use nostr::filter::{Filter, MatchEventOptions};
 use nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
 use nostr::types::Timestamp;
@@ -27,10 +26,11 @@ use storage::ledger::{SeenKey, StorageError};
 use tokio::time::{Instant, sleep_until};
 
 use super::doorstep::Doorstep;
+use super::held::Held;
 use super::in_hand::InHand;
-use super::kept_line::Talk;
+use super::kept_line::{Talk, Trial};
 use super::line::{Line, Proof};
-use super::{Ended, Post};
+use super::{Direction, Ended, Post};
 
 /// Gift wraps are dated up to two days back, clocks are not all right, and what a
 /// mirror has kept back is found an hour late.
@@ -38,9 +38,6 @@ const OVERLAP_SECS: u64 = 48 * 3_600 + 3_600 + 3_600;
 
 /// Events asked for in one page.
 const PAGE: usize = 500;
-
-/// Messages of the past that are held at once before they are decided.
-const MOST_HELD: usize = 2_000;
 
 /// Pages of the past that are read; a mirror that has more to tell is odd.
 const MOST_PAGES: u32 = 1_000;
@@ -54,8 +51,8 @@ const PAST: &str = "past";
 pub(super) struct Inward {
     post: Post,
     doorstep: Arc<Doorstep>,
-    /// Whether it has told all of its past since that was last asked.
-    has_told: bool,
+    /// Largest message in bytes that the gate takes.
+    most_bytes: usize,
 }
 
 /// What is known on one line.
@@ -84,7 +81,7 @@ enum Past {
 /// What the pages held that is not decided, and where they stand.
 #[derive(Default)]
 struct Pages {
-    held: BTreeMap<(Timestamp, EventId), Event>,
+    held: Held,
     /// Whether what comes meanwhile does not wait: all this was read before.
     is_again: bool,
     /// The moment until which the page that is coming was asked for; none for the first.
@@ -95,7 +92,7 @@ struct Pages {
 }
 
 impl Talk for Inward {
-    async fn talk(&mut self, mut line: Line) -> Result<Infallible, Ended> {
+    async fn talk(&mut self, mut line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
         let tempo = self.post.number.tempo();
         let mut reading = Reading {
             since: self.since()?,
@@ -108,20 +105,24 @@ impl Talk for Inward {
         };
         self.ask_all(&mut line, &mut reading).await?;
         loop {
+            // Whoever has told all may still end the question for what comes.
+            if let Past::Decided = reading.past {
+                trial.is_good();
+            }
             let mark_at = reading.marked_at + tempo.mark;
             tokio::select! {
                 heard = line.hear(), if reading.in_hand.has_room() => {
                     self.heard(&mut line, &mut reading, heard?).await?;
                 }
                 () = reading.in_hand.one_is_decided(), if reading.in_hand.oldest().is_some() => {}
+                () = trial.lasts() => {
+                    trial.passes();
+                    self.post.works(Direction::Inward);
+                }
                 () = sleep_until(mark_at) => self.mark(&line, &mut reading).await?,
                 () = sleep_until(reading.again_at) => self.read_again(&mut line, &mut reading).await?,
             }
         }
-    }
-
-    fn has_worked(&mut self) -> bool {
-        mem::take(&mut self.has_told)
     }
 }
 
@@ -129,7 +130,7 @@ impl Inward {
     pub(super) fn new(post: Post, terms: GateTerms) -> Inward {
         Inward {
             doorstep: Arc::new(Doorstep::new(&post, terms)),
-            has_told: false,
+            most_bytes: terms.message_bytes,
             post,
         }
     }
@@ -213,11 +214,12 @@ impl Inward {
         if !asked.match_event(&event, MatchEventOptions::new()) {
             return Ok(());
         }
-        let is_new = self.is_new(&event)?;
+        let json = event.as_json();
+        let is_wanted = is_small_enough(&json, self.most_bytes) && self.is_new(&event)?;
         let pages = match &mut reading.past {
             Past::Coming(pages) if is_past || !pages.is_again => pages,
             Past::Coming(_) | Past::Decided => {
-                if is_new {
+                if is_wanted {
                     reading.in_hand.take(event).await;
                 }
                 return Ok(());
@@ -227,13 +229,13 @@ impl Inward {
             reading.told_at = Instant::now();
             pages.shows(event.created_at);
         }
-        if is_new {
-            pages.held.insert((event.created_at, event.id), event);
+        if is_wanted {
+            pages.held.put(&event, json);
         }
-        if pages.held.len() >= MOST_HELD {
+        if pages.held.is_full() {
             // So many are a flood: its order matters less than room.
-            let held = mem::take(&mut pages.held);
-            reading.in_hand.all(held.into_values()).await;
+            let held = pages.held.take();
+            reading.in_hand.all(held).await;
         }
         Ok(())
     }
@@ -261,10 +263,9 @@ impl Inward {
             let page = self.letters(reading.since).until(until);
             return ask(line, PAST, page.limit(PAGE)).await;
         }
-        let held = mem::take(&mut pages.held);
-        reading.in_hand.all(held.into_values()).await;
+        let held = pages.held.take();
+        reading.in_hand.all(held).await;
         reading.past = Past::Decided;
-        self.has_told = true;
         let close = ClientMessage::close(SubscriptionId::new(PAST));
         line.say(close.as_json()).await?;
         line.flush().await?;
@@ -304,6 +305,12 @@ async fn ask(line: &mut Line, name: &str, filter: Filter) -> Result<(), Ended> {
     let ask = ClientMessage::req(SubscriptionId::new(name), [filter]);
     line.say(ask.as_json()).await?;
     Ok(line.flush().await?)
+}
+
+/// The gate refuses what is larger, and it is not kept until then: a mirror may
+/// send a frame many times as large as any message to the node.
+fn is_small_enough(json: &str, most_bytes: usize) -> bool {
+    json.len() <= most_bytes
 }
 
 fn closed(line: &Line, name: &str, why: &str) -> Result<(), Ended> {
@@ -369,6 +376,12 @@ mod tests {
             assert_eq!(turned(&mut pages, shown), until, "{shown:?}");
         }
         assert_eq!(turned(&mut Pages::default(), &[]), None);
+    }
+
+    #[test]
+    fn what_the_gate_would_refuse_for_its_size_does_not_enter() {
+        assert!(is_small_enough("12345", 5));
+        assert!(!is_small_enough("123456", 5));
     }
 
     #[test]

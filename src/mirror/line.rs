@@ -23,6 +23,9 @@ const MOST_BYTES: usize = 256 * 1024;
 /// Bytes kept for reading, and collected before they are written.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Characters that are kept of a reason which a mirror gives.
+const MOST_WORDS: usize = 200;
+
 /// Messages without meaning that a mirror may send in a row.
 const MOST_NONSENSE: u32 = 100;
 
@@ -142,6 +145,7 @@ impl Line {
             match frame.map_err(broken)? {
                 Message::Text(text) => match RelayMessage::from_json(text.as_str()) {
                     Ok(message) => {
+                        let message = with_few_words(message);
                         self.nonsense = 0;
                         self.mind(&message).await?;
                         return Ok(message);
@@ -249,7 +253,7 @@ async fn call(number: &Number) -> Result<WebSocketStream<Box<dyn Wire>>, String>
     reason = "the shape that map_err asks for"
 )]
 fn broken(why: impl ToString) -> LineError {
-    LineError::Broken(why.to_string())
+    LineError::Broken(readable(&why.to_string()))
 }
 
 #[expect(
@@ -257,5 +261,52 @@ fn broken(why: impl ToString) -> LineError {
     reason = "the shape that map_err asks for"
 )]
 fn words(why: impl ToString) -> String {
-    why.to_string()
+    readable(&why.to_string())
+}
+
+/// What a mirror says in words comes to logs and to the operator's terminal, so
+/// it is made readable before anybody gets it.
+fn with_few_words(mut message: RelayMessage<'static>) -> RelayMessage<'static> {
+    if let RelayMessage::Ok { message: words, .. }
+    | RelayMessage::Closed { message: words, .. }
+    | RelayMessage::Notice(words) = &mut message
+    {
+        *words = readable(words).into();
+    }
+    message
+}
+
+/// The beginning of a text, without what steers a terminal or hides in a line.
+fn readable(text: &str) -> String {
+    let is_hidden = |c: &char| {
+        matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}'
+        ) || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    let seen = text.chars().filter(|c| !c.is_control() && !is_hidden(c));
+    seen.take(MOST_WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_mirror_says_is_cut_and_steers_no_terminal() {
+        let id = "07".repeat(32);
+        let long = format!("error: \\u001b[2Jdisk\\u202e\\r\\n {}", "x".repeat(100_000));
+        let reasons = [
+            format!(r#"["OK","{id}",false,"{long}"]"#),
+            format!(r#"["CLOSED","letters","{long}"]"#),
+            format!(r#"["NOTICE","{long}"]"#),
+        ];
+        for json in reasons {
+            let heard = RelayMessage::from_json(&json).unwrap();
+            let heard = serde_json::to_value(with_few_words(heard)).unwrap();
+            let words = heard.as_array().unwrap().last().unwrap().as_str().unwrap();
+            assert!(words.starts_with("error: [2Jdisk x"), "{words}");
+            assert_eq!(words.chars().count(), MOST_WORDS);
+        }
+    }
 }

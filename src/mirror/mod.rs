@@ -10,6 +10,7 @@ mod answer;
 mod doorstep;
 mod fill;
 mod flights;
+mod held;
 mod in_hand;
 mod inward;
 mod kept_line;
@@ -140,7 +141,13 @@ enum Ended {
 
 impl Post {
     fn connected(&self, way: Direction) {
-        tracing::info!(url = %self.number.url, ?way, "connected to a mirror");
+        tracing::debug!(url = %self.number.url, ?way, "a mirror answers the call");
+        self.standing.called(self.mirror, way);
+    }
+
+    /// The line does what it is for.
+    fn works(&self, way: Direction) {
+        tracing::info!(url = %self.number.url, ?way, "a line to a mirror works");
         self.standing.up(self.mirror, way);
     }
 

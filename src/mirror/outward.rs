@@ -5,7 +5,6 @@
 //! relay knows by its id.
 
 use std::convert::Infallible;
-use std::mem;
 
 use escrow_engine::submission::{MirrorNews, MirrorReport, Receipt};
 use nostr::message::RelayMessage;
@@ -17,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 use super::answer::Answer;
 use super::fill::Fill;
 use super::flights::{Flights, Settled};
-use super::kept_line::Talk;
+use super::kept_line::{Talk, Trial};
 use super::line::{Line, Proof};
-use super::{Ended, Post};
+use super::{Direction, Ended, Post};
 
 /// One refusal of so many is logged.
 const REFUSALS_PER_LOG: u64 = 100;
@@ -36,22 +35,16 @@ pub(super) struct Outward {
     is_exhausted: bool,
     /// Whether the mirror knows who we are.
     is_admitted: bool,
-    /// Whether it has stored anything since that was last asked.
-    has_stored: bool,
     refusals: u64,
     /// What is being written down.
     report: Option<BoxFuture<'static, Option<Receipt>>>,
 }
 
 impl Talk for Outward {
-    async fn talk(&mut self, line: Line) -> Result<Infallible, Ended> {
-        let ended = self.bring(line).await;
+    async fn talk(&mut self, line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
+        let ended = self.bring(line, trial).await;
         self.begin_anew().await?;
         ended
-    }
-
-    fn has_worked(&mut self) -> bool {
-        mem::take(&mut self.has_stored)
     }
 }
 
@@ -64,22 +57,28 @@ impl Outward {
             next: OutboxSeq(0),
             is_exhausted: false,
             is_admitted: false,
-            has_stored: false,
             refusals: 0,
             report: None,
             post,
         }
     }
 
-    async fn bring(&mut self, mut line: Line) -> Result<Infallible, Ended> {
+    async fn bring(&mut self, mut line: Line, trial: &mut Trial) -> Result<Infallible, Ended> {
         loop {
             self.send_what_waits(&mut line).await?;
             if self.is_exhausted {
                 self.fill.go_on();
             }
+            // With nothing to bring, a line that lasts is all that can be asked.
+            if self.is_exhausted && self.flights.is_idle() {
+                trial.is_good();
+            } else {
+                trial.is_in_doubt();
+            }
             let wake = self.flights.wake_at();
             tokio::select! {
-                heard = line.hear() => self.heard(&line, heard?),
+                heard = line.hear() => self.heard(&line, trial, heard?),
+                () = trial.lasts() => self.works(trial),
                 changed = self.news.changed() => {
                     changed.map_err(|_| Ended::Stopping)?;
                     self.is_exhausted = false;
@@ -102,7 +101,7 @@ impl Outward {
     /// left the ledger.
     async fn begin_anew(&mut self) -> Result<(), Ended> {
         self.finish_report().await?;
-        self.flights.ground();
+        self.flights.ground(Instant::now());
         let settled = self.flights.take_settled();
         self.write_down(settled);
         self.finish_report().await?;
@@ -122,6 +121,10 @@ impl Outward {
 
     async fn send_what_waits(&mut self, line: &mut Line) -> Result<(), Ended> {
         let now = Instant::now();
+        if self.is_exhausted && self.flights.is_roomy(now) && self.flights.has_left_some() {
+            self.next = OutboxSeq(0);
+            self.is_exhausted = false;
+        }
         let again = self.flights.due_again(now);
         let reads_on = !self.is_exhausted && self.flights.is_roomy(now);
         if again.is_empty() && !reads_on {
@@ -156,16 +159,22 @@ impl Outward {
         Ok(rows)
     }
 
+    /// The next rows that are not on their way or waiting already.
     fn read_on(&mut self, view: &View, room: usize) -> Result<Vec<BacklogRow>, StorageError> {
-        let rows = view.backlog_from(self.post.mirror, self.next, room)?;
-        self.is_exhausted = rows.len() < room;
-        if let Some((last, _)) = rows.last() {
-            self.next = OutboxSeq(last.0 + 1);
+        loop {
+            let mut rows = view.backlog_from(self.post.mirror, self.next, room)?;
+            self.is_exhausted = rows.len() < room;
+            if let Some((last, _)) = rows.last() {
+                self.next = OutboxSeq(last.0 + 1);
+            }
+            rows.retain(|(seq, _)| !self.flights.has(*seq));
+            if self.is_exhausted || !rows.is_empty() {
+                return Ok(rows);
+            }
         }
-        Ok(rows)
     }
 
-    fn heard(&mut self, line: &Line, message: RelayMessage<'_>) {
+    fn heard(&mut self, line: &Line, trial: &mut Trial, message: RelayMessage<'_>) {
         let RelayMessage::Ok {
             event_id,
             status,
@@ -182,10 +191,16 @@ impl Outward {
         }
         let answer = Answer::read(status, &message);
         if answer == Answer::Stored {
-            self.has_stored = true;
+            self.works(trial);
         }
         if let Some(why) = self.flights.land(event_id, answer, is_proven, now) {
             self.given_up(why);
+        }
+    }
+
+    fn works(&self, trial: &mut Trial) {
+        if trial.passes() {
+            self.post.works(Direction::Outward);
         }
     }
 
@@ -201,7 +216,11 @@ impl Outward {
     fn look_around(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         self.flights.go_on(now);
-        if self.flights.take_back(now) {
+        let late = self.flights.take_back(now);
+        for why in late.given_up {
+            self.given_up(why);
+        }
+        if late.is_unheard {
             return Err(Ended::Unheard);
         }
         if self.report.is_none()

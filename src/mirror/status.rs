@@ -154,10 +154,22 @@ impl Standing {
         self.lock().states.values().filter(is_away).count()
     }
 
-    pub(super) fn up(&self, mirror: MirrorNo, way: Direction) {
+    /// The mirror has answered the call. A line that was lost is not back by that.
+    pub(super) fn called(&self, mirror: MirrorNo, way: Direction) {
         let since = SystemClock.now();
-        let state = LineState::Up { since };
-        self.lock().states.insert((mirror, way), state);
+        let mut lines = self.lock();
+        let state = lines.states.entry((mirror, way));
+        state.or_insert(LineState::Up { since });
+    }
+
+    /// The line has shown that it works.
+    pub(super) fn up(&self, mirror: MirrorNo, way: Direction) {
+        let mut lines = self.lock();
+        if let Some(LineState::Up { .. }) = lines.states.get(&(mirror, way)) {
+            return;
+        }
+        let since = SystemClock.now();
+        lines.states.insert((mirror, way), LineState::Up { since });
     }
 
     /// Returns whether the line was up before.
@@ -193,8 +205,8 @@ mod tests {
         let standing = Standing::default();
         let (one, way) = (MirrorNo(1), Direction::Outward);
         let away = |time| standing.away_for(Duration::from_secs(time));
-        standing.up(one, way);
-        assert_eq!(away(0), 0);
+        standing.called(one, way);
+        assert_eq!(away(0), 0, "nothing speaks against the first call");
         assert!(standing.away(one, way, "first".into()), "it was up");
         let since = |standing: &Standing| match standing.lock().states.get(&(one, way)) {
             Some(LineState::Away { since, .. }) => *since,
@@ -208,6 +220,7 @@ mod tests {
                 why: "first".into(),
             },
         );
+        standing.called(one, way);
         assert!(!standing.away(one, way, "again".into()), "that is no news");
         assert_eq!(since(&standing), began);
         assert_eq!((away(300), away(1_000)), (1, 0));

@@ -43,6 +43,11 @@ impl Tempo {
             read_again: Duration::from_secs(3_600),
         }
     }
+
+    /// A line that was good for so long is there: a silent one ends before.
+    pub(super) fn steady(&self) -> Duration {
+        self.silence + self.ping
+    }
 }
 
 /// A wait that doubles.

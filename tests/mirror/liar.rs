@@ -22,6 +22,8 @@ struct Mind {
     shown: Vec<Value>,
     /// How often it has heard each event.
     heard: BTreeMap<EventId, usize>,
+    /// How often it was called.
+    calls: usize,
     /// How many questions it will end after it has answered them.
     ends: usize,
 }
@@ -43,6 +45,7 @@ impl Liar {
             let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                same_mind.lock().unwrap().calls += 1;
                 conversations.spawn(talk(stream, answers, same_mind.clone()));
             }
         });
@@ -68,6 +71,11 @@ impl Liar {
         while self.mind.lock().unwrap().ends > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// How often it was called, for either way.
+    pub(crate) fn calls(&self) -> usize {
+        self.mind.lock().unwrap().calls
     }
 
     pub(crate) fn url(&self) -> String {

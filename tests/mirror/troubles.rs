@@ -157,3 +157,17 @@ async fn a_mirror_that_is_slow_gets_everything_once_it_has_time() {
     let place = Place::with(&[slow.url()], |_, calling| hurried(calling)).await;
     assert_eq!(ten_orders(&place).await, 0);
 }
+
+#[tokio::test]
+async fn x17_a_mirror_that_answers_every_call_and_takes_nothing_stays_away() {
+    let deaf = Liar::saying(|_, _| Vec::new()).await;
+    let place = Place::with(&[deaf.url()], |_, calling| hurried(calling)).await;
+    place.says("1", 1).await;
+    let is_away = |line: &Option<LineState>| matches!(line, Some(LineState::Away { .. }));
+    place.status(|mirror| is_away(&mirror.outward)).await;
+    let calls = deaf.calls();
+    while deaf.calls() < calls + 4 {
+        let told = place.status(|_| true).await;
+        assert!(is_away(&told.outward), "{:?}", told.outward);
+    }
+}
