@@ -103,11 +103,16 @@ impl Place {
 
     /// The node publishes a revision of one of its addresses.
     pub(crate) async fn says(&self, name: &str, revision: u32) {
+        self.says_content(name, &revision.to_string()).await;
+    }
+
+    /// The node publishes this as one of its addresses.
+    pub(crate) async fn says_content(&self, name: &str, content: &str) {
         let announcement = Announcement {
             kind: Kind::from_u16(38_383),
             identifier: name.to_owned(),
             tags: vec![Tag::identifier(name)],
-            content: revision.to_string(),
+            content: content.to_owned(),
         };
         let escrow = self.node().escrow().unwrap();
         escrow.announce(announcement).await.unwrap();

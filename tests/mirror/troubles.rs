@@ -158,6 +158,29 @@ async fn a_mirror_that_is_slow_gets_everything_once_it_has_time() {
     assert_eq!(ten_orders(&place).await, 0);
 }
 
+/// They are more than are tried at once, and before the good ones none is taken.
+#[tokio::test]
+async fn what_a_mirror_fails_on_does_not_keep_the_rest_from_it() {
+    fn fails_on_most(event: &Event, _: usize) -> Vec<Value> {
+        let is_taken = event.content != "bad";
+        let text = if is_taken { "" } else { "error: disk" };
+        vec![json!(["OK", event.id.to_hex(), is_taken, text])]
+    }
+    let liar = Liar::saying(fails_on_most).await;
+    let place = Place::with_mirrors(&[liar.url()]).await;
+    place.all_is_acknowledged().await;
+    for name in 0..200 {
+        place.says_content(&name.to_string(), "bad").await;
+    }
+    for name in 200..210 {
+        place.says_content(&name.to_string(), "good").await;
+    }
+    let mirror = place.node().escrow().unwrap().mirrors()[0];
+    while place.waits_for(mirror) > 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn x17_a_mirror_that_answers_every_call_and_takes_nothing_stays_away() {
     let deaf = Liar::saying(|_, _| Vec::new()).await;
