@@ -29,7 +29,7 @@ const PIECES_PER_THREAD: usize = 4;
 /// Words and effects of a batch, in order.
 #[derive(Default)]
 pub(crate) struct Draft {
-    letter_times: LetterTimes,
+    pub(crate) letter_times: LetterTimes,
     pieces: Vec<Piece>,
     pub(crate) letters: Vec<Letter>,
     pub(crate) effects: Vec<Effect>,

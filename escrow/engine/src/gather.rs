@@ -34,6 +34,7 @@ use escrow_core::{PaymentHash, PayoutInvoice};
 use storage::ledger::{Page, StorageError};
 
 use crate::desk::Desk;
+use crate::letter_times::LetterTimes;
 use crate::questions;
 
 /// A decision or a fair refusal; the outer error is the ledger's.
@@ -47,6 +48,7 @@ pub(crate) struct Gather<'a, 'p> {
     pub(crate) tip_height: Option<u32>,
     /// None if it was not measured.
     pub(crate) liquidity: Option<Liquidity>,
+    pub(crate) letter_times: &'a LetterTimes,
 }
 
 impl Gather<'_, '_> {
@@ -397,12 +399,14 @@ impl Gather<'_, '_> {
         Ok(timeouts::elapsed(&order, timer.kind, &facts, self.now()))
     }
 
-    /// The stamp of a letter outlives restarts and needs no row of its own.
+    /// The stamp of a letter outlives restarts and needs no row of its own;
+    /// those of answers to questions are in memory only.
     fn buyer_heard_at(&self, order: &Order) -> Result<Option<UnixTime>, StorageError> {
-        match order.buyer() {
-            Some(buyer) => self.page.letter_stamp(buyer.trade_key),
-            None => Ok(None),
-        }
+        let Some(buyer) = order.buyer() else {
+            return Ok(None);
+        };
+        let in_ledger = self.page.letter_stamp(buyer.trade_key)?;
+        Ok(in_ledger.max(self.letter_times.last(buyer.trade_key)))
     }
 
     pub(crate) fn now(&self) -> Now<'_> {

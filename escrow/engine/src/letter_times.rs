@@ -17,6 +17,12 @@ const REMEMBERED: usize = 4_096;
 pub(crate) struct LetterTimes(Arc<Mutex<BTreeMap<TradeKey, UnixTime>>>);
 
 impl LetterTimes {
+    /// The last stamp of a letter to a key, if it is remembered.
+    pub(crate) fn last(&self, to: TradeKey) -> Option<UnixTime> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.get(&to).copied()
+    }
+
     /// The stamp of the next letter to a key: `now`, or one second after the
     /// last, be it in memory or as the ledger has it.
     pub(crate) fn next(

@@ -366,6 +366,15 @@ async fn p10_a_buyer_is_not_asked_again_within_a_minute_of_a_request_of_his() {
     assert!(again_at.secs_since(asked_at) >= 3_600, "{again_at:?}");
     let quiet_secs = again_at.secs_since(answered_at);
     assert!((60..90).contains(&quiet_secs), "{quiet_secs} s");
+
+    // The answer to a question is in no commit, and counts all the same.
+    tokio::time::sleep(Duration::from_secs(6 * 3_600 - 20)).await;
+    bob.asks(&house, Action::LastTradeIndex, None).await;
+    let answered_at = house.clock.now();
+    bob.hears(&house, Action::LastTradeIndex).await;
+    bob.hears(&house, Action::AddInvoice).await;
+    let quiet_secs = house.clock.now().secs_since(answered_at);
+    assert!((60..90).contains(&quiet_secs), "{quiet_secs} s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -193,8 +193,10 @@ pub fn ask_again(
     else {
         return nothing();
     };
-    let quiet_from = buyer_heard_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
-    let not_before = again_at.max(quiet_from);
+    // What was said by a clock that was ahead tells nothing.
+    let heard_at = buyer_heard_at.filter(|at| at.secs_since(now.at) < QUIET_SECS);
+    let quiet_until = heard_at.map_or(UnixTime(0), |at| at.plus(QUIET_SECS));
+    let not_before = again_at.max(quiet_until);
     if not_before > now.at {
         return Decision {
             effects: vec![Effect::WakeAt(Timer {

@@ -210,6 +210,7 @@ impl Turn<'_, '_> {
             at: self.now,
             tip_height: self.tip_height,
             liquidity: self.outbound.map(|outbound| promises.beside(outbound)),
+            letter_times: &self.draft.letter_times,
         }
     }
 

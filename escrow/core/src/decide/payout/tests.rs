@@ -147,6 +147,8 @@ fn p10_a_buyer_who_has_just_asked_something_is_left_in_peace() {
     assert_eq!(decision, expected);
     let quiet = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 - 60)));
     assert_eq!(quiet.pushes, [asked_again()]);
+    let ahead = reprompt(asked(1, NOW), Some(UnixTime(NOW.0 + 86_400)));
+    assert_eq!(ahead, quiet, "said by a clock that was ahead");
 }
 
 #[test]
