@@ -205,17 +205,21 @@ impl Flights {
                 self.settle(now).given_up.push(seq);
                 Some(why)
             }
-            Answer::AuthRequired if is_proven => {
-                self.settle(now).given_up.push(seq);
-                Some("auth-required, although the node's key is proven".into())
-            }
             Answer::RateLimited => {
                 self.pause_from(now);
                 let (at, past) = (now, flight.past);
                 self.again.insert(seq, Again { at, past });
                 None
             }
-            Answer::AuthRequired => self.retry(seq, flight.past, "auth-required".into(), now),
+            Answer::AuthRequired => {
+                let known = if is_proven {
+                    ", although the node's key is proven"
+                } else {
+                    ""
+                };
+                let why = format!("auth-required{known}");
+                self.retry(seq, flight.past, why, now)
+            }
             Answer::Failed(why) => self.retry(seq, flight.past, why, now),
         }
     }
@@ -498,13 +502,13 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_us_and_asks_again_who_we_are_refuses() {
+    fn who_knows_us_and_asks_again_who_we_are_may_yet_take_it() {
         let (mut flights, now) = flying(2);
         assert_eq!(flights.land(id(1), Answer::AuthRequired, false, now), None);
         flights.admit(now);
         assert_eq!(flights.due_again(now), [OutboxSeq(1)]);
-        let told = flights.land(id(2), Answer::AuthRequired, true, now);
-        assert!(told.unwrap().starts_with("auth-required"));
+        assert_eq!(flights.land(id(2), Answer::AuthRequired, true, now), None);
+        assert!(flights.has(OutboxSeq(2)), "nothing is lost by it");
     }
 
     #[test]
