@@ -12,17 +12,17 @@ mod house;
 
 use std::time::Duration;
 
-use escrow_core::Msat;
 use escrow_core::order::OrderId;
 use escrow_core::payout::PayoutState;
-use escrow_core::wire::{Action, OrderKind, Payload, Transport};
+use escrow_core::wire::{Action, OrderKind, Payload};
 use escrow_engine::submission::Receipt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use house::{FEE, House, SATS, Trader};
+use house::steps::{alice, bob, bob_is_paid_once, locks, sends_fiat};
+use house::{House, Trader};
 
 const BOB: &str = "bob@wallet.example";
 
@@ -93,8 +93,7 @@ async fn invoice(house: &House, bob: &Trader) -> Value {
 /// Alice has released to Bob, who is paid at his address; the server is not
 /// asked for an invoice yet.
 async fn released(house: &House, server: &Server) -> (OrderId, Trader) {
-    let mut alice = Trader::new(1, "alice", Transport::Direct);
-    let mut bob = Trader::new(2, "bob", Transport::GiftWrap);
+    let (mut alice, mut bob) = (alice(), bob());
     let order = alice.offers(house, OrderKind::Sell).await;
     let address = Payload::PaymentRequest(None, BOB.to_owned(), None);
     let take = bob.says(house, Action::TakeSell, Some(order), Some(address));
@@ -103,10 +102,8 @@ async fn released(house: &House, server: &Server) -> (OrderId, Trader) {
     bob.hears(house, Action::WaitingSellerToPay).await;
     alice.hears(house, Action::PayInvoice).await;
     let wanted = alice.hears(house, Action::PayInvoice).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    bob.says(house, Action::FiatSent, Some(order), None).await;
-    bob.hears(house, Action::FiatSentOk).await;
+    locks(house, &wanted, &mut alice, &mut bob).await;
+    sends_fiat(house, order, &mut alice, &mut bob).await;
     alice.says(house, Action::Release, Some(order), None).await;
     bob.hears(house, Action::Released).await;
     (order, bob)
@@ -161,9 +158,4 @@ async fn p2_p3_a_power_cut_while_an_address_is_asked_does_not_pay_twice_or_never
         assert!(house.view().living_payouts().unwrap().is_empty());
         bob_is_paid_once(&house).await;
     }
-}
-
-async fn bob_is_paid_once(house: &House) {
-    let paid = 1_000_000 + SATS - FEE;
-    assert_eq!(house.balance("bob").await, Msat(paid * 1_000));
 }

@@ -13,18 +13,20 @@ mod house;
 use std::time::Duration;
 
 use escrow_core::command::{Ask, Govern};
-use escrow_core::hold::HoldState;
 use escrow_core::order::OrderId;
-use escrow_core::stage::{CancelReason, Stage};
+use escrow_core::stage::Stage;
 use escrow_core::timer::TimerKind;
 use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
 use escrow_core::{Sats, UnixTime};
 use escrow_engine::clock::Clock;
 use escrow_engine::submission::OperatorWord;
-use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Mine, Op, WalletPays, World};
+use escrow_lightning::sandbox::{Fault, FaultAction, Op, WalletPays};
 use storage::ledger::Ledger;
-use tokio::time::sleep;
 
+use house::steps::{
+    alice, alice_owes_a_payment, bob, bob_owes_an_invoice, carol, fiat_sent, lightning_is_away_for,
+    secs, trade_until_taken,
+};
 use house::{House, Trader};
 
 /// A waiting step, in seconds.
@@ -33,95 +35,8 @@ const STEP: u64 = 900;
 /// Longer than the time between two heartbeats.
 const A_BEAT: u64 = 31;
 
-fn pair() -> (Trader, Trader) {
-    let alice = Trader::new(1, "alice", Transport::Direct);
-    (alice, Trader::new(2, "bob", Transport::GiftWrap))
-}
-
-/// Alice sells, Bob has taken her order and is asked for his invoice.
-async fn bob_owes_an_invoice(house: &House) -> (OrderId, Trader, Trader) {
-    let (mut alice, mut bob) = pair();
-    let order = alice.offers(house, OrderKind::Sell).await;
-    bob.says(house, Action::TakeSell, Some(order), None).await;
-    bob.hears(house, Action::AddInvoice).await;
-    alice.hears(house, Action::WaitingBuyerInvoice).await;
-    (order, alice, bob)
-}
-
-/// Two others: she sells under the key of this number, he is asked for his invoice.
-async fn bob_owes_an_invoice_to(house: &House, number: u8) -> (OrderId, Trader, Trader) {
-    let mut maker = Trader::new(number, "alice", Transport::Direct);
-    let mut taker = Trader::new(number + 1, "carol", Transport::GiftWrap);
-    let order = maker.offers(house, OrderKind::Sell).await;
-    taker.says(house, Action::TakeSell, Some(order), None).await;
-    taker.hears(house, Action::AddInvoice).await;
-    maker.hears(house, Action::WaitingBuyerInvoice).await;
-    (order, maker, taker)
-}
-
-/// Alice sells, Bob has given his invoice, Alice is asked to pay.
-async fn alice_owes_a_payment(house: &House) -> (OrderId, Trader, Trader) {
-    let (mut alice, mut bob) = pair();
-    let order = alice.offers(house, OrderKind::Sell).await;
-    let invoice = bob.invoice(house).await;
-    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
-        .await;
-    bob.hears(house, Action::WaitingSellerToPay).await;
-    alice.hears(house, Action::PayInvoice).await;
-    (order, alice, bob)
-}
-
-async fn alice_pays(house: &House, alice: &mut Trader, bob: &mut Trader) {
-    let wanted = alice.hears(house, Action::PayInvoice).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(house, Action::BuyerTookOrder).await;
-}
-
-async fn active(house: &House) -> (OrderId, Trader, Trader) {
-    let (order, mut alice, mut bob) = alice_owes_a_payment(house).await;
-    alice_pays(house, &mut alice, &mut bob).await;
-    (order, alice, bob)
-}
-
-async fn fiat_sent(house: &House) -> (OrderId, Trader, Trader) {
-    let (order, mut alice, mut bob) = active(house).await;
-    bob.says(house, Action::FiatSent, Some(order), None).await;
-    bob.hears(house, Action::FiatSentOk).await;
-    alice.hears(house, Action::FiatSentOk).await;
-    (order, alice, bob)
-}
-
 fn deadline(house: &House, order: OrderId) -> UnixTime {
     house.order(order).stage.deadline().unwrap()
-}
-
-async fn secs(secs: u64) {
-    sleep(Duration::from_secs(secs)).await;
-}
-
-/// How many blocks the escrow of an order has left.
-async fn blocks_left(house: &House, order: OrderId) -> u32 {
-    let hold = house.view().holds_of(order).unwrap().remove(0);
-    let HoldState::Accepted(acceptance) = hold.state else {
-        panic!("{hold:?} locks nothing");
-    };
-    let height = house.sandbox.look(World::height).await.unwrap();
-    acceptance.expiry_height - height
-}
-
-/// Blocks are found until so many are left to the escrow of an order.
-async fn blocks_until(house: &House, order: OrderId, left: u32) {
-    let blocks = blocks_left(house, order).await - left;
-    house.sandbox.apply(Mine { blocks }).await.unwrap();
-    // The node asks for the height this often.
-    secs(16).await;
-}
-
-async fn lightning_is_away_for(house: &House, time: Duration) {
-    let restart = FaultAction::restart(time);
-    house.sandbox.add_fault(Fault::on(Op::Info, restart));
-    secs(16).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +110,7 @@ async fn e11_a_power_cut_in_the_start_does_not_move_deadlines_twice() {
 #[tokio::test(start_paused = true)]
 async fn t7_after_a_start_that_took_minutes_orders_are_accepted_at_once() {
     let mut house = House::open().await;
-    let (mut alice, mut bob) = pair();
+    let (mut alice, mut bob) = (alice(), bob());
     alice.offers(&house, OrderKind::Sell).await;
     house.lose_power();
     house.recorder.takes = Duration::from_secs(180);
@@ -207,24 +122,9 @@ async fn t7_after_a_start_that_took_minutes_orders_are_accepted_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e12_an_invoice_that_ended_while_the_node_was_down_is_replaced() {
-    let mut house = House::open().await;
-    let (order, mut alice, mut bob) = alice_owes_a_payment(&house).await;
-    alice.hears(&house, Action::PayInvoice).await;
-    house.lose_power();
-    secs(7_200).await;
-    house.start().await.unwrap();
-    alice_pays(&house, &mut alice, &mut bob).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Active { .. }), "{stage:?}");
-    assert_eq!(house.view().holds_of(order).unwrap().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn e10_a_seller_is_not_late_while_lightning_cannot_say_so() {
     let house = House::open().await;
-    let (order, mut alice, mut bob) = alice_owes_a_payment(&house).await;
-    alice.hears(&house, Action::PayInvoice).await;
+    let (order, mut alice, mut bob, _) = alice_owes_a_payment(&house).await;
     secs(STEP - 60).await;
     lightning_is_away_for(&house, Duration::from_secs(600)).await;
     secs(500).await;
@@ -297,89 +197,9 @@ async fn s9_a_ledger_without_timers_gets_them_at_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn x2_x3_an_escrow_that_ends_before_the_fiat_goes_back_in_time() {
-    let house = House::open().await;
-    let (order, mut alice, mut bob) = active(&house).await;
-    blocks_until(&house, order, 61).await;
-    assert_eq!(alice.mail(&house).len(), 4, "nothing is said too early");
-    blocks_until(&house, order, 60).await;
-    for trader in [&mut alice, &mut bob] {
-        trader.hears(&house, Action::SendDm).await;
-    }
-    blocks_until(&house, order, 36).await;
-    for trader in [&mut alice, &mut bob] {
-        trader.hears(&house, Action::Canceled).await;
-    }
-    let stage = house.order(order).stage;
-    let why = CancelReason::EscrowEnding;
-    assert!(
-        matches!(stage, Stage::Canceled { why: because, .. } if because == why),
-        "{stage:?}"
-    );
-    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn x4_an_escrow_that_ends_after_the_fiat_becomes_a_dispute() {
-    let house = House::open().await;
-    let (order, ..) = fiat_sent(&house).await;
-    blocks_until(&house, order, 37).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
-    blocks_until(&house, order, 36).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Dispute { .. }), "{stage:?}");
-}
-
-/// The node never takes custody: what nobody has ruled in time goes back.
-#[tokio::test(start_paused = true)]
-async fn x5_x6_a_dispute_that_nobody_rules_is_left_to_lightning_which_refunds() {
-    let house = House::open().await;
-    let (order, mut alice, mut bob) = fiat_sent(&house).await;
-    bob.says(&house, Action::Dispute, Some(order), None).await;
-    bob.hears(&house, Action::DisputeInitiatedByYou).await;
-    alice.hears(&house, Action::DisputeInitiatedByPeer).await;
-    for left in [36, 30, 19] {
-        blocks_until(&house, order, left).await;
-        let stage = house.order(order).stage;
-        assert!(matches!(stage, Stage::Dispute { .. }), "{left}: {stage:?}");
-    }
-    for trader in [&mut alice, &mut bob] {
-        trader.hears(&house, Action::SendDm).await;
-        assert_eq!(trader.mail(&house).last().unwrap().action, Action::SendDm);
-    }
-    house.sandbox.apply(Mine { blocks: 1 }).await.unwrap();
-    for trader in [&mut alice, &mut bob] {
-        trader
-            .hears(&house, Action::HoldInvoicePaymentCanceled)
-            .await;
-    }
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Canceled { .. }), "{stage:?}");
-    assert_eq!(house.balance("alice").await.0, 1_000_000_000);
-    assert!(house.view().open_disputes().unwrap().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn x1_the_end_of_an_escrow_comes_though_lightning_is_away() {
-    let house = House::open().await;
-    let (order, ..) = fiat_sent(&house).await;
-    let half_a_day = Duration::from_secs(12 * 3_600);
-    lightning_is_away_for(&house, half_a_day).await;
-    let blocks = u64::from(blocks_left(&house, order).await - 36);
-    // Lightning was last seen somewhat earlier than it went away.
-    secs(blocks * 360 - 360).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
-    secs(420).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Dispute { .. }), "{stage:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn x8_takes_wait_when_lightning_was_away_for_a_minute() {
     let house = House::open().await;
-    let (mut alice, mut bob) = pair();
+    let (mut alice, mut bob) = (alice(), bob());
     let order = alice.offers(&house, OrderKind::Buy).await;
     lightning_is_away_for(&house, Duration::from_secs(300)).await;
     secs(60).await;
@@ -399,7 +219,7 @@ async fn x8_takes_wait_when_lightning_was_away_for_a_minute() {
 async fn x8_up_a10_a_node_that_starts_without_lightning_works_once_it_is_back() {
     let mut house = House::open().await;
     let (order, mut alice, mut bob) = fiat_sent(&house).await;
-    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let mut carol = carol();
     let offered = carol.offers(&house, OrderKind::Buy).await;
     house.lose_power();
     let away = FaultAction::restart(Duration::from_secs(600));
@@ -428,9 +248,11 @@ async fn x8_up_a10_a_node_that_starts_without_lightning_works_once_it_is_back() 
 #[tokio::test(start_paused = true)]
 async fn z3_f3_a_change_of_the_terms_touches_new_orders_and_steps_alone() {
     let mut house = House::open().await;
-    let (mut alice, mut bob) = pair();
+    let (mut alice, mut bob) = (alice(), bob());
     let order = alice.offers(&house, OrderKind::Sell).await;
-    let (taken, ..) = bob_owes_an_invoice_to(&house, 21).await;
+    let mut dave = Trader::new(21, "alice", Transport::Direct);
+    let mut erin = Trader::new(22, "carol", Transport::GiftWrap);
+    let taken = trade_until_taken(&house, &mut dave, &mut erin).await;
     let before = deadline(&house, taken);
     house.lose_power();
     house.terms.fee = 0.1;
@@ -451,7 +273,7 @@ async fn z3_f3_a_change_of_the_terms_touches_new_orders_and_steps_alone() {
     let window = deadline(&house, order).secs_since(house.clock.now());
     assert_eq!(window, 1_800, "a new step has the new window");
 
-    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let mut carol = carol();
     let payload = Some(Payload::Order(house::offer(OrderKind::Sell)));
     carol.says(&house, Action::NewOrder, None, payload).await;
     let refusal = carol.hears(&house, Action::CantDo).await;
@@ -467,7 +289,7 @@ async fn z3_f3_a_change_of_the_terms_touches_new_orders_and_steps_alone() {
 async fn t7_what_cannot_be_paid_out_is_not_taken() {
     // Enough for one trade and what routing may cost, not for two.
     let house = House::with_outbound(Sats(house::SATS + 2_000)).await;
-    let mut carol = Trader::new(3, "carol", Transport::Direct);
+    let mut carol = carol();
     let mut dave = Trader::new(4, "alice", Transport::Direct);
     let second = dave.offers(&house, OrderKind::Buy).await;
     let (order, ..) = alice_owes_a_payment(&house).await;
@@ -487,30 +309,12 @@ async fn t7_what_cannot_be_paid_out_is_not_taken() {
     carol.hears(&house, Action::PayInvoice).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn p7_up_m16_a_failure_while_lightning_had_trouble_is_not_the_buyers() {
-    let house = House::open().await;
-    let (order, alice, mut bob) = fiat_sent(&house).await;
-    house
-        .sandbox
-        .apply(FailPayments { count: 1 })
-        .await
-        .unwrap();
-    let lost = Fault::on(Op::StartPayment, FaultAction::FailAfter);
-    house.sandbox.add_fault(lost);
-    alice.says(&house, Action::Release, Some(order), None).await;
-    bob.hears(&house, Action::Released).await;
-    bob.hears(&house, Action::PurchaseCompleted).await;
-    let paid = house::SATS - house::FEE;
-    assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
-}
-
 /// The hold has opened and its time is up in the same second: who decides the
 /// timer first loses the trade.
 #[tokio::test(start_paused = true)]
 async fn e13_at_start_what_lightning_did_is_decided_before_what_is_due() {
     let mut house = House::open().await;
-    let (mut alice, mut bob) = pair();
+    let (mut alice, mut bob) = (alice(), bob());
     let order = alice.offers(&house, OrderKind::Buy).await;
     let lost = Fault::on(Op::CreateHold, FaultAction::FailAfter);
     house.sandbox.add_fault(lost);
@@ -536,8 +340,7 @@ async fn e13_at_start_what_lightning_did_is_decided_before_what_is_due() {
 async fn b2_up_m9_an_invoice_cannot_be_paid_after_its_step() {
     for (late_secs, can_be_paid) in [(0, true), (31, false)] {
         let house = House::open().await;
-        let (order, mut alice, _bob) = alice_owes_a_payment(&house).await;
-        let wanted = alice.hears(&house, Action::PayInvoice).await;
+        let (order, alice, _, wanted) = alice_owes_a_payment(&house).await;
         let Some(Payload::PaymentRequest(_, bolt11, _)) = &wanted.payload else {
             panic!("{wanted:?} asks for no payment");
         };

@@ -9,37 +9,21 @@
 
 mod house;
 
-use std::time::Duration;
-
 use escrow_core::command::{Ask, Govern};
 use escrow_core::freshness::Stale;
 use escrow_core::maintenance::BegunBy;
 use escrow_core::order::OrderId;
-use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
+use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
 use escrow_engine::clock::Clock;
 use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
 use storage::ledger::JournalEntry;
 
+use house::steps::{alice, bob, refused, secs, trade_until_fiat_sent};
 use house::{House, Trader, offer};
-
-fn alice() -> Trader {
-    Trader::new(1, "alice", Transport::Direct)
-}
-
-fn bob() -> Trader {
-    Trader::new(2, "bob", Transport::GiftWrap)
-}
 
 /// Writes from his identity itself, as solvers' clients do.
 fn judge(number: u8, transport: Transport) -> Trader {
     Trader::new(number, "carol", transport).under_his_identity()
-}
-
-fn refused(message: &Message) -> CantDo {
-    match &message.payload {
-        Some(Payload::CantDo(Some(reason))) => *reason,
-        other => panic!("{other:?} is no refusal"),
-    }
 }
 
 async fn operates(house: &House, ask: Ask, order: Option<OrderId>) -> Result<(), CantDo> {
@@ -64,19 +48,7 @@ async fn registers(house: &House, judge: &Trader, permission: &str) {
 
 /// Alice sells, Bob has sent the fiat, and Alice does not agree.
 async fn disputed(house: &House, alice: &mut Trader, bob: &mut Trader) -> (OrderId, OrderId) {
-    let order = alice.offers(house, OrderKind::Sell).await;
-    let invoice = bob.invoice(house).await;
-    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
-        .await;
-    bob.hears(house, Action::WaitingSellerToPay).await;
-    alice.hears(house, Action::PayInvoice).await;
-    let wanted = alice.hears(house, Action::PayInvoice).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(house, Action::BuyerTookOrder).await;
-    bob.says(house, Action::FiatSent, Some(order), None).await;
-    bob.hears(house, Action::FiatSentOk).await;
-    alice.hears(house, Action::FiatSentOk).await;
+    let order = trade_until_fiat_sent(house, alice, bob).await;
     alice.says(house, Action::Dispute, Some(order), None).await;
     let opened = alice.hears(house, Action::DisputeInitiatedByYou).await;
     bob.hears(house, Action::DisputeInitiatedByPeer).await;
@@ -215,13 +187,13 @@ async fn g7_a_late_take_of_a_dispute_that_has_not_moved_is_honoured() {
     registers(&house, &judge, ":read-write").await;
     registers(&house, &other, ":read-write").await;
     let (_, dispute) = disputed(&house, &mut alice, &mut bob).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    secs(1).await;
     let take = |solver: &Trader| {
         let action = Action::AdminTakeDispute;
         solver.letter(&house, action, Some(dispute), None)
     };
     let (first, second) = (take(&judge), take(&other));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    secs(600).await;
     let receipt = house.handle().submit(house::SOURCE, first).await;
     assert_eq!(receipt, Receipt::Decided);
     judge.hears(&house, Action::AdminTookDispute).await;

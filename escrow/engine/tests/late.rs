@@ -10,48 +10,26 @@
 
 mod house;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_core::hold::HoldState;
 use escrow_core::order::OrderId;
 use escrow_core::stage::Stage;
-use escrow_core::wire::{Action, Message, OrderKind, Transport};
+use escrow_core::wire::Action;
 use escrow_engine::clock::Clock;
-use escrow_lightning::Sandbox;
 use escrow_lightning::backend::HoldState as Seen;
-use escrow_lightning::sandbox::{Fault, FaultAction, Op, Setup};
-use tokio::time::sleep;
+use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 
+use house::steps::{alice_owes_a_payment, locks, secs};
 use house::{House, SATS, Trader};
 
 /// Longer than a hold has to open.
 const LONG: Duration = Duration::from_secs(20);
 
-async fn secs(secs: u64) {
-    sleep(Duration::from_secs(secs)).await;
-}
-
-/// Alice sells, Bob has given his invoice, Alice is asked to pay.
-async fn alice_owes_a_payment(house: &House) -> (OrderId, Trader, Trader, Message) {
-    let mut alice = Trader::new(1, "alice", Transport::Direct);
-    let mut bob = Trader::new(2, "bob", Transport::GiftWrap);
-    let order = alice.offers(house, OrderKind::Sell).await;
-    let invoice = bob.invoice(house).await;
-    bob.says(house, Action::TakeSell, Some(order), Some(invoice))
-        .await;
-    bob.hears(house, Action::WaitingSellerToPay).await;
-    alice.hears(house, Action::PayInvoice).await;
-    let wanted = alice.hears(house, Action::PayInvoice).await;
-    (order, alice, bob, wanted)
-}
-
 /// Alice gets another invoice, pays it, and the trade begins.
 async fn alice_pays_another(house: &House, order: OrderId, alice: &mut Trader, bob: &mut Trader) {
     let wanted = alice.hears(house, Action::PayInvoice).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(house, Action::BuyerTookOrder).await;
+    locks(house, &wanted, alice, bob).await;
     let stage = house.order(order).stage;
     assert!(matches!(stage, Stage::Active { .. }), "{stage:?}");
 }
@@ -61,6 +39,17 @@ async fn seen(house: &House, order: OrderId) -> Seen {
     let hash = house.view().holds_of(order).unwrap()[0].hash;
     let hold = house.sandbox.look(move |world| world.hold(hash)).await;
     hold.unwrap().unwrap().state
+}
+
+#[tokio::test(start_paused = true)]
+async fn e12_an_invoice_that_ended_while_the_node_was_down_is_replaced() {
+    let mut house = House::open().await;
+    let (order, mut alice, mut bob, _) = alice_owes_a_payment(&house).await;
+    house.lose_power();
+    secs(7_200).await;
+    house.start().await.unwrap();
+    alice_pays_another(&house, order, &mut alice, &mut bob).await;
+    assert_eq!(house.view().holds_of(order).unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,60 +170,4 @@ async fn c5_a_look_up_that_hangs_does_not_keep_the_money() {
     bob.hears(&house, Action::Canceled).await;
     secs(7).await;
     assert_eq!(seen(&house, order).await, Seen::Canceled);
-}
-
-/// Bob has sent the fiat.
-async fn fiat_sent(house: &House) -> (OrderId, Trader, Trader) {
-    let (order, mut alice, mut bob, wanted) = alice_owes_a_payment(house).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(house, Action::BuyerTookOrder).await;
-    bob.says(house, Action::FiatSent, Some(order), None).await;
-    bob.hears(house, Action::FiatSentOk).await;
-    alice.hears(house, Action::FiatSentOk).await;
-    (order, alice, bob)
-}
-
-/// The node comes back beside a Lightning that knows of no hold.
-async fn starts_beside_a_forgetful_one(house: &mut House) {
-    house.lose_power();
-    let clock = house.clock.clone();
-    let clock = Arc::new(move || clock.now());
-    let forgetful = Sandbox::in_memory(&Setup::from_seed([3; 32]), clock);
-    house.start_with(Arc::new(forgetful)).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn x6_u32_an_escrow_that_lightning_has_forgotten_ends_the_trade_after_two_minutes() {
-    let mut house = House::open().await;
-    let (order, mut alice, mut bob) = fiat_sent(&house).await;
-    starts_beside_a_forgetful_one(&mut house).await;
-    secs(115).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::FiatSent { .. }), "{stage:?}");
-    alice
-        .hears(&house, Action::HoldInvoicePaymentCanceled)
-        .await;
-    bob.hears(&house, Action::HoldInvoicePaymentCanceled).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Canceled { .. }), "{stage:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn r6_a_release_of_an_escrow_that_lightning_has_forgotten_is_answered() {
-    let mut house = House::open().await;
-    let (order, mut alice, mut bob) = fiat_sent(&house).await;
-    let fails = Fault::on(Op::SettleHold, FaultAction::FailBefore);
-    house.sandbox.add_fault(fails);
-    alice.says(&house, Action::Release, Some(order), None).await;
-    starts_beside_a_forgetful_one(&mut house).await;
-    secs(115).await;
-    let stage = house.order(order).stage;
-    assert!(matches!(stage, Stage::Releasing { .. }), "{stage:?}");
-    alice
-        .hears(&house, Action::HoldInvoicePaymentCanceled)
-        .await;
-    bob.hears(&house, Action::HoldInvoicePaymentCanceled).await;
-    let hold = house.view().holds_of(order).unwrap().remove(0);
-    assert_eq!(hold.state, HoldState::Lost);
 }

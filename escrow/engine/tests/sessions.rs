@@ -14,32 +14,18 @@ use escrow_core::market::Premium;
 use escrow_core::order::{OrderId, Price};
 use escrow_core::party::TradeIndex;
 use escrow_core::wire::{
-    Action, CantDo, Message, OrderKind, Payload, SmallOrder, Status, Transport, Wrapper,
+    Action, CantDo, OrderKind, Payload, SmallOrder, Status, Transport, Wrapper,
 };
 use escrow_core::{Fiat, Sats};
 use escrow_engine::submission::{Receipt, Refusal};
 use escrow_lightning::sandbox::CreateInvoice;
 
+use house::steps::{alice, bob, locks, refused, sends_fiat, takes};
 use house::{House, SOURCE, Trader, offer};
-
-fn alice() -> Trader {
-    Trader::new(1, "alice", Transport::Direct)
-}
-
-fn bob() -> Trader {
-    Trader::new(2, "bob", Transport::GiftWrap)
-}
 
 /// Alice's next trade key, with her identity.
 fn alices_next() -> Trader {
     alice().under_another_key(11, 2)
-}
-
-fn refused(message: &Message) -> CantDo {
-    match &message.payload {
-        Some(Payload::CantDo(Some(reason))) => *reason,
-        other => panic!("{other:?} is no refusal"),
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,17 +183,10 @@ async fn pays_for_a_part(house: &House, order: OrderId, alice: &mut Trader, bob:
         .await
         .unwrap()
         .unwrap();
-    let take = Some(Payload::PaymentRequest(None, invoice, Some(100)));
-    bob.says(house, Action::TakeSell, Some(order), take).await;
-    bob.hears(house, Action::WaitingSellerToPay).await;
-    alice.hears(house, Action::PayInvoice).await;
-    let wanted = alice.hears(house, Action::PayInvoice).await;
-    alice.pays(house, &wanted).await;
-    bob.hears(house, Action::HoldInvoicePaymentAccepted).await;
-    alice.hears(house, Action::BuyerTookOrder).await;
-    bob.says(house, Action::FiatSent, Some(order), None).await;
-    bob.hears(house, Action::FiatSentOk).await;
-    alice.hears(house, Action::FiatSentOk).await;
+    let take = Payload::PaymentRequest(None, invoice, Some(100));
+    let wanted = takes(house, order, (&mut *alice, &mut *bob), take).await;
+    locks(house, &wanted, alice, bob).await;
+    sends_fiat(house, order, alice, bob).await;
 }
 
 /// The key that Alice names for the rest.

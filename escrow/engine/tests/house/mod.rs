@@ -2,6 +2,8 @@
 //! traders who speak the wire. Time is tokio's own, so a paused clock makes
 //! every wait short and every run the same.
 
+pub(crate) mod steps;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
