@@ -21,6 +21,10 @@ pub const PATH: &str = "/ledger";
 pub const CLEAR: &str = "/ledger/clear";
 /// Where it hears what an unknown payment was for.
 pub const ADOPT: &str = "/payouts/adopt";
+/// Where it hears that a payment can reach nobody any more.
+pub const GIVE_UP: &str = "/payouts/give-up";
+/// Where it hears that a debt is not to be paid by the node.
+pub const WRITE_OFF: &str = "/payouts/write-off";
 
 /// How the books stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +33,9 @@ pub struct BooksStatus {
     pub latch: Option<LatchStatus>,
     /// Payments of Lightning's that the operator has to explain.
     pub unknown_payments: Vec<Unexplained>,
+    /// What sellers have paid beyond what was asked, trade by trade (rule H6).
+    #[serde(default)]
+    pub overpaid: Vec<Overpayment>,
     /// What each account has got and given in all.
     pub accounts: Vec<AccountStatus>,
     /// How many development fees are not paid.
@@ -59,6 +66,19 @@ pub struct Unexplained {
     pub created_at: UnixTime,
 }
 
+/// What the seller of a trade has paid beyond what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overpayment {
+    /// The order.
+    pub order: OrderId,
+    /// The hold that he paid.
+    pub hash: PaymentHash,
+    /// What is his.
+    pub surplus_msat: Msat,
+    /// When it was settled.
+    pub at: UnixTime,
+}
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {
@@ -73,6 +93,24 @@ pub struct AccountStatus {
 /// Lets payments leave again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearOrder {
+    /// Why, for the journal.
+    pub reason: String,
+}
+
+/// Gives up a payment that can reach nobody any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveUpOrder {
+    /// Which payment.
+    pub hash: PaymentHash,
+    /// Why he is sure, for the journal.
+    pub reason: String,
+}
+
+/// Closes what is parked of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteOffOrder {
+    /// The order.
+    pub order: OrderId,
     /// Why, for the journal.
     pub reason: String,
 }
@@ -104,6 +142,15 @@ impl BooksStatus {
                 created_at: payment.created_at,
             })
             .collect();
+        let surpluses = view.surpluses()?.into_iter();
+        let overpaid = surpluses
+            .map(|entry| Overpayment {
+                order: entry.order,
+                hash: entry.hash,
+                surplus_msat: entry.amount,
+                at: entry.at,
+            })
+            .collect();
         let accounts = view.turnovers()?.into_iter();
         let accounts = accounts
             .map(|(account, turnover)| AccountStatus {
@@ -118,6 +165,7 @@ impl BooksStatus {
         Ok(BooksStatus {
             latch,
             unknown_payments,
+            overpaid,
             accounts,
             unpaid_dev_fees: dev_fees.len(),
             unpaid_dev_fees_sats: dev_fees.iter().sum(),
@@ -131,6 +179,8 @@ pub fn routes(handle: EscrowHandle) -> Router {
         .route(PATH, get(told))
         .route(CLEAR, post(clear))
         .route(ADOPT, post(adopt))
+        .route(GIVE_UP, post(give_up))
+        .route(WRITE_OFF, post(write_off))
         .with_state(handle)
 }
 
@@ -156,6 +206,20 @@ async fn adopt(State(handle): State<EscrowHandle>, Json(order): Json<AdoptOrder>
         None => OperatorWord::Disown { hash },
     };
     obeyed(&handle, command).await
+}
+
+async fn give_up(
+    State(handle): State<EscrowHandle>,
+    Json(GiveUpOrder { hash, reason }): Json<GiveUpOrder>,
+) -> Answer<()> {
+    obeyed(&handle, OperatorWord::GiveUp { hash, reason }).await
+}
+
+async fn write_off(
+    State(handle): State<EscrowHandle>,
+    Json(WriteOffOrder { order, reason }): Json<WriteOffOrder>,
+) -> Answer<()> {
+    obeyed(&handle, OperatorWord::WriteOff { order, reason }).await
 }
 
 async fn obeyed(handle: &EscrowHandle, word: OperatorWord) -> Answer<()> {

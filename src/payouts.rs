@@ -5,7 +5,9 @@ use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use escrow_core::PaymentHash;
 use escrow_core::amount::Sats;
+use escrow_core::decide::payout::is_in_doubt;
 use escrow_core::order::OrderId;
 use escrow_core::payout::{Attempt, AttemptState, Payee, Payout, PayoutState};
 use escrow_core::time::UnixTime;
@@ -36,8 +38,14 @@ pub struct UnpaidPayout {
     pub tries: u32,
     /// Why the last try failed, if one did.
     pub reason: Option<String>,
+    /// Its last payment, if one was tried.
+    #[serde(default)]
+    pub payment: Option<PaymentHash>,
     /// What happens next, in plain words.
     pub next: String,
+    /// What the operator can decide, if only he can.
+    #[serde(default)]
+    pub to_decide: Option<String>,
 }
 
 /// The payouts that are not paid, the oldest first.
@@ -46,14 +54,20 @@ pub struct UnpaidPayout {
 /// If the ledger cannot be read.
 pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageError> {
     let is_latched = view.latch()?.is_some();
+    let tip_height = view.tip()?.map(|tip| tip.height);
     let mut list = Vec::new();
     for payout in view.living_payouts()? {
         let order = view.order(payout.order)?;
-        let attempt = match payout.invoice() {
-            Some(invoice) => view.attempt(invoice.hash)?,
-            None => None,
+        let attempt = match (view.sent_attempt_of(payout.id)?, payout.invoice()) {
+            (Some(sent), _) => Some(sent),
+            (None, Some(invoice)) => view.attempt(invoice.hash)?,
+            (None, None) => None,
         };
         let reason = attempt.as_ref().and_then(trouble);
+        let doubt = attempt
+            .as_ref()
+            .filter(|attempt| is_in_doubt(&payout, attempt, now, tip_height));
+        let has_ended = order.as_ref().is_none_or(|order| order.stage.is_terminal());
         list.push(UnpaidPayout {
             order: payout.order,
             is_dev_fee: payout.payee() == Payee::Development,
@@ -62,7 +76,9 @@ pub fn unpaid(view: &View, now: UnixTime) -> Result<Vec<UnpaidPayout>, StorageEr
             state: state_word(payout.state).into(),
             tries: payout.tries,
             reason,
+            payment: attempt.as_ref().map(|attempt| attempt.hash),
             next: next_step(&payout, is_latched, now),
+            to_decide: to_decide(&payout, has_ended, doubt),
         });
     }
     list.sort_by_key(|payout| std::cmp::Reverse(payout.age_secs));
@@ -93,6 +109,7 @@ fn state_word(state: PayoutState) -> &'static str {
         PayoutState::NeedInvoice { .. } => "need-invoice",
         PayoutState::Paid => "paid",
         PayoutState::Parked => "parked",
+        PayoutState::WrittenOff => "written-off",
     }
 }
 
@@ -101,6 +118,9 @@ fn trouble(attempt: &Attempt) -> Option<String> {
     match (attempt.state, attempt.missing) {
         (AttemptState::Failed { reason, .. }, _) => Some(format!("{reason:?}")),
         (AttemptState::Lost { .. }, _) => Some("Lost".into()),
+        (AttemptState::Sent, Some(missing)) if missing.given_up => {
+            Some("Lost, and given up by you".into())
+        }
         (AttemptState::Sent, Some(missing)) if missing.told => Some(format!(
             "Lost, but locked until block {}",
             missing.locked_until
@@ -126,7 +146,126 @@ fn next_step(payout: &Payout, is_latched: bool, now: UnixTime) -> String {
             "the buyer must send another invoice; asked again in {} s",
             again_at.secs_since(now)
         ),
-        PayoutState::Paid => "nothing".into(),
-        PayoutState::Parked => "nothing until the operator decides".into(),
+        PayoutState::Paid | PayoutState::WrittenOff => "nothing".into(),
+        PayoutState::Parked => "the node does not pay it by itself any more".into(),
+    }
+}
+
+fn to_decide(payout: &Payout, has_ended: bool, doubt: Option<&Attempt>) -> Option<String> {
+    if payout.state == PayoutState::Parked {
+        let order = payout.order.0;
+        return Some(if has_ended {
+            format!(
+                "once it is settled otherwise: mostro-relay payouts write-off {order} --reason …"
+            )
+        } else {
+            "pay it by hand; after the next start `mostro-relay ledger status` lists that \
+             payment, to be adopted"
+                .into()
+        });
+    }
+    let hash = doubt?.hash;
+    Some(format!(
+        "no other invoice is taken while somebody may yet claim this payment; if you are sure \
+         that nobody can: mostro-relay payouts give-up {hash} --reason …"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use escrow_core::lightning::{Destination, PayoutInvoice};
+    use escrow_core::payout::{Missing, PaymentFailure, PayoutId};
+    use escrow_core::{Msat, PaymentHash};
+    use storage::ledger::Ledger;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_000_000);
+
+    fn payout(number: u8, state: PayoutState) -> Payout {
+        let invoice = PayoutInvoice {
+            bolt11: String::new(),
+            hash: PaymentHash([number; 32]),
+            payee: String::new(),
+            amount: None,
+            expires_at: NOW,
+        };
+        Payout {
+            id: PayoutId(Uuid::from_u128(100)),
+            order: OrderId(Uuid::from_u128(number.into())),
+            amount: Sats(1_000),
+            destination: Destination::Invoice(invoice),
+            resolved: None,
+            tries: 1,
+            state,
+        }
+    }
+
+    fn attempt(of: &Payout, state: AttemptState) -> Attempt {
+        Attempt {
+            hash: of.invoice().unwrap().hash,
+            payout: of.id,
+            order: of.order,
+            bolt11: String::new(),
+            amount: Msat(1_000_000),
+            fee_limit: Msat(0),
+            cltv_limit_blocks: 0,
+            tries: 1,
+            first_sent_at: NOW,
+            missing: Some(Missing {
+                since: NOW,
+                locked_until: 200,
+                told: true,
+                given_up: false,
+            }),
+            unnamed: None,
+            state,
+        }
+    }
+
+    fn listed_alone(payout: &Payout, attempt: Option<AttemptState>) -> UnpaidPayout {
+        let mut ledger = Ledger::in_memory();
+        let mut page = ledger.page().unwrap();
+        page.put_payout(payout).unwrap();
+        if let Some(state) = attempt {
+            page.put_attempt(&self::attempt(payout, state)).unwrap();
+        }
+        page.commit().unwrap();
+        let view = ledger.views().view().unwrap();
+        unpaid(&view, NOW).unwrap().remove(0)
+    }
+
+    #[test]
+    fn p6b_p13_p14_the_operator_is_told_what_only_he_can_decide() {
+        let failed = |reason| AttemptState::Failed {
+            reason,
+            at: NOW,
+            tip_height: Some(100),
+        };
+        let waiting = PayoutState::Ready { not_before: NOW };
+        let give_up = format!("payouts give-up {} --reason", PaymentHash([7; 32]));
+        let write_off = format!("payouts write-off {} --reason", Uuid::from_u128(7));
+        let table = [
+            (
+                PayoutState::Paying,
+                Some(AttemptState::Sent),
+                Some(&give_up),
+            ),
+            (waiting, Some(failed(PaymentFailure::Error)), Some(&give_up)),
+            (waiting, Some(failed(PaymentFailure::NoRoute)), None),
+            (waiting, None, None),
+            (PayoutState::Parked, None, Some(&write_off)),
+        ];
+        for (state, attempt, command) in table {
+            let listed = listed_alone(&payout(7, state), attempt);
+            let told = listed.to_decide.unwrap_or_default();
+            match command {
+                Some(command) => assert!(told.contains(command), "{state:?}: {told}"),
+                None => assert_eq!(told, "", "{state:?}"),
+            }
+            let hash = attempt.map(|_| PaymentHash([7; 32]));
+            assert_eq!(listed.payment, hash, "{state:?}");
+        }
     }
 }

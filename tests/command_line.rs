@@ -88,7 +88,7 @@ async fn p10_the_operator_lists_payouts_of_a_box_that_runs_or_does_not() {
 }
 
 #[tokio::test]
-async fn x13_the_operator_clears_a_latch_with_a_reason_and_only_in_a_box_that_runs() {
+async fn x13_p14_the_operator_clears_and_decides_with_a_reason_and_only_in_a_box_that_runs() {
     let folder = tempfile::tempdir().unwrap();
     let asked = async |words: &[&str]| {
         let asking = box_in(folder.path()).args(words).output();
@@ -121,6 +121,13 @@ async fn x13_the_operator_clears_a_latch_with_a_reason_and_only_in_a_box_that_ru
     let (code, _, why) = asked(&["payouts", "adopt", &unknown, "--no-order"]).await;
     assert_eq!(code, Some(1));
     assert!(why.contains("no payment that is to be explained"), "{why}");
+    let (code, _, why) = asked(&["payouts", "give-up", &unknown, "--reason", "gone"]).await;
+    assert_eq!(code, Some(1));
+    assert!(why.contains("no payment to be given up"), "{why}");
+    let nobody = "00000000-0000-0000-0000-000000000001";
+    let (code, _, why) = asked(&["payouts", "write-off", nobody, "--reason", "paid"]).await;
+    assert_eq!(code, Some(1));
+    assert!(why.contains("nothing is parked"), "{why}");
     assert_eq!(asked(&clear).await.0, Some(0));
     let (code, _, why) = asked(&clear).await;
     assert_eq!(code, Some(1), "{why}");

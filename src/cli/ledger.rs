@@ -69,6 +69,12 @@ fn told(status: &BooksStatus) -> String {
             unknown.hash, unknown.amount_msat, unknown.created_at.0, unknown.hash
         ));
     }
+    for overpaid in &status.overpaid {
+        put(format!(
+            "the seller of order {} has overpaid {} with {}: give it back to him",
+            overpaid.order.0, overpaid.surplus_msat, overpaid.hash
+        ));
+    }
     put(format!(
         "{:<11}  {:>20}  {:>20}",
         "account", "got msat", "gave msat"

@@ -1,5 +1,5 @@
 //! `mostro-relay payouts`: which buyers wait for their sats, and why; which
-//! development fees are not paid; and what a payment was for that the ledger does not know.
+//! development fees are not paid; and what the operator decides about payments.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use storage::ledger::View;
 use uuid::Uuid;
 
 use super::inspect::{self, InspectArgs, InspectError};
-use crate::books::{self, AdoptOrder};
+use crate::books::{self, AdoptOrder, GiveUpOrder, WriteOffOrder};
 use crate::payouts::{self, UnpaidPayout};
 
-/// List the payouts that are not paid yet, or explain an unknown payment.
+/// List the payouts that are not paid yet, or decide what only you can.
 #[derive(Clone, Debug, Args)]
 pub struct PayoutsArgs {
     #[command(subcommand)]
@@ -31,6 +31,26 @@ enum Action {
         hash: PaymentHash,
         #[command(flatten)]
         of: Of,
+    },
+    /// Tell the running box that a payment can reach nobody any more.
+    ///
+    /// Its buyer is then asked for another invoice at once. Only for a payment that
+    /// is listed as lost, or that has failed without a reason: should it be claimed
+    /// after all, the buyer is paid twice.
+    GiveUp {
+        /// The payment's hash, as `mostro-relay payouts` shows it.
+        hash: PaymentHash,
+        /// Why you are sure; it is kept in the journal.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Tell the running box that what is parked of an order is settled otherwise.
+    WriteOff {
+        /// The order, as `mostro-relay payouts` shows it.
+        order: Uuid,
+        /// How; it is kept in the journal.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -51,14 +71,28 @@ struct Of {
 /// # Errors
 /// Why there is no list, or nothing is done.
 pub async fn run(args: &PayoutsArgs, data_dir: &Path) -> Result<(), InspectError> {
-    if let Some(Action::Adopt { hash, of }) = args.action {
-        let order = of.order.map(OrderId);
-        let order = AdoptOrder { hash, order };
-        return inspect::order(&args.inspect, data_dir, books::ADOPT, &order).await;
+    let inspect = &args.inspect;
+    match args.action.clone() {
+        None => {
+            let of_ledger = |view: &View| payouts::unpaid(view, SystemClock.now());
+            let in_words = |list: &Vec<UnpaidPayout>| lines(list);
+            inspect::print(inspect, data_dir, payouts::PATH, of_ledger, in_words).await
+        }
+        Some(Action::Adopt { hash, of }) => {
+            let order = of.order.map(OrderId);
+            let order = AdoptOrder { hash, order };
+            inspect::order(inspect, data_dir, books::ADOPT, &order).await
+        }
+        Some(Action::GiveUp { hash, reason }) => {
+            let order = GiveUpOrder { hash, reason };
+            inspect::order(inspect, data_dir, books::GIVE_UP, &order).await
+        }
+        Some(Action::WriteOff { order, reason }) => {
+            let order = OrderId(order);
+            let order = WriteOffOrder { order, reason };
+            inspect::order(inspect, data_dir, books::WRITE_OFF, &order).await
+        }
     }
-    let of_ledger = |view: &View| payouts::unpaid(view, SystemClock.now());
-    let in_words = |list: &Vec<UnpaidPayout>| lines(list);
-    inspect::print(&args.inspect, data_dir, payouts::PATH, of_ledger, in_words).await
 }
 
 fn lines(list: &[UnpaidPayout]) -> String {
@@ -77,7 +111,9 @@ fn line(payout: &UnpaidPayout) -> String {
         state,
         tries,
         reason,
+        payment,
         next,
+        to_decide,
     } = payout;
     let reason = reason.as_deref().unwrap_or("-");
     let what = if *is_dev_fee {
@@ -85,10 +121,16 @@ fn line(payout: &UnpaidPayout) -> String {
     } else {
         "order"
     };
-    format!(
-        "{what} {}  {amount_sats}  {} h {} min old  {state}  {tries} tries  last failure: {reason}\n    {next}\n",
-        order.0,
-        age_secs / 3_600,
-        age_secs / 60 % 60,
-    )
+    let mut lines = vec![
+        format!(
+            "{what} {}  {amount_sats}  {} h {} min old  {state}  {tries} tries  last failure: {reason}",
+            order.0,
+            age_secs / 3_600,
+            age_secs / 60 % 60,
+        ),
+        format!("    {next}"),
+    ];
+    lines.extend(payment.map(|hash| format!("    last payment: {hash}")));
+    lines.extend(to_decide.as_ref().map(|choice| format!("    {choice}")));
+    lines.join("\n") + "\n"
 }

@@ -62,7 +62,7 @@ impl PayoutFigures {
                 continue;
             }
             match payout.state {
-                PayoutState::WaitFunds | PayoutState::Paid => continue,
+                PayoutState::WaitFunds | PayoutState::Paid | PayoutState::WrittenOff => continue,
                 PayoutState::NeedInvoice { .. } => {
                     self.awaiting_invoice += 1;
                     continue;

@@ -99,6 +99,7 @@ async fn gives_up(town: &mut Town, deal: &mut Deal, hash: &str) {
             since: UnixTime(attempt.first_sent_at.0 - BELIEF_SECS),
             locked_until: u32::try_from(locked_until).unwrap(),
             told: false,
+            given_up: false,
         });
     });
     let height = town.network.chain().height().await.unwrap();

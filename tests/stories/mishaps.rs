@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use escrow_core::amount::Sats;
+use escrow_core::amount::{Msat, Sats};
 use escrow_core::wire::{Action, BookStatus, OrderKind, Payload, Transport};
 use escrow_lightning::sandbox::{FailPayments, Fault, FaultAction, Op, WalletPays};
+use mostro_relay::books::{self, BooksStatus};
 use mostro_relay::operator_door;
 use mostro_relay::payouts::{self, UnpaidPayout};
 use mostro_relay::trader::Heard;
@@ -37,6 +38,10 @@ pub(crate) async fn a_trade_before_its_release(alice: &mut Person, bob: &mut Per
     let request = a_request_to_pay(alice, bob).await;
     alice.pays(&request).await;
     both_hear_of_the_payment(alice, bob).await;
+    bob_sends_the_fiat(alice, bob).await;
+}
+
+async fn bob_sends_the_fiat(alice: &mut Person, bob: &mut Person) {
     let peer = format!("fiat-sent-ok{{peer {}}} E", alice.key());
     bob.says(Action::FiatSent, &peer).await;
     alice
@@ -208,7 +213,8 @@ async fn p5_p8_p10_a_buyer_whose_invoice_cannot_be_paid_gives_another() {
     assert_eq!(list, Some(Vec::new()));
 }
 
-/// Rule H6: who pays too much has traded what was agreed.
+/// Rule H6: who pays too much has traded what was agreed, and the operator
+/// reads what is his.
 #[tokio::test]
 async fn h6_an_overpaid_hold_trades_the_agreed_amount() {
     let mut town = Town::new().await;
@@ -224,6 +230,20 @@ async fn h6_an_overpaid_hold_trades_the_agreed_amount() {
     town.sandbox().apply(generous).await.unwrap().unwrap();
     both_hear_of_the_payment(&mut alice, &mut bob).await;
     assert_eq!(alice.gained_msat().await, -10_040_000);
+    bob_sends_the_fiat(&mut alice, &mut bob).await;
+    alice
+        .says(Action::Release, "hold-invoice-payment-settled E")
+        .await;
+    for push in ["released", "purchase-completed", "rate"] {
+        bob.hears(push).await;
+    }
+    assert_eq!(bob.gained_msat().await, 9_970_000);
+    let status: Option<BooksStatus> = operator_door::ask(town.data_dir(), books::PATH)
+        .await
+        .unwrap();
+    let overpaid = status.unwrap().overpaid.remove(0);
+    assert_eq!(overpaid.order.0, bob.order());
+    assert_eq!(overpaid.surplus_msat, Msat(10_000));
 }
 
 /// A seller pays while the node is down; it finds out when it is back (up-M10).

@@ -69,7 +69,8 @@ fn payout_due(state: PayoutState) -> Option<(TimerKind, UnixTime)> {
         | PayoutState::Resolving { .. }
         | PayoutState::Paying
         | PayoutState::Paid
-        | PayoutState::Parked => None,
+        | PayoutState::Parked
+        | PayoutState::WrittenOff => None,
     }
 }
 
@@ -112,7 +113,8 @@ pub fn mover(order: &Order, hold: Option<&Hold>, payout: Option<&Payout>) -> Opt
             | PayoutState::Queued { .. }
             | PayoutState::NeedInvoice { .. }
             | PayoutState::Paid
-            | PayoutState::Parked => None,
+            | PayoutState::Parked
+            | PayoutState::WrittenOff => None,
         },
         Stage::Active { .. }
         | Stage::FiatSent { .. }

@@ -120,6 +120,16 @@ pub enum PayoutState {
     Paid,
     /// Stopped; only the operator moves it.
     Parked,
+    /// The operator has closed it; the node never pays it.
+    WrittenOff,
+}
+
+impl PayoutState {
+    /// Whether nothing is owed any more.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        matches!(self, PayoutState::Paid | PayoutState::WrittenOff)
+    }
 }
 
 /// One invoice that was handed to Lightning for a payout; a later try of the
@@ -198,6 +208,9 @@ pub struct Missing {
     pub locked_until: u32,
     /// Whether the operator has heard of it.
     pub told: bool,
+    /// Whether he answers for it that nobody can claim it.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 /// The states of an attempt; at most one of a payout is `Sent`.

@@ -176,15 +176,43 @@ pub enum OperatorWord {
         /// Which payment.
         hash: PaymentHash,
     },
+    /// A payment can reach nobody any more.
+    GiveUp {
+        /// Which payment.
+        hash: PaymentHash,
+        /// Why he is sure, for the journal.
+        reason: String,
+    },
+    /// What is parked of an order is not to be paid by the node.
+    WriteOff {
+        /// The order.
+        order: OrderId,
+        /// Why, for the journal.
+        reason: String,
+    },
 }
 
 impl OperatorWord {
+    /// Why he says it, where he must say why.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            OperatorWord::ClearLatch { reason }
+            | OperatorWord::GiveUp { reason, .. }
+            | OperatorWord::WriteOff { reason, .. } => Some(reason),
+            OperatorWord::Asks { .. }
+            | OperatorWord::Adopt { .. }
+            | OperatorWord::Disown { .. } => None,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             OperatorWord::Asks { ask, .. } => ask.name(),
             OperatorWord::ClearLatch { .. } => "ledger-clear",
             OperatorWord::Adopt { .. } => "payout-adopt",
             OperatorWord::Disown { .. } => "payout-disown",
+            OperatorWord::GiveUp { .. } => "payout-give-up",
+            OperatorWord::WriteOff { .. } => "payout-write-off",
         }
     }
 }

@@ -66,7 +66,9 @@ impl Promises {
             | PayoutState::Resolving { .. }
             | PayoutState::Paying
             | PayoutState::NeedInvoice { .. } => owed(payout.amount, routing_share),
-            PayoutState::Paid | PayoutState::Parked => Promises::default(),
+            PayoutState::Paid | PayoutState::Parked | PayoutState::WrittenOff => {
+                Promises::default()
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod books;
 mod mirrors;
+mod operator;
 mod turn;
 mod upkeep;
 

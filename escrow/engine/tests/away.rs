@@ -19,13 +19,13 @@ use escrow_core::timer::TimerKind;
 use escrow_core::wire::{Action, CantDo, OrderKind, Payload, Transport};
 use escrow_core::{Sats, UnixTime};
 use escrow_engine::clock::Clock;
-use escrow_engine::submission::OperatorWord;
+use escrow_engine::submission::{OperatorWord, Receipt};
 use escrow_lightning::sandbox::{Fault, FaultAction, Op, WalletPays};
 use storage::ledger::Ledger;
 
 use house::steps::{
     alice, alice_owes_a_payment, bob, bob_owes_an_invoice, carol, fiat_sent, lightning_is_away_for,
-    secs, trade_until_taken,
+    operator_says, secs, trade_until_taken,
 };
 use house::{House, Trader};
 
@@ -362,7 +362,7 @@ async fn judged(house: &House, order: OrderId, alice: &mut Trader, bob: &mut Tra
     let text = Some(judge.keys.public_key().to_hex());
     let ask = Box::new(Ask::Govern(Govern::AddSolver { text }));
     let word = OperatorWord::Asks { ask, order: None };
-    assert!(house.handle().operate(word).await.is_some());
+    assert_eq!(operator_says(house, word).await, Receipt::Ruled(Ok(())));
     alice.says(house, Action::Dispute, Some(order), None).await;
     let opened = alice.hears(house, Action::DisputeInitiatedByYou).await;
     bob.hears(house, Action::DisputeInitiatedByPeer).await;

@@ -18,7 +18,7 @@ use escrow_engine::clock::Clock;
 use escrow_engine::submission::{OperatorWord, Receipt, Refusal};
 use storage::ledger::JournalEntry;
 
-use house::steps::{alice, bob, refused, secs, trade_until_fiat_sent};
+use house::steps::{alice, bob, operator_says, refused, secs, trade_until_fiat_sent};
 use house::{House, Trader, offer};
 
 /// Writes from his identity itself, as solvers' clients do.
@@ -27,17 +27,12 @@ fn judge(number: u8, transport: Transport) -> Trader {
 }
 
 async fn operates(house: &House, ask: Ask, order: Option<OrderId>) -> Result<(), CantDo> {
-    let receipt = house
-        .handle()
-        .operate(OperatorWord::Asks {
-            ask: Box::new(ask),
-            order,
-        })
-        .await;
-    match receipt {
-        Some(Receipt::Ruled(outcome)) => outcome,
-        other => panic!("{other:?}"),
-    }
+    let ask = Box::new(ask);
+    let receipt = operator_says(house, OperatorWord::Asks { ask, order }).await;
+    let Receipt::Ruled(outcome) = receipt else {
+        panic!("{receipt:?} is no ruling");
+    };
+    outcome
 }
 
 async fn registers(house: &House, judge: &Trader, permission: &str) {

@@ -18,11 +18,12 @@ use escrow_core::order::OrderId;
 use escrow_core::stage::{CancelReason, Stage};
 use escrow_core::wire::Action;
 use escrow_engine::clock::Clock;
+use escrow_engine::submission::{OperatorWord, Receipt};
 use escrow_lightning::Sandbox;
 use escrow_lightning::sandbox::{Fault, FaultAction, Mine, Op, Setup, World};
 
 use house::House;
-use house::steps::{active, fiat_sent, lightning_is_away_for, secs};
+use house::steps::{active, fiat_sent, lightning_is_away_for, operator_says, secs};
 
 /// How many blocks the escrow of an order has left.
 async fn blocks_left(house: &House, order: OrderId) -> u32 {
@@ -148,7 +149,8 @@ async fn x6_u32_an_escrow_that_lightning_has_forgotten_ends_the_trade_after_two_
 }
 
 #[tokio::test(start_paused = true)]
-async fn r6_a_release_of_an_escrow_that_lightning_has_forgotten_is_answered() {
+async fn r6_p14_a_release_of_an_escrow_that_lightning_has_forgotten_is_answered_and_its_debt_written_off()
+ {
     let mut house = House::open().await;
     let (order, mut alice, mut bob) = fiat_sent(&house).await;
     let fails = Fault::on(Op::SettleHold, FaultAction::FailBefore);
@@ -164,4 +166,14 @@ async fn r6_a_release_of_an_escrow_that_lightning_has_forgotten_is_answered() {
     bob.hears(&house, Action::HoldInvoicePaymentCanceled).await;
     let hold = house.view().holds_of(order).unwrap().remove(0);
     assert_eq!(hold.state, HoldState::Lost);
+    let write_off = OperatorWord::WriteOff {
+        order,
+        reason: "paid to him by hand".into(),
+    };
+    assert_eq!(house.view().living_payouts().unwrap().len(), 1);
+    let written_off = operator_says(&house, write_off.clone()).await;
+    assert_eq!(written_off, Receipt::Decided);
+    assert_eq!(house.view().living_payouts().unwrap(), []);
+    let again = operator_says(&house, write_off).await;
+    assert!(matches!(again, Receipt::Refused(_)), "{again:?}");
 }

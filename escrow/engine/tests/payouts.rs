@@ -20,7 +20,8 @@ use escrow_lightning::sandbox::{
 };
 
 use house::steps::{
-    alice, bob, bob_is_paid_once, carol, fiat_sent, refused, secs, trade_until_fiat_sent,
+    alice, bob, bob_is_paid_once, carol, fiat_sent, operator_says, refused, secs,
+    trade_until_fiat_sent,
 };
 use house::{House, Trader};
 
@@ -197,6 +198,43 @@ async fn p13_a_lost_payment_is_given_up_after_its_time_lock_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p13_the_operator_gives_up_a_lost_payment_before_its_time_lock_ends() {
+    let house = House::open().await;
+    let (order, alice, mut bob) = fiat_sent(&house).await;
+    house
+        .sandbox
+        .apply(LosePayments { count: 1 })
+        .await
+        .unwrap();
+    alice.says(&house, Action::Release, Some(order), None).await;
+    bob.hears(&house, Action::Released).await;
+    let hash = house.view().sent_attempts().unwrap()[0].hash;
+    let give_up = |reason: &str| OperatorWord::GiveUp {
+        hash,
+        reason: reason.into(),
+    };
+    let sure = "I have closed that channel";
+    let too_early = operator_says(&house, give_up(sure)).await;
+    assert!(matches!(too_early, Receipt::Refused(_)), "{too_early:?}");
+    secs(900).await;
+    let silent = operator_says(&house, give_up(" ")).await;
+    assert!(matches!(silent, Receipt::Refused(_)), "{silent:?}");
+    assert_eq!(operator_says(&house, give_up(sure)).await, Receipt::Decided);
+    bob.hears(&house, Action::AddInvoice).await;
+    let invoice = bob.invoice(&house).await;
+    bob.says(&house, Action::AddInvoice, Some(order), Some(invoice))
+        .await;
+    bob.hears(&house, Action::InvoiceUpdated).await;
+    bob.hears(&house, Action::PurchaseCompleted).await;
+    bob_is_paid_once(&house).await;
+    let journal = house.view().journal_of(order).unwrap();
+    let noted = journal.iter().any(|(_, entry)| {
+        entry.command == "payout-give-up" && entry.outcome == format!("{hash}: {sure}")
+    });
+    assert!(noted, "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn p15_at_start_nothing_is_sent_before_every_payment_under_way_was_looked_up() {
     let mut house = House::open().await;
     let (mut alice, mut bob, mut carol) = (alice(), bob(), carol());
@@ -257,22 +295,18 @@ async fn p14_x13_a_restored_ledger_pays_nobody_twice_and_the_operator_maps_the_p
     secs(600).await;
     bob_is_paid_once(&house).await;
 
-    let says = |word| {
-        let handle = house.handle();
-        async move { handle.operate(word).await.unwrap() }
-    };
     let reason = "restored from last night".to_owned();
     let clear = OperatorWord::ClearLatch { reason };
-    let too_early = says(clear.clone()).await;
+    let too_early = operator_says(&house, clear.clone()).await;
     assert!(matches!(too_early, Receipt::Refused(_)), "{too_early:?}");
-    let adopted = says(OperatorWord::Adopt { hash, order }).await;
+    let adopted = operator_says(&house, OperatorWord::Adopt { hash, order }).await;
     assert_eq!(adopted, Receipt::Decided);
     let paid = house.until(|| {
         let stage = house.order(order).stage;
         matches!(stage, Stage::Success { .. }).then_some(())
     });
     paid.await;
-    assert_eq!(says(clear).await, Receipt::Decided);
+    assert_eq!(operator_says(&house, clear).await, Receipt::Decided);
     assert_eq!(house.view().latch().unwrap(), None);
     bob_is_paid_once(&house).await;
 }
@@ -336,14 +370,14 @@ async fn x13_a_latch_outlives_a_restart_stops_payments_and_refuses_takers_until_
     );
 
     let disown = OperatorWord::Disown { hash };
-    let done = house.handle().operate(disown).await.unwrap();
+    let done = operator_says(&house, disown).await;
     assert_eq!(done, Receipt::Decided);
     let silent = OperatorWord::ClearLatch { reason: " ".into() };
-    let refused = house.handle().operate(silent).await.unwrap();
+    let refused = operator_says(&house, silent).await;
     assert!(matches!(refused, Receipt::Refused(_)), "{refused:?}");
     let reason = "my own payment".to_owned();
     let clear = OperatorWord::ClearLatch { reason };
-    let done = house.handle().operate(clear).await.unwrap();
+    let done = operator_says(&house, clear).await;
     assert_eq!(done, Receipt::Decided);
     bob.hears(&house, Action::PurchaseCompleted).await;
     bob_is_paid_once(&house).await;

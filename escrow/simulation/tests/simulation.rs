@@ -39,6 +39,8 @@ const EVENTS: &[&str] = &[
     "price too old",
     "solvers named",
     "success at market price",
+    "debt written off",
+    "lost payment given up by the operator",
     "operator may not cancel",
     "operator rules",
     "operator takes a dispute",

@@ -86,6 +86,13 @@ impl View {
         Ok(entries)
     }
 
+    /// The entries of all trades whose seller paid more than was asked, by trade.
+    pub fn surpluses(&self) -> Result<Vec<Entry>, StorageError> {
+        let read =
+            |row: Result<(Vec<u8>, Vec<u8>), StorageError>| decode(Table::Surpluses, &row?.1);
+        self.rows(Table::Surpluses)?.map(read).collect()
+    }
+
     /// What each account has got and given in all.
     pub fn turnovers(&self) -> Result<Vec<(Account, Turnover)>, StorageError> {
         let turnover = |account| Ok((account, self.turnover(account)?));
@@ -140,6 +147,9 @@ impl Page<'_> {
     pub fn push_entry(&mut self, entry: &Entry) -> Result<(), StorageError> {
         let number = self.next_number(Series::Entries)?;
         self.put_record(Table::Entries, &(entry.order, number), entry)?;
+        if entry.to == Account::Surplus {
+            self.put_record(Table::Surpluses, &(entry.order, number), entry)?;
+        }
         self.turn_over(entry.to, |turnover| &mut turnover.got, entry.amount)?;
         self.turn_over(entry.from, |turnover| &mut turnover.gave, entry.amount)
     }

@@ -15,7 +15,7 @@ use super::table::Table;
 use super::view::View;
 
 /// The format of the file that this version of the node writes.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 
 /// Where the format stands: 4 bytes, big-endian. This never moves.
 pub(super) const FORMAT_KEY: &[u8] = b"format";

@@ -43,7 +43,7 @@ impl View {
         self.named(Table::Payouts, ids)
     }
 
-    /// The payouts that are not paid, unpaid development fees among them.
+    /// The payouts that are owed, unpaid development fees among them.
     pub fn living_payouts(&self) -> Result<Vec<Payout>, StorageError> {
         let ids: Vec<PayoutId> = self.names(Table::LivingPayouts, &[])?;
         self.named(Table::Payouts, ids)
@@ -129,7 +129,7 @@ impl Page<'_> {
                 what: format!("payout {} would change its order", payout.id.0),
             });
         }
-        if payout.state != PayoutState::Paid {
+        if !payout.state.is_closed() {
             for invoice in invoices(payout) {
                 self.refuse_foreign_invoice(invoice.hash, payout.order)?;
             }
@@ -209,7 +209,7 @@ fn invoices(payout: &Payout) -> impl Iterator<Item = &PayoutInvoice> {
 fn marks(payout: &Payout) -> BTreeSet<Mark> {
     let mut marks = BTreeSet::new();
     marks.insert((Table::PayoutsOfOrder, key(&(payout.order, payout.id))));
-    if payout.state != PayoutState::Paid {
+    if !payout.state.is_closed() {
         marks.insert((Table::LivingPayouts, key(&payout.id)));
         let owner = InvoiceOwner::Payout(payout.id);
         for invoice in invoices(payout) {

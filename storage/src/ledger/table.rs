@@ -58,6 +58,8 @@ pub(crate) enum Table {
     SentAttempts,
     /// Who has given what to whom.
     Entries,
+    /// What sellers have paid beyond what was asked.
+    Surpluses,
     /// What each account has got and given.
     Accounts,
     /// Payments of Lightning's that the operator has to explain.
@@ -100,7 +102,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// Every table, in the order of the enum.
-    pub(crate) const ALL: [Table; 45] = [
+    pub(crate) const ALL: [Table; 46] = [
         Table::Node,
         Table::Orders,
         Table::OrdersArchive,
@@ -127,6 +129,7 @@ impl Table {
         Table::AttemptsOfPayout,
         Table::SentAttempts,
         Table::Entries,
+        Table::Surpluses,
         Table::Accounts,
         Table::UnknownPayments,
         Table::Users,
@@ -177,6 +180,7 @@ impl Table {
             Table::AttemptsOfPayout => "attempts_of_payout",
             Table::SentAttempts => "sent_attempts",
             Table::Entries => "entries",
+            Table::Surpluses => "surpluses",
             Table::Accounts => "accounts",
             Table::UnknownPayments => "unknown_payments",
             Table::Users => "users",

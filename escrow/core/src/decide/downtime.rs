@@ -158,7 +158,8 @@ fn moved_payout(payout: &Payout, to: impl Fn(UnixTime) -> UnixTime) -> Option<Pa
         | PayoutState::Resolving { .. }
         | PayoutState::Paying
         | PayoutState::Paid
-        | PayoutState::Parked => return None,
+        | PayoutState::Parked
+        | PayoutState::WrittenOff => return None,
     };
     Some(Payout {
         state,

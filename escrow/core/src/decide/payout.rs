@@ -21,12 +21,14 @@ mod address;
 mod adopted;
 mod dev_fee;
 mod failed;
+mod given_up;
 mod lost;
 mod succeeded;
 
 pub use address::address_asked;
 pub use adopted::{Adoptee, adopt};
 pub use failed::payment_failed;
+pub use given_up::{give_up, is_in_doubt, write_off};
 pub use lost::{payment_missing, payment_traced};
 pub use succeeded::payment_succeeded;
 
@@ -69,7 +71,7 @@ fn is_kept(invoice: &PayoutInvoice, attempt: Option<&Attempt>, now: Now) -> bool
     let Some(attempt) = attempt else {
         return false;
     };
-    if !is_over(attempt, now) {
+    if !is_over(attempt, now.at, now.tip_height) {
         return true;
     }
     let AttemptState::Failed { reason, .. } = attempt.state else {
@@ -155,7 +157,8 @@ pub fn payout_due(order: &Order, owed: &PayoutFacts, now: Now) -> Decision {
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
-        | PayoutState::Parked => false,
+        | PayoutState::Parked
+        | PayoutState::WrittenOff => false,
     };
     if !is_due {
         return nothing();
@@ -297,7 +300,8 @@ fn queued_since(payout: &Payout) -> Option<UnixTime> {
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Paid
-        | PayoutState::Parked => None,
+        | PayoutState::Parked
+        | PayoutState::WrittenOff => None,
     }
 }
 

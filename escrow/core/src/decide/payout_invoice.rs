@@ -9,6 +9,7 @@ use crate::notice::{Letter, Notice};
 use crate::order::{Order, Role, Take};
 use crate::payout::{Attempt, AttemptState, PayoutState, UnnamedFailure};
 use crate::stage::{BackTo, Stage};
+use crate::time::UnixTime;
 use crate::view;
 use crate::wire::CantDo;
 
@@ -176,33 +177,35 @@ fn no_payment_can_succeed(owed: &PayoutFacts, now: Now) -> bool {
         | PayoutState::Queued { .. }
         | PayoutState::Resolving { .. }
         | PayoutState::NeedInvoice { .. } => true,
-        PayoutState::Paying | PayoutState::Paid | PayoutState::Parked => false,
+        PayoutState::Paying | PayoutState::Paid | PayoutState::Parked | PayoutState::WrittenOff => {
+            false
+        }
     };
     waits
         && owed
             .attempt
             .as_ref()
-            .is_none_or(|attempt| is_over(attempt, now))
+            .is_none_or(|attempt| is_over(attempt, now.at, now.tip_height))
 }
 
 /// Whether nothing of an attempt can still be paid: it has no try under way,
 /// and the last failure without a reason is long past, whatever came after it
 /// (rules P6b, P8).
-pub(super) fn is_over(attempt: &Attempt, now: Now) -> bool {
+pub(super) fn is_over(attempt: &Attempt, at: UnixTime, tip_height: Option<u32>) -> bool {
     match attempt.state {
         AttemptState::Sent | AttemptState::Succeeded { .. } => false,
         AttemptState::Failed { .. } | AttemptState::Lost { .. } => attempt
             .last_unnamed()
-            .is_none_or(|failure| has_rested(failure, now)),
+            .is_none_or(|failure| has_rested(failure, at, tip_height)),
     }
 }
 
-fn has_rested(failure: UnnamedFailure, now: Now) -> bool {
+fn has_rested(failure: UnnamedFailure, at: UnixTime, tip_height: Option<u32>) -> bool {
     match failure.tip_height {
-        None => now.at.secs_since(failure.at) >= ERROR_REST_SECS,
-        Some(height) => now
-            .tip_height
-            .is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS),
+        None => at.secs_since(failure.at) >= ERROR_REST_SECS,
+        Some(height) => {
+            tip_height.is_some_and(|tip| tip.saturating_sub(height) >= ERROR_REST_BLOCKS)
+        }
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) fn words(alarm: Alarm) -> String {
         ),
         Alarm::HoldLost(hash) => format!(
             "hold {hash} was to be settled, but Lightning had given it back to the seller: its \
-             buyer is not paid; settle it with both of them"
+             buyer is not paid; settle it with both of them, then close the debt with \
+             `mostro-relay payouts write-off`"
         ),
         Alarm::EscrowLost(hash) => format!(
             "Lightning gave the escrow of hold {hash} back to the seller: tell the solver, and \
@@ -36,7 +37,7 @@ pub(crate) fn words(alarm: Alarm) -> String {
         Alarm::PaymentLost(hash) => format!(
             "payment {hash} is lost: Lightning calls it in flight, but no channel carries it and \
              its payee gets nothing; another invoice is asked for when its time lock has passed, \
-             or when you close the channel it was to take"
+             when you close the channel it was to take, or by `mostro-relay payouts give-up`"
         ),
         Alarm::TooManyInFlight(hash) => format!(
             "payment {hash} waits until others have ended: see why so many are on their way with \

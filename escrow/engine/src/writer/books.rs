@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use escrow_core::Msat;
 use escrow_core::books::{self, Breach, Entry, Leaving};
 use escrow_core::command::Command;
-use escrow_core::decide::payout::{Adoptee, adopt};
 use escrow_core::decision::{Alarm, Decision, Effect};
 use escrow_core::hold::{Hold, HoldState};
 use escrow_core::maintenance::{BegunBy, Maintenance};
@@ -14,10 +13,10 @@ use escrow_core::order::{Order, OrderId};
 use escrow_core::payout::{Attempt, AttemptState, Payee};
 use escrow_core::timer::{Timer, TimerKind};
 use escrow_core::{PaymentHash, UnixTime};
-use storage::ledger::{JournalEntry, Latch, StorageError, UnknownPayment};
+use storage::ledger::{Latch, StorageError, UnknownPayment};
 
 use super::turn::Turn;
-use crate::submission::{ListedPayment, OperatorWord, PaymentHistory, Receipt};
+use crate::submission::{ListedPayment, PaymentHistory};
 
 /// Queued payouts that are called when one payment ends. One place is free; the
 /// first in line may yet have to wait for their own payee.
@@ -222,116 +221,6 @@ impl Turn<'_, '_> {
         } = *payment;
         let unknown = UnknownPayment { amount, created_at };
         self.page.put_unknown_payment(hash, &unknown)
-    }
-
-    /// Does what the operator says, or tells him why not.
-    pub(super) fn operator(&mut self, word: &OperatorWord) -> Result<Receipt, StorageError> {
-        let done = match word {
-            OperatorWord::Asks { ask, order } => return self.operator_asks(ask, *order),
-            OperatorWord::ClearLatch { reason } => self.clear_latch(reason)?,
-            OperatorWord::Adopt { hash, order } => self.adopt(*hash, *order)?,
-            OperatorWord::Disown { hash } => self.disown(*hash)?,
-        };
-        Ok(match done {
-            Ok(()) => Receipt::Decided,
-            Err(why) => Receipt::invalid(why),
-        })
-    }
-
-    fn clear_latch(&mut self, reason: &str) -> Result<Result<(), String>, StorageError> {
-        let Some(latch) = self.page.latch()? else {
-            return Ok(Err("the ledger is not latched".into()));
-        };
-        if reason.trim().is_empty() {
-            return Ok(Err("a reason is needed".into()));
-        }
-        let unknown = self.page.unknown_payments()?.len();
-        if unknown > 0 {
-            return Ok(Err(format!(
-                "{unknown} payments have to be explained before: `mostro-relay ledger status` \
-                 lists them, `mostro-relay payouts adopt` explains them"
-            )));
-        }
-        self.page.remove_latch()?;
-        let maintenance = self.page.maintenance()?;
-        if maintenance.is_some_and(|present| present.by == BegunBy::Books) {
-            self.page.put_maintenance(None)?;
-        }
-        let breach = latch.breach;
-        self.note_operator("ledger-clear", None, &format!("{breach:?}: {reason}"))?;
-        self.call_queue()?;
-        Ok(Ok(()))
-    }
-
-    fn adopt(
-        &mut self,
-        hash: PaymentHash,
-        order: OrderId,
-    ) -> Result<Result<(), String>, StorageError> {
-        let Some(UnknownPayment { amount, created_at }) = self.page.unknown_payment(hash)? else {
-            return Ok(Err(format!("{hash} is no payment that is to be explained")));
-        };
-        let adoptee = Adoptee {
-            hash,
-            amount,
-            created_at,
-        };
-        let Some(decision) = self.adopted(order, adoptee)? else {
-            return Ok(Err(format!(
-                "order {} does not wait for a payment of {amount} to its buyer or to the \
-                 development",
-                order.0
-            )));
-        };
-        self.page.remove_unknown_payment(hash)?;
-        self.apply(decision)?;
-        self.note_operator("payout-adopt", Some(order), &hash.to_string())?;
-        Ok(Ok(()))
-    }
-
-    /// Makes an unknown payment the one that pays what is owed for this order.
-    fn adopted(
-        &mut self,
-        order: OrderId,
-        adoptee: Adoptee,
-    ) -> Result<Option<Decision>, StorageError> {
-        let Some(order) = self.page.order(order)? else {
-            return Ok(None);
-        };
-        for payout in self.page.payouts_of(order.id)? {
-            let sent = self.page.sent_attempt_of(payout.id)?;
-            let gather = self.gather();
-            let decided = adopt(&order, &payout, sent.as_ref(), adoptee, gather.now());
-            if decided.is_some() {
-                return Ok(decided);
-            }
-        }
-        Ok(None)
-    }
-
-    fn disown(&mut self, hash: PaymentHash) -> Result<Result<(), String>, StorageError> {
-        if self.page.unknown_payment(hash)?.is_none() {
-            return Ok(Err(format!("{hash} is no payment that is to be explained")));
-        }
-        self.page.remove_unknown_payment(hash)?;
-        self.note_operator("payout-disown", None, &hash.to_string())?;
-        Ok(Ok(()))
-    }
-
-    fn note_operator(
-        &mut self,
-        command: &str,
-        order: Option<OrderId>,
-        outcome: &str,
-    ) -> Result<(), StorageError> {
-        self.page.push_journal(&JournalEntry {
-            at: self.now,
-            origin: "operator".into(),
-            order,
-            command: command.into(),
-            outcome: outcome.into(),
-        })?;
-        Ok(())
     }
 
     /// A payment has ended, or payments may leave again: those who wait for a

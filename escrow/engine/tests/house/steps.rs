@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use escrow_core::order::OrderId;
 use escrow_core::wire::{Action, CantDo, Message, OrderKind, Payload, Transport};
+use escrow_engine::submission::{OperatorWord, Receipt};
 use escrow_lightning::sandbox::{Fault, FaultAction, Op};
 use tokio::time::sleep;
 
@@ -126,6 +127,12 @@ pub(crate) async fn bob_is_paid_once(house: &House) {
     assert_eq!(house.balance("bob").await.0, (1_000_000 + paid) * 1_000);
     let spent = SATS + FEE;
     assert_eq!(house.balance("alice").await.0, (1_000_000 - spent) * 1_000);
+}
+
+/// The operator says it with his own tools.
+pub(crate) async fn operator_says(house: &House, word: OperatorWord) -> Receipt {
+    let said = house.handle().operate(word).await;
+    said.expect("the escrow listens")
 }
 
 pub(crate) async fn secs(secs: u64) {

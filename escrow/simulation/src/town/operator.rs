@@ -5,6 +5,7 @@ use escrow_core::books::Breach;
 use escrow_core::command::{Ask, Govern};
 use escrow_core::dispute::Dispute;
 use escrow_core::order::OrderId;
+use escrow_core::payout::{Missing, Payout, PayoutState};
 use escrow_core::stage::{CancelReason, Stage};
 use escrow_engine::submission::{OperatorWord, Receipt, Submission};
 use storage::ledger::View;
@@ -49,10 +50,38 @@ impl Town {
                 words.push(OperatorWord::ClearLatch { reason });
             }
         }
+        words.extend(self.gives_up_a_payment(&view));
+        words.extend(self.writes_off_a_debt(&view));
         words.extend(self.removes_a_solver(&view));
         words.extend(self.judges(&view));
         words.extend(self.withdraws_an_order());
         words.into_iter().map(Submission::Operator).collect()
+    }
+
+    /// He does not wait until the time lock of a lost payment has passed.
+    fn gives_up_a_payment(&mut self, view: &View) -> Option<OperatorWord> {
+        let sent = view.sent_attempts().unwrap();
+        let is_lost = |missing: Missing| missing.told && !missing.given_up;
+        let lost = sent.iter().find(|it| it.missing.is_some_and(is_lost))?;
+        if self.line.is_good || !self.dice.percent(5) {
+            return None;
+        }
+        self.tally.add("lost payment given up by the operator");
+        let (hash, reason) = (lost.hash, "nobody carries it".into());
+        Some(OperatorWord::GiveUp { hash, reason })
+    }
+
+    /// He settles by hand with the buyer of an escrow that is gone.
+    fn writes_off_a_debt(&mut self, view: &View) -> Option<OperatorWord> {
+        let debts = view.living_payouts().unwrap();
+        let is_parked = |debt: &&Payout| debt.state == PayoutState::Parked;
+        let order = debts.iter().find(is_parked)?.order;
+        if !self.dice.percent(10) {
+            return None;
+        }
+        self.tally.add("debt written off");
+        let reason = "paid by hand".into();
+        Some(OperatorWord::WriteOff { order, reason })
     }
 
     /// A solver goes, mostly while he has something to judge; who is named next

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use escrow_core::hold::{Hold, HoldId};
 use escrow_core::order::{Order, OrderId};
 use escrow_core::party::Identity;
-use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId, PayoutState};
+use escrow_core::payout::{Attempt, AttemptState, Payout, PayoutId};
 use escrow_core::stage::Stage;
 use escrow_core::timer::TimerKind;
 use escrow_core::{Destination, PaymentHash, UnixTime};
@@ -49,9 +49,8 @@ impl Model {
                 .filter_map(Destination::invoice)
                 .any(|invoice| invoice.hash == hash)
         };
-        let of_payout = |p: &&Payout| {
-            p.state != PayoutState::Paid && p.invoice().is_some_and(|it| it.hash == hash)
-        };
+        let of_payout =
+            |p: &&Payout| !p.state.is_closed() && p.invoice().is_some_and(|it| it.hash == hash);
         let orders = self.living().filter(of_order).map(|order| order.id);
         orders
             .chain(self.payouts.values().filter(of_payout).map(|p| p.order))
@@ -87,7 +86,7 @@ impl Model {
         self.payouts
             .get(&payout.id)
             .is_none_or(|before| before.order == payout.order)
-            && (payout.state == PayoutState::Paid
+            && (payout.state.is_closed()
                 || payout
                     .invoice()
                     .is_none_or(|it| self.is_free_for(it.hash, payout.order)))
@@ -209,7 +208,7 @@ fn money_agrees(view: &View, model: &Model) {
     let unpaid = model
         .payouts
         .values()
-        .filter(|payout| payout.state != PayoutState::Paid);
+        .filter(|payout| !payout.state.is_closed());
     assert_eq!(
         view.living_payouts().unwrap(),
         unpaid.cloned().collect::<Vec<_>>()

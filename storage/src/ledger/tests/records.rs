@@ -103,6 +103,10 @@ fn payouts_of_version_2_are_read_and_those_of_version_1_ask_at_once() {
         Table::Payouts,
         include_bytes!("../fixtures/payouts_to_addresses.v2"),
     );
+    survives::<Payout>(
+        Table::Payouts,
+        include_bytes!("../fixtures/payouts_written_off.v2"),
+    );
     let states: Vec<_> = payouts().iter().map(|payout| payout.state).collect();
     let at_once = PayoutState::NeedInvoice {
         asked: 0,

@@ -384,15 +384,15 @@ fn x1_the_highest_tip_is_kept_and_holds_are_found_by_their_last_height() {
 
 #[test]
 fn a_file_of_another_format_is_refused() {
-    let newer = opening_format(7);
+    let newer = opening_format(8);
     assert!(matches!(
         newer,
-        StorageError::NewerFormat { found: 7, known: 6 }
+        StorageError::NewerFormat { found: 8, known: 7 }
     ));
-    for older in 1..6 {
+    for older in 1..7 {
         let refused = opening_format(older);
         assert!(
-            matches!(refused, StorageError::OlderFormat { found, known: 6 } if found == older),
+            matches!(refused, StorageError::OlderFormat { found, known: 7 } if found == older),
             "{refused}"
         );
     }
@@ -462,23 +462,27 @@ fn f8_the_books_keep_every_entry_and_what_each_account_has_turned_over() {
     };
     let (sellers, escrow, buyers) = (Account::Sellers, Account::Escrow, Account::Buyers);
     let of_one = [entry(1, sellers, escrow, 10), entry(1, escrow, buyers, 8)];
-    let of_two = [entry(2, sellers, escrow, 5)];
+    let of_two = [
+        entry(2, sellers, escrow, 5),
+        entry(2, escrow, Account::Surplus, 1),
+    ];
     let mut ledger = Ledger::in_memory();
     let mut page = ledger.page().unwrap();
-    for entry in [of_one[0], of_two[0], of_one[1]] {
+    for entry in [of_one[0], of_two[0], of_one[1], of_two[1]] {
         page.push_entry(&entry).unwrap();
     }
     page.commit().unwrap();
     let view = ledger.views().view().unwrap();
     assert_eq!(view.entries_of(order_id(1)).unwrap(), of_one);
     assert_eq!(view.entries_of(order_id(2)).unwrap(), of_two);
+    assert_eq!(view.surpluses().unwrap(), of_two[1..]);
     let turnovers: Vec<_> = view.turnovers().unwrap();
     let of = |account| {
         let found = turnovers.iter().find(|(one, _)| *one == account);
         found.map(|(_, turnover)| (turnover.got.0, turnover.gave.0))
     };
     assert_eq!(of(sellers), Some((0, 15)));
-    assert_eq!(of(escrow), Some((15, 8)));
+    assert_eq!(of(escrow), Some((15, 9)));
     assert_eq!(of(buyers), Some((8, 0)));
 }
 

@@ -43,7 +43,7 @@ pub fn adopt(
         | PayoutState::Paying
         | PayoutState::NeedInvoice { .. }
         | PayoutState::Parked => true,
-        PayoutState::WaitFunds | PayoutState::Paid => false,
+        PayoutState::WaitFunds | PayoutState::Paid | PayoutState::WrittenOff => false,
     };
     if !waits || payout.amount.to_msat() != Some(adoptee.amount) {
         return None;

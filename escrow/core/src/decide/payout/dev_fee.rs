@@ -41,7 +41,7 @@ pub(super) fn fee_of(order: &Order, now: Now) -> Option<Payout> {
 pub(super) fn redirected(owed: &PayoutFacts, now: Now) -> Option<Payout> {
     let wanted = Destination::Address(now.terms.dev_fee_destination.clone()?);
     let fee = &owed.payout;
-    let may_arrive = |attempt| !is_over(attempt, now);
+    let may_arrive = |attempt| !is_over(attempt, now.at, now.tip_height);
     let is_bound = owed.attempt.as_ref().is_some_and(may_arrive);
     if is_bound || fee.destination == wanted {
         Some(fee.clone())

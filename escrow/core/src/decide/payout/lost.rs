@@ -22,7 +22,7 @@ const LOCK_MARGIN_BLOCKS: u32 = 6;
 ///
 /// The operator hears of it once it is certain. Until its time locks have ended
 /// some peer might yet claim a part, so only then may the buyer give another
-/// invoice.
+/// invoice; earlier if the operator [gives it up](super::give_up).
 pub fn payment_missing(
     order: &Order,
     payout: &Payout,
@@ -40,6 +40,7 @@ pub fn payment_missing(
         since: now.at,
         locked_until,
         told: false,
+        given_up: false,
     });
     let is_certain = now.at.secs_since(seen.since) >= CONFIRMED_SECS;
     let locked_until = seen.locked_until.max(locked_until);
@@ -49,7 +50,8 @@ pub fn payment_missing(
         told: is_certain,
         ..seen
     };
-    let mut decision = if is_certain && now.tip_height.is_some_and(|tip| tip > ends_at) {
+    let is_over = seen.given_up || now.tip_height.is_some_and(|tip| tip > ends_at);
+    let mut decision = if is_certain && is_over {
         let mut given_up = ask_for_another(order, take, payout, now);
         given_up.attempts = vec![Attempt {
             state: AttemptState::Lost { at: now.at },
@@ -76,7 +78,7 @@ pub fn payment_traced(attempt: &Attempt) -> Decision {
     }
 }
 
-fn noting(attempt: &Attempt, missing: Option<Missing>) -> Decision {
+pub(super) fn noting(attempt: &Attempt, missing: Option<Missing>) -> Decision {
     Decision {
         attempts: vec![noted(attempt, missing)],
         ..Decision::default()
@@ -104,6 +106,7 @@ mod tests {
             since: UnixTime(NOW.0 - secs),
             locked_until: LOCK,
             told,
+            given_up: false,
         }
     }
 
@@ -155,6 +158,20 @@ mod tests {
         assert_eq!(reported(&told, LOCK + 7), given_up);
         let unheard = reported(&sent(Some(missing(7_000, false))), LOCK + 7);
         assert_eq!(unheard.effects, [STUCK, ALARM()]);
+    }
+
+    /// What Lightning says now counts, not what the operator knew when he said so.
+    #[test]
+    fn p13_what_the_operator_gave_up_is_lost_at_the_next_look_that_does_not_find_it() {
+        let given_up = sent(Some(Missing {
+            given_up: true,
+            ..missing(700, true)
+        }));
+        let decision = reported(&given_up, TIP);
+        assert_eq!(decision.payouts, [payout(need_invoice())]);
+        assert_eq!(decision.pushes, [asked_again()]);
+        assert_eq!(decision.attempts[0].state, AttemptState::Lost { at: NOW });
+        assert_eq!(payment_traced(&given_up).attempts, [sent(None)]);
     }
 
     #[test]

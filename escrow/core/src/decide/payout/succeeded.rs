@@ -42,7 +42,10 @@ pub fn payment_succeeded(
         | PayoutState::Queued { .. }
         | PayoutState::Resolving { .. }
         | PayoutState::NeedInvoice { .. } => !was_sent,
-        PayoutState::WaitFunds | PayoutState::Paid | PayoutState::Parked => false,
+        PayoutState::WaitFunds
+        | PayoutState::Paid
+        | PayoutState::Parked
+        | PayoutState::WrittenOff => false,
     };
     let decision = match payout.payee() {
         Payee::Buyer => success(order, payout).map(|success| ended(order, success, now)),

@@ -309,6 +309,7 @@ fn j4_p13_a_lost_attempt_ends_and_the_fee_is_tried_again() {
             since: UnixTime(NOW.0 - 600),
             locked_until: TIP - 7,
             told: true,
+            given_up: false,
         });
     });
     let paying = resolved(PayoutState::Paying);
