@@ -124,6 +124,9 @@ async fn x13_p14_the_operator_clears_and_decides_with_a_reason_and_only_in_a_box
     let (code, _, why) = asked(&["payouts", "give-up", &unknown, "--reason", "gone"]).await;
     assert_eq!(code, Some(1));
     assert!(why.contains("no payment to be given up"), "{why}");
+    let (code, _, why) = asked(&["payouts", "give-up", "11", "--reason", "gone"]).await;
+    assert_eq!(code, Some(2));
+    assert!(why.contains("64 hexadecimal digits"), "{why}");
     let nobody = "00000000-0000-0000-0000-000000000001";
     let (code, _, why) = asked(&["payouts", "write-off", nobody, "--reason", "paid"]).await;
     assert_eq!(code, Some(1));

@@ -75,8 +75,8 @@ enum Command {
     Maintenance(MaintenanceArgs),
     /// Look at the audit journal, running or stopped.
     Audit(AuditArgs),
-    /// List the payouts that are not paid yet, running or stopped, and explain
-    /// payments that the ledger does not know.
+    /// List the payouts that are not paid yet, running or stopped, and decide about
+    /// payments what only you can.
     Payouts(PayoutsArgs),
     /// Look at the books, running or stopped, and let payments go on.
     Ledger(LedgerArgs),

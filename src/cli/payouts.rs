@@ -14,7 +14,7 @@ use super::inspect::{self, InspectArgs, InspectError};
 use crate::books::{self, AdoptOrder, GiveUpOrder, WriteOffOrder};
 use crate::payouts::{self, UnpaidPayout};
 
-/// List the payouts that are not paid yet, or decide what only you can.
+/// List the payouts that are not paid yet, or decide about payments what only you can.
 #[derive(Clone, Debug, Args)]
 pub struct PayoutsArgs {
     #[command(subcommand)]
@@ -34,9 +34,10 @@ enum Action {
     },
     /// Tell the running box that a payment can reach nobody any more.
     ///
-    /// Its buyer is then asked for another invoice at once. Only for a payment that
-    /// is listed as lost, or that has failed without a reason: should it be claimed
-    /// after all, the buyer is paid twice.
+    /// Its buyer is then asked for another invoice; if it is listed as lost, once
+    /// Lightning was asked again and still does not carry it. No other payment but
+    /// one that is lost, or has failed without a reason, can be given up: should it
+    /// be claimed after all, the buyer is paid twice.
     GiveUp {
         /// The payment's hash, as `mostro-relay payouts` shows it.
         hash: PaymentHash,

@@ -24,12 +24,17 @@ impl fmt::Debug for PaymentHash {
     }
 }
 
+/// A text that is no [`PaymentHash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a payment hash has 64 hexadecimal digits")]
+pub struct NoPaymentHash;
+
 impl FromStr for PaymentHash {
-    type Err = faster_hex::Error;
+    type Err = NoPaymentHash;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; 32];
-        faster_hex::hex_decode(text.as_bytes(), &mut bytes)?;
+        faster_hex::hex_decode(text.as_bytes(), &mut bytes).map_err(|_| NoPaymentHash)?;
         Ok(PaymentHash(bytes))
     }
 }
