@@ -10,6 +10,8 @@ use escrow_core::wire::Transport::{Direct, GiftWrap};
 use escrow_lightning::LightningBackend;
 use escrow_lightning::backend::PaymentState;
 use escrow_regtest::{Invoice, Payment};
+use mostro_relay::books::{self, GiveUpOrder};
+use mostro_relay::operator_door;
 use tokio::time::sleep;
 
 use crate::deal::{Deal, PAID, TRADED};
@@ -29,9 +31,28 @@ const BELIEF_SECS: u64 = 600;
 /// Least blocks after the last time lock at which it is given up.
 const MARGIN_BLOCKS: u64 = 7;
 
+/// Who gives a lost payment up.
+#[derive(Clone, Copy)]
+enum Who {
+    /// The box, when its time lock has passed.
+    Box,
+    /// The operator, before.
+    Operator,
+}
+
 #[tokio::test]
 #[ignore = "needs real nodes: run .ci/lnd"]
 async fn p13_a_payment_that_was_written_down_and_never_sent_is_told_and_made_anew() {
+    a_payment_is_lost_and_given_up_by(Who::Box).await;
+}
+
+#[tokio::test]
+#[ignore = "needs real nodes: run .ci/lnd"]
+async fn p13_the_operator_gives_a_lost_payment_up_before_its_time_lock_has_passed() {
+    a_payment_is_lost_and_given_up_by(Who::Operator).await;
+}
+
+async fn a_payment_is_lost_and_given_up_by(who: Who) {
     for number in 1..=TRIES {
         let mut town = Town::new().await;
         let invoice = town.network.buyer().invoice(PAID).await.unwrap();
@@ -48,7 +69,7 @@ async fn p13_a_payment_that_was_written_down_and_never_sent_is_told_and_made_ane
         let is_lost = is_lost(&town, &invoice.hash).await;
         eprintln!("    try {number}: lost is {is_lost}");
         if is_lost {
-            gives_up(&mut town, &mut deal, &invoice.hash).await;
+            is_given_up(&mut town, &mut deal, &invoice.hash, who).await;
         }
         deal.is_paid().await;
         town.adds_up(TRADED).await;
@@ -89,9 +110,9 @@ async fn is_lost(town: &Town, hash: &str) -> bool {
     matches!(payment, Payment::OnItsWay { parts } if parts > 0) && !carried
 }
 
-/// Ten minutes and all time locks pass while the box is away; then it gives the
-/// payment up, and Bob another invoice.
-async fn gives_up(town: &mut Town, deal: &mut Deal, hash: &str) {
+/// Ten minutes pass while the box is away, and perhaps all time locks; then the
+/// payment is given up, and Bob gives another invoice.
+async fn is_given_up(town: &mut Town, deal: &mut Deal, hash: &str, who: Who) {
     let locked_until = locked_until(town, hash).await;
     town.box_dies().await;
     town.rewrites_attempt(hash, |attempt| {
@@ -102,11 +123,22 @@ async fn gives_up(town: &mut Town, deal: &mut Deal, hash: &str) {
             given_up: false,
         });
     });
-    let height = town.network.chain().height().await.unwrap();
-    let blocks = u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap();
-    town.network.mine(blocks).await.unwrap();
+    if let Who::Box = who {
+        let height = town.network.chain().height().await.unwrap();
+        let blocks = u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap();
+        town.network.mine(blocks).await.unwrap();
+    }
     town.box_starts(&mut deal.people()).await;
     town.box_says(&format!("payment {hash} is lost")).await;
+    if let Who::Operator = who {
+        let hash = payment_hash(hash);
+        let reason = "its channel carries nothing".into();
+        let give_up = GiveUpOrder { hash, reason };
+        let done: Option<()> = operator_door::tell(&town.data_dir(), books::GIVE_UP, &give_up)
+            .await
+            .unwrap();
+        done.unwrap();
+    }
     deal.bob.hears(Action::AddInvoice).await;
     let invoice = town.network.buyer().invoice(PAID).await.unwrap();
     let another = deal.bob.is_paid_at(&invoice.bolt11);

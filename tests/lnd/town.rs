@@ -134,7 +134,11 @@ impl Town {
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::open(&self.folder.path().join("data/ledger.redb")).unwrap()
+        Ledger::open(&self.data_dir().join("ledger.redb")).unwrap()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Waits until the nodes own together what they did before, and each has
