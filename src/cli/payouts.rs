@@ -34,10 +34,10 @@ enum Action {
     },
     /// Tell the running box that a payment can reach nobody any more.
     ///
-    /// Its buyer is then asked for another invoice; if it is listed as lost, once
-    /// Lightning was asked again and still does not carry it. No other payment but
-    /// one that is lost, or has failed without a reason, can be given up: should it
-    /// be claimed after all, the buyer is paid twice.
+    /// Its buyer is then asked for another invoice; if it is listed as lost, when
+    /// Lightning, asked once more within a minute, still does not carry it. No other
+    /// payment but one that is lost, or has failed without a reason, can be given
+    /// up: should it be claimed after all, the buyer is paid twice.
     GiveUp {
         /// The payment's hash, as `mostro-relay payouts` shows it.
         hash: PaymentHash,

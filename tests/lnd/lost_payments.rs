@@ -123,11 +123,13 @@ async fn is_given_up(town: &mut Town, deal: &mut Deal, hash: &str, who: Who) {
             given_up: false,
         });
     });
-    if let Who::Box = who {
-        let height = town.network.chain().height().await.unwrap();
-        let blocks = u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap();
-        town.network.mine(blocks).await.unwrap();
-    }
+    let height = town.network.chain().height().await.unwrap();
+    // It is looked for with each block, and each minute.
+    let blocks = match who {
+        Who::Box => u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap(),
+        Who::Operator => 1,
+    };
+    town.network.mine(blocks).await.unwrap();
     town.box_starts(&mut deal.people()).await;
     town.box_says(&format!("payment {hash} is lost")).await;
     if let Who::Operator = who {
@@ -138,6 +140,7 @@ async fn is_given_up(town: &mut Town, deal: &mut Deal, hash: &str, who: Who) {
             .await
             .unwrap();
         done.unwrap();
+        town.network.mine(1).await.unwrap();
     }
     deal.bob.hears(Action::AddInvoice).await;
     let invoice = town.network.buyer().invoice(PAID).await.unwrap();
