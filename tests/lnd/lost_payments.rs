@@ -123,14 +123,14 @@ async fn is_given_up(town: &mut Town, deal: &mut Deal, hash: &str, who: Who) {
             given_up: false,
         });
     });
-    let height = town.network.chain().height().await.unwrap();
-    // It is looked for with each block, and each minute.
-    let blocks = match who {
-        Who::Box => u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap(),
-        Who::Operator => 1,
-    };
-    town.network.mine(blocks).await.unwrap();
+    if let Who::Box = who {
+        let height = town.network.chain().height().await.unwrap();
+        let blocks = u32::try_from(locked_until + MARGIN_BLOCKS - height).unwrap();
+        town.network.mine(blocks).await.unwrap();
+    }
     town.box_starts(&mut deal.people()).await;
+    // It is looked for with each block, and each minute.
+    town.network.mine(1).await.unwrap();
     town.box_says(&format!("payment {hash} is lost")).await;
     if let Who::Operator = who {
         let hash = payment_hash(hash);
